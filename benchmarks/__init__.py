@@ -1,0 +1,40 @@
+"""What is measured: problems, protocols, graders, estimators and the published numbers.
+
+Nothing here generates text.  Importing the package is cheap: pydantic, datasets, math-verify and
+pyarrow are imported by the functions that need them, torch by none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.errors import BenchmarkError, BenchmarkWarning
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.records import Problem
+
+BENCHMARKS = ("aime24", "aime25", "hmmt25", "mini-aime", "mini-lcb")
+"""Names that `load_benchmark` knows."""
+
+
+def load_benchmark(name: str, path: str | Path | None = None, revision: str | None = None) -> list[Problem]:
+    """Load the problems of one benchmark, in the order of the official numbering.
+
+    `path` is a JSONL file or a folder that holds one; without it the competition sets come from the
+    Hub at `revision` (`benchmarks.sources`).  `mini-aime` and `mini-lcb` are written by the smoke
+    profile's data stage and always need `path`.  Answers are checked against the official key.
+
+    Raises:
+        BenchmarkError: unknown name, nothing at `path`, no Hub, a wrong answer, a problem missing or doubled.
+        benchmarks.records.BrokenRow: (a BenchmarkError) a line cannot be read; it names file and line.
+    Warns:
+        BenchmarkWarning: statements differ from the reference copy.
+    """
+    from benchmarks.sources import load
+
+    return load(name, path, revision)
+
+
+__all__ = ["BENCHMARKS", "BenchmarkError", "BenchmarkWarning", "load_benchmark"]

@@ -1,0 +1,123 @@
+"""Scores of repeated sampling: avg@n, pass@k, maj@k, and their problem-clustered standard error.
+
+Counts are per problem: `correct[i]` of `samples[i]` generations were right.  Every function returns a
+fraction, not points.  Verdicts on a reproduction are in `reports.statistics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from benchmarks.errors import BenchmarkError
+
+MAJ_SUBSETS = 1_000
+
+
+def _counts(correct: ArrayLike, samples: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    c, n = np.broadcast_arrays(np.atleast_1d(np.asarray(correct)), np.asarray(samples))
+    if c.size == 0:
+        raise BenchmarkError("no problems to score")
+    if c.ndim != 1 or np.any(c != np.floor(c)) or np.any(n != np.floor(n)):
+        raise BenchmarkError("counts must be one whole number a problem")
+    c, n = c.astype(np.int64), n.astype(np.int64)
+    if np.any(n < 1) or np.any(c < 0) or np.any(c > n):
+        raise BenchmarkError("counts must satisfy 0 <= correct <= samples and samples >= 1")
+    return c, n
+
+
+def avg_at_n(correct: ArrayLike, samples: ArrayLike) -> float:
+    """Mean over problems of the share of correct generations (the paper's avg@n, pass@1)."""
+    c, n = _counts(correct, samples)
+    return float(np.mean(c / n))
+
+
+def pass_at_k(correct: ArrayLike, samples: ArrayLike, k: int) -> float:
+    """Mean over problems of 1 − C(n−c, k)/C(n, k), unbiased (Chen et al. 2021, arXiv 2107.03374).
+
+    Computed as 1 − Π (1 − c/(n−i)) for i = 0…k−1, a product of k factors in [0, 1]: no binomial overflows.
+
+    Raises:
+        BenchmarkError: k < 1 or k larger than some problem's number of samples.
+    """
+    c, n = _counts(correct, samples)
+    if not 1 <= k <= int(n.min()):
+        raise BenchmarkError(f"k={k} must lie between 1 and the smallest number of samples, {int(n.min())}")
+    steps = np.arange(k)[:, None]
+    factors = np.clip(1.0 - c / (n - steps), 0.0, 1.0)
+    return float(np.mean(1.0 - np.prod(factors, axis=0)))
+
+
+def maj_at_k(
+    answers: Sequence[Sequence[Hashable]],
+    correct: Sequence[Sequence[bool]],
+    k: int,
+    subsets: int = MAJ_SUBSETS,
+    seed: int = 0,
+) -> float:
+    """Mean over problems of majority voting among k generations (Wang et al. 2023, arXiv 2203.11171).
+
+    `answers[i][j]` is generation j's answer, equivalent answers already joined to one value, None for
+    no answer (it has no vote); `correct[i][j]` its grade.  Averaged over `subsets` random subsets of
+    size k without replacement (one when k is all of them); a tie counts as the correct share of the
+    tied answers.  A vote is right as far as the generations that cast it are.
+    """
+    if len(answers) != len(correct) or not answers:
+        raise BenchmarkError("answers and grades must cover the same problems, at least one")
+    if subsets < 1:
+        raise BenchmarkError(f"subsets={subsets} must be at least 1")
+    rng = np.random.default_rng(seed)
+    scores = []
+    for given, grades in zip(answers, correct, strict=True):
+        n = len(given)
+        if len(grades) != n or not 1 <= k <= n:
+            raise BenchmarkError(f"k={k} must lie between 1 and the number of samples, {n}")
+        kinds = sorted({answer for answer in given if answer is not None}, key=repr)
+        place = {answer: number for number, answer in enumerate(kinds)}
+        votes = np.zeros((n, len(kinds)))
+        for row, answer in enumerate(given):
+            if answer is not None:
+                votes[row, place[answer]] = 1
+        right = votes.T @ np.asarray(grades, dtype=float) / np.maximum(votes.sum(axis=0), 1)
+        rounds = 1 if k == n else subsets
+        chosen = rng.permuted(np.tile(np.arange(n), (rounds, 1)), axis=1)[:, :k]
+        counts = votes[chosen].sum(axis=1)
+        if counts.shape[1] == 0:
+            scores.append(0.0)
+            continue
+        top = counts.max(axis=1, keepdims=True)
+        tied = (counts == top) & (top > 0)
+        share = (tied * right).sum(axis=1) / np.maximum(tied.sum(axis=1), 1)
+        scores.append(float(share.mean()))
+    return float(np.mean(scores))
+
+
+def clustered_standard_error(correct: ArrayLike, samples: ArrayLike) -> float:
+    """Standard error of avg@n, problems as clusters: sqrt(Σ(p̂−Â)²/(m(m−1))) (Miller 2024, arXiv 2411.00640).
+
+    It treats the problems as drawn from a population and already contains the sampling noise.  NaN for
+    one problem: nothing can be said.
+    """
+    c, n = _counts(correct, samples)
+    rates = c / n
+    m = rates.size
+    if m < 2:
+        return float("nan")
+    return float(np.sqrt(np.sum((rates - rates.mean()) ** 2) / (m * (m - 1))))
+
+
+def sampling_standard_error(correct: ArrayLike, samples: ArrayLike) -> float:
+    """Standard error of avg@n for these very problems: sqrt(m⁻² Σ p̂(1−p̂)/(n−1)), unbiased in the variance.
+
+    When every problem is all right or all wrong, which would give zero, p̃ = (c+½)/(n+1) stands in.
+    NaN when a problem has one sample.
+    """
+    c, n = _counts(correct, samples)
+    if np.any(n < 2):
+        return float("nan")
+    rates = c / n
+    if np.all((c == 0) | (c == n)):
+        rates = (c + 0.5) / (n + 1)
+    return float(np.sqrt(np.sum(rates * (1 - rates) / (n - 1))) / rates.size)

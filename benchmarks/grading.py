@@ -1,0 +1,180 @@
+"""Grading of mathematical responses by two judges, in killable worker processes.
+
+`klear` gives the verdict of the judge released with Klear-Reasoner; `strict` counts only what stands
+after the thinking (`benchmarks.judges` has both).  Judging never happens in the calling process:
+a pool (`benchmarks.judge_pool`) keeps workers of a separate server process busy, kills one that
+exceeds its time, replaces one that dies, and carries on with the rest.  A grade that does not come
+back has the reason «judge time-out»; no response can raise an exception here or hang the caller.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, Self
+
+from benchmarks.answer_text import final_text
+from benchmarks.errors import BenchmarkError
+from benchmarks.judge_pool import Batch, JudgeError, Server, Task, Worker
+from benchmarks.judge_wire import pack_message
+from benchmarks.records import FinishReason, Grade, Thinking
+
+__all__ = ["Grader", "GraderPool", "JudgeError", "MathItem", "grade_math", "grade_math_many"]
+
+Grader = Literal["strict", "klear"]
+GRADERS: tuple[Grader, ...] = ("strict", "klear")
+STRICT_LIMIT_S = 1.7
+KLEAR_LIMIT_S = 40.0
+"""The released judge's own limits: 5 s for each of two parses and of up to four comparisons; and a margin."""
+
+
+class MathItem(NamedTuple):
+    """One response to grade, with its gold answer."""
+
+    response: str
+    gold: str
+    finish_reason: FinishReason | None = None
+
+
+class GraderPool:
+    """Judging processes for many responses.  Use as a context manager; workers start with the first grade.
+
+    One batch runs at a time; a second thread waits.  Every input gives a grade, in the order of the items.
+    `strict_limit_s` and `klear_limit_s` bound the wall time of one grade.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        strict_limit_s: float = STRICT_LIMIT_S,
+        klear_limit_s: float = KLEAR_LIMIT_S,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise BenchmarkError(f"workers={workers}: a grader pool needs at least 1")
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self._limits: dict[str, float] = {"strict": strict_limit_s, "klear": klear_limit_s}
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+        self._alive: list[Worker] = []
+        _pools.add(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def grade(
+        self, response: str, gold: str, grader: Grader = "strict", thinking: Thinking = "auto",
+        finish_reason: FinishReason | None = None,
+    ) -> Grade:  # fmt: skip
+        """Grade one response."""
+        return self.grade_many([MathItem(response, gold, finish_reason)], grader, thinking)[0]
+
+    def grade_many(
+        self, items: Iterable[Sequence[str | None]], grader: Grader = "strict", thinking: Thinking = "auto"
+    ) -> list[Grade]:
+        """Grade `(response, gold)` or `(response, gold, finish reason)` items, all workers busy.
+
+        Raises:
+            JudgeError: the judges cannot run on this machine.
+        """
+        _check_names(grader, thinking)
+        grades: dict[int, Grade] = {}
+        tasks: deque[Task] = deque()
+        for index, item in enumerate(items):
+            response, gold, finish_reason = MathItem(*item)  # type: ignore[arg-type]
+            text = final_text(response, thinking, finish_reason) if grader == "strict" else response
+            if text is None:
+                grades[index] = Grade(correct=False, reason="truncated", grader=grader)
+            else:
+                packed = pack_message({"grader": grader, "text": text, "gold": gold})
+                tasks.append(Task(index, packed))
+        if tasks:
+            with self._lock:
+                self._run(tasks, grader, grades)
+        return [grades[index] for index in range(len(grades))]
+
+    def close(self) -> None:
+        """End all processes.  The pool may be used again; it then starts new ones."""
+        for worker in self._alive:
+            worker.stream.close()
+        self._alive.clear()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _run(self, waiting: deque[Task], grader: str, grades: dict[int, Grade]) -> None:
+        finished = False
+        try:
+            if self._server is None:
+                self._server = Server()
+            Batch(self._server, self._alive, waiting, grader, self._limits[grader], grades).run(self.workers)
+            finished = True
+        finally:
+            if not finished:  # interrupted: workers hold tasks of a batch that nobody waits for
+                self.close()
+
+    def _forget(self) -> None:
+        for worker in self._alive:
+            worker.stream.close()
+        if self._server is not None:
+            self._server.forget()
+        self._alive, self._server, self._lock = [], None, threading.Lock()
+
+
+def _check_names(grader: str, thinking: str) -> None:
+    if grader not in GRADERS:
+        raise BenchmarkError(f"unknown grader {grader!r}; allowed: {', '.join(GRADERS)}")
+    if thinking not in ("auto", "required"):
+        raise BenchmarkError(f"unknown thinking rule {thinking!r}; allowed: auto, required")
+
+
+_pools: weakref.WeakSet[GraderPool] = weakref.WeakSet()
+_shared: GraderPool | None = None
+_shared_lock = threading.Lock()
+
+
+def _shared_pool() -> GraderPool:
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = GraderPool(workers=1)
+            atexit.register(_shared.close)
+        return _shared
+
+
+def _after_fork() -> None:
+    global _shared_lock
+    _shared_lock = threading.Lock()
+    for pool in list(_pools):
+        pool._forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def grade_math(
+    response: str, gold: str, grader: Grader = "strict", thinking: Thinking = "auto",
+    finish_reason: FinishReason | None = None,
+) -> Grade:  # fmt: skip
+    """Grade one response in the one-worker pool of this process.  `klear` ignores the last two arguments.
+
+    `strict` answers in under 2 s, `klear` within the released judge's own limits (40 s).
+    """
+    return _shared_pool().grade(response, gold, grader, thinking, finish_reason)
+
+
+def grade_math_many(
+    items: Iterable[Sequence[str | None]], grader: Grader = "strict", thinking: Thinking = "auto",
+    workers: int | None = None, pool: GraderPool | None = None,
+) -> list[Grade]:  # fmt: skip
+    """Grade `(response, gold[, finish reason])` items in order, in `pool` or in one made for this call."""
+    if pool is not None:
+        return pool.grade_many(items, grader, thinking)
+    with GraderPool(workers) as own:
+        return own.grade_many(items, grader, thinking)

@@ -1,0 +1,91 @@
+"""Problems from the Hugging Face Hub, without remote code.
+
+The data files of a dataset repository (Parquet, JSONL, JSON) are downloaded at one commit and read
+directly; no loader script is ever run.  Where the key pins no commit, the branch is resolved to one
+first and that commit is named in `Problem.info`.  The content itself is pinned by the answer key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.answer_keys import AnswerKey
+from benchmarks.errors import BenchmarkError
+from benchmarks.records import BrokenRow, read_jsonl
+
+PATTERNS = ("*.parquet", "*.jsonl", "*.json")
+NOT_DATA = ("dataset_infos.json", "dataset_info.json", "package.json")
+
+
+def hub_rows(key: AnswerKey, revision: str | None) -> tuple[str, Iterator[tuple[str, Mapping[str, Any]]]]:
+    """`repo@commit` and the rows of its data files.
+
+    Raises:
+        BenchmarkError: the Hub cannot be reached, or has no such repository or revision.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    wanted = revision or key.hub_revision
+    transport_error: Any = HfHubHTTPError.__bases__[
+        0
+    ]  # of httpx or requests, whichever the client is built on
+    try:
+        folder = Path(
+            snapshot_download(
+                key.hub_repo,
+                repo_type="dataset",
+                revision=wanted,
+                allow_patterns=list(PATTERNS),
+                etag_timeout=10,
+            )
+        )
+    except (HfHubHTTPError, transport_error, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BenchmarkError(
+            f"{key.name}: cannot get {key.hub_repo}@{wanted} from the Hub"
+            f" ({type(error).__name__}: {reason[:120]}); pass --benchmark-path FOLDER with {key.files[0]}"
+        ) from error
+    source = f"{key.hub_repo}@{folder.name}"
+    data = [file for file in sorted(folder.rglob("*")) if file.suffix in (".parquet", ".jsonl", ".json")]
+    data = [file for file in data if file.name not in NOT_DATA]
+    if not data:
+        raise BenchmarkError(
+            f"{key.name}: {source} holds no Parquet or JSON files;"
+            f" pass --benchmark-path FOLDER with {key.files[0]}"
+        )
+    return source, _rows(data, folder)
+
+
+def _rows(data: list[Path], folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for file in data:
+        name = file.relative_to(folder)
+        for number, row in _file_rows(file):
+            yield f"{name} row {number}", row
+
+
+def _file_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if file.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            rows = pq.read_table(file).to_pylist()
+        except pa.ArrowException as error:
+            raise BrokenRow(f"{file.name}: not a Parquet file ({str(error)[:80]})") from error
+        yield from enumerate(rows, start=1)
+    elif file.suffix == ".jsonl":
+        yield from read_jsonl(file)
+    else:
+        text = file.read_text(encoding="utf-8")
+        try:
+            rows = json.loads(text)
+        except json.JSONDecodeError:
+            yield from read_jsonl(file)
+            return
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise BrokenRow(f"{file.name}: expected a list of objects")
+        yield from enumerate(rows, start=1)

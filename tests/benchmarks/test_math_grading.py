@@ -1,0 +1,292 @@
+"""Both judges against the hand-made cases, recorded scores, the released judge and hostile text."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from released_judge import released_verdict
+
+from benchmarks import BenchmarkError
+from benchmarks.grading import GraderPool, grade_math, grade_math_many
+
+RELAXED = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.mark.parametrize("grader", ["klear", "strict"])
+def test_every_hand_made_case_gets_its_listed_verdict(
+    cases: list[dict[str, Any]], pool: GraderPool, grader: Any
+) -> None:
+    grades = pool.grade_many([(case["response"], case["gold"]) for case in cases], grader)
+    wrong = [case["id"] for case, grade in zip(cases, grades, strict=True) if grade.correct != case[grader]]
+    assert len(cases) == 52
+    assert wrong == []
+
+
+def test_strict_agrees_with_recorded_scores_of_a_real_model(data: Path, pool: GraderPool) -> None:
+    rows = [json.loads(line) for line in (data / "math_cot_real_outputs.jsonl").open(encoding="utf-8")]
+    items = [(response, row["answer"]) for row in rows for response in row["response"]]
+    scores = [score for row in rows for score in row["score"]]
+    grades = pool.grade_many(items)
+    assert len(items) == 400
+    assert sum(grade.correct == score for grade, score in zip(grades, scores, strict=True)) >= 399
+
+
+def test_klear_equals_the_released_judge_on_cases_and_real_outputs(
+    data: Path, cases: list[dict[str, Any]], pool: GraderPool
+) -> None:
+    rows = [json.loads(line) for line in (data / "math_cot_real_outputs.jsonl").open(encoding="utf-8")]
+    items = [(case["response"], case["gold"]) for case in cases]
+    items += [(response, row["answer"]) for row in rows for response in row["response"]]
+    grades = pool.grade_many(items, "klear")
+    assert [grade.correct for grade in grades] == [released_verdict(*item) for item in items]
+
+
+PIECES = st.sampled_from(
+    [
+        "$", "\\boxed{", "}", "{", "\\frac{1}{2}", "204", "1,037", " or ", "=", "x", "\\sqrt2", "\\text{",
+        "<think>", "</think>", "answer is ", "−7", ".5", "\\pm", "(", ")", "[", "]", "\\(", "\\)", "和",
+        "\ud800", "3!", "\n", "%",
+    ]
+)  # fmt: skip
+RESPONSES = st.lists(PIECES | st.text(max_size=5), max_size=25).map("".join)
+GOLDS = st.sampled_from(["204", "33", "\\frac{1}{2}", "8\\sqrt{10}", "-984", "1, 2"])
+
+
+@RELAXED
+@given(st.lists(st.tuples(RESPONSES, GOLDS), min_size=1, max_size=8))
+def test_klear_equals_the_released_judge_on_made_up_responses(
+    pool: GraderPool, items: list[tuple[str, str]]
+) -> None:
+    grades = pool.grade_many(items, "klear")
+    assert [grade.correct for grade in grades] == [released_verdict(*item) for item in items]
+
+
+@RELAXED
+@given(st.lists(st.tuples(RESPONSES, GOLDS), min_size=1, max_size=8), st.text(max_size=200))
+def test_strict_does_not_change_when_thinking_is_added(
+    pool: GraderPool, items: list[tuple[str, str]], thought: str
+) -> None:
+    thinking = f"<think>{thought.replace('</think>', '')} \\boxed{{204}} or \\boxed{{33}}</think>"
+    items = [(text.replace("think>", ""), gold) for text, gold in items]
+    bare = pool.grade_many(items)
+    assert pool.grade_many([(thinking + text, gold) for text, gold in items]) == bare
+
+
+@RELAXED
+@given(
+    st.integers(0, 999),
+    st.integers(0, 999),
+    st.sampled_from(["{}", "{:03d}", "{}.0", "\\text{{{}}}", "n = {}"]),
+)
+def test_strict_decides_integers_by_their_value(pool: GraderPool, gold: int, given_: int, form: str) -> None:
+    grade = pool.grade(f"so $\\boxed{{{form.format(given_)}}}$", str(gold))
+    assert grade.correct == (gold == given_)
+
+
+@RELAXED
+@given(st.integers(-50, 50), st.integers(1, 50), st.integers(1, 9), st.booleans())
+def test_strict_decides_fractions_by_their_value(
+    pool: GraderPool, top: int, bottom: int, factor: int, right: bool
+) -> None:
+    gold = f"\\frac{{{top}}}{{{bottom}}}"
+    answer = f"\\dfrac{{{top * factor + (0 if right else 1)}}}{{{bottom * factor}}}"
+    assert pool.grade(f"$\\boxed{{{answer}}}$", gold).correct == right
+
+
+THINKING = [
+    ("a <think> b \\boxed{5}", "auto", None, "truncated"),
+    ("<think> a </think> \\boxed{5}", "auto", None, "correct"),
+    ("thoughts </think> \\boxed{5}", "auto", None, "correct"),
+    ("thoughts </think> \\boxed{5}", "required", None, "correct"),
+    ("\\boxed{5}", "auto", None, "correct"),
+    ("\\boxed{5}", "required", None, "truncated"),
+    ("<think>\\boxed{5}</think>", "auto", None, "no answer"),
+    ("<think>\\boxed{5}</think> \\boxed{6}", "auto", None, "wrong"),
+    ("a</think>\\boxed{6}</think>\\boxed{5}", "required", None, "correct"),
+    ("<think> a </think> \\boxed{5}", "auto", "length", "truncated"),
+    ("<think> a </think> \\boxed{5}", "auto", "stop", "correct"),
+    ("a </think> b <think> \\boxed{5}", "auto", None, "truncated"),
+]
+
+
+@pytest.mark.parametrize(("text", "thinking", "finish", "reason"), THINKING)
+def test_strict_follows_the_thinking_rules(
+    pool: GraderPool, text: str, thinking: Any, finish: Any, reason: str
+) -> None:
+    assert pool.grade(text, "5", "strict", thinking, finish).reason == reason
+
+
+def test_klear_ignores_thinking_rule_and_finish_reason(pool: GraderPool) -> None:
+    assert pool.grade("<think> it is \\boxed{5}", "5", "klear", "required", "length").correct
+
+
+READINGS = [
+    ("$\\boxed{203}$ or $\\boxed{204}$", "204", "hedged"),
+    ("$\\boxed{204}$, or maybe $\\boxed{205}$", "204", "hedged"),
+    ("$\\boxed{203}$ and $\\boxed{204}$", "204", "hedged"),
+    ("$\\boxed{204}$, or maybe $205$.", "204", "hedged"),
+    ("either 203 or $\\boxed{204}$", "204", "hedged"),
+    ("$\\boxed{203 \\text{ or } 204}$", "204", "hedged"),
+    ("$\\boxed{203, 204}$", "204", "hedged"),
+    ("The answer is 203 or 204.", "204", "hedged"),
+    ("$\\boxed{204}$ or, the same, $\\boxed{204}$", "204", "correct"),
+    ("$\\boxed{204}$\n\n$\\boxed{204}$", "204", "correct"),
+    ("$\\boxed{\\frac{1}{2}}$ or $\\boxed{0.5}$", "\\frac{1}{2}", "correct"),
+    ("$\\boxed{1}$ and $\\boxed{2}$", "1, 2", "correct"),
+    ("$\\boxed{x = 2 \\text{ or } x = 1}$", "1, 2", "correct"),
+    ("$\\boxed{1}$ and $\\boxed{3}$", "1, 2", "wrong"),
+    ("$\\boxed{1, 1}$", "1, 2", "wrong"),
+    ("using 1 or 2 steps we get 204", "204", "correct"),
+    ("", "204", "no answer"),
+    ("$\\boxed{}$", "204", "no answer"),
+    ("$\\boxed{204", "204", "truncated"),
+    ("\\boxed{\\boxed{204}}", "204", "correct"),
+    ("$\\boxed{204.0000001}$", "204", "wrong"),
+    ("$\\boxed{0.388889}$", "\\frac{7}{18}", "wrong"),
+    ("$\\boxed{\\frac{7}{18} \\approx 0.389}$", "\\frac{7}{18}", "correct"),
+    ("$\\boxed{4.472135955}$", "2\\sqrt{5}", "wrong"),
+    ("$\\boxed{\\sqrt{20}}$", "2\\sqrt{5}", "correct"),
+    ("$\\boxed{-\\sqrt{20}}$", "2\\sqrt{5}", "wrong"),
+    ("$\\boxed{2^{25} \\times 26!}$", "2^{25} \\cdot 26!", "correct"),
+    ("$\\boxed{2^{26} \\cdot 26!}$", "2^{25} \\cdot 26!", "wrong"),
+    ("$\\boxed{14 + 4\\sqrt{37}}$", "14+4\\sqrt{37}", "correct"),
+    ("$\\boxed{x^2+1}$", "204", "wrong"),
+    ("$\\boxed{204\\ \\mathrm{cm}^2}$", "204", "correct"),
+    ("$\\boxed{\\text{Answer: } 204}$", "204", "correct"),
+    ("$\\boxed{\\Large{204},}$", "204", "correct"),
+    ("$\\boxed{204 \\text{ or more}}$", "204", "hedged"),
+    ("$\\boxed{2²}$", "4", "correct"),
+    ("$\\boxed{2²}$", "22", "wrong"),
+    ("$\\boxed{(2, 1)}$", "(1, 2)", "wrong"),
+    ("$\\boxed{\\text{not }204}$", "204", "wrong"),
+    ("答案：204", "204", "correct"),
+    ("$\\boxed{50}$", "50\\%", "correct"),
+    ("$\\boxed{\\text{4:30 PM}}$", "\\text{4:30 p.m.}", "correct"),
+    ("$\\boxed{]\\text{\\int\\frac{1}{2}x\\sqrt2}²}$", "\\frac{1}{2}", "wrong"),
+]
+
+
+@pytest.mark.parametrize(("text", "gold", "reason"), READINGS)
+def test_strict_reads_boxes_lists_and_hedges(pool: GraderPool, text: str, gold: str, reason: str) -> None:
+    assert pool.grade(text, gold).reason == reason
+
+
+HOSTILE = [
+    "\\boxed{9^{9^{9^9}}}",
+    "so it is $9^{9^{9^9}}$",
+    "\\boxed{((((10!)!)!)!)!}",
+    "\\boxed{" * 50_000,
+    "\\boxed{" + "\\frac{1}{" * 150 + "2" + "}" * 151,
+    "{" * 1_000_000,
+    "$" * 1_000_000,
+    "<think>" + "x = 1, " * 500_000 + "</think>\\boxed{204}",
+    "7 " * 1_000_000,
+    "\\boxed{5\ud800}",
+    "\x00\\boxed{\x00}",
+    "\\boxed{" + "9" * 5_000 + "}",
+    "\\boxed{\\frac{1}{0}}",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:20]))
+def test_strict_survives_hostile_text_in_under_two_seconds(pool: GraderPool, text: str) -> None:
+    pool.grade("warm \\boxed{1}", "1")
+    started = time.monotonic()
+    grade = pool.grade(text, "204")
+    assert time.monotonic() - started < 2.0
+    assert grade.correct == text.endswith("\\boxed{204}")
+    grade.model_dump_json()
+
+
+def test_a_grade_that_never_ends_is_a_judge_time_out_and_the_rest_is_graded() -> None:
+    items = [("\\boxed{5}", "5"), ("\\boxed{9^{9^{9^9}}}", "5"), ("\\boxed{5}", "5")] * 2
+    with GraderPool(
+        workers=2, klear_limit_s=0.5
+    ) as own:  # shorter than math-verify's own alarm: the parent kills
+        reasons = [grade.reason for grade in own.grade_many(items, "klear")]
+    assert reasons == ["correct", "judge time-out", "correct"] * 2
+
+
+def test_killed_workers_lose_no_grade() -> None:
+    items = [(f"\\boxed{{{n}}}", str(n)) for n in range(4_000)]
+    with GraderPool(workers=2) as own:
+        own.grade("\\boxed{1}", "1")
+
+        def kill() -> None:
+            for _ in range(5):
+                time.sleep(0.05)
+                for worker in list(own._alive):
+                    if worker.tasks:
+                        os.kill(worker.pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        grades = own.grade_many(items)
+        killer.join()
+    assert [grade.extracted for grade in grades if grade.reason == "correct"] == [
+        str(n) for n in range(4_000)
+    ]
+
+
+def test_grading_works_from_threads_and_in_a_forked_child() -> None:
+    results: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(grade_math("\\boxed{5}", "5").correct))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 4
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if grade_math("\\boxed{5}", "5").correct else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert grade_math("\\boxed{5}", "5").correct
+
+
+def test_grading_works_when_the_main_program_is_not_a_file_and_leaves_no_process() -> None:
+    root = Path(__file__).resolve().parents[2]
+    program = (
+        "import sys\nfrom benchmarks.grading import grade_math, _shared_pool\n"
+        "reason = grade_math('\\\\boxed{5}', '5').reason\n"
+        "print(reason, _shared_pool()._server.process.pid, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable], input=program, check=False, capture_output=True, text=True, cwd=root, timeout=60
+    )
+    reason, pid, torch = done.stdout.split()
+    assert (reason, torch, done.stderr) == ("correct", "False", "")
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_order_is_kept_and_grades_name_their_grader(pool: GraderPool) -> None:
+    items = [(f"\\boxed{{{n % 7}}}", "3", "length" if n % 5 == 0 else None) for n in range(200)]
+    grades = grade_math_many(items, pool=pool)
+    expected = ["truncated" if n % 5 == 0 else "correct" if n % 7 == 3 else "wrong" for n in range(200)]
+    assert [grade.reason for grade in grades] == expected
+    assert {(grade.grader, grade.score) for grade in grades} == {("strict", 0.0), ("strict", 1.0)}
+    assert grade_math_many([], pool=pool) == []
+
+
+def test_wrong_names_are_refused_in_one_line(pool: GraderPool) -> None:
+    with pytest.raises(BenchmarkError, match="unknown grader 'lenient'; allowed: strict, klear"):
+        pool.grade("1", "1", "lenient")  # type: ignore[arg-type]
+    with pytest.raises(BenchmarkError, match="allowed: auto, required"):
+        pool.grade("1", "1", "strict", "always")  # type: ignore[arg-type]
+    with pytest.raises(BenchmarkError, match="at least 1"):
+        GraderPool(workers=0)
