@@ -1,0 +1,164 @@
+"""The executor: the trusted side's front door. It chooses the tier, owns the workers and hands them samples.
+
+Thread-safe: any thread may call `run` or `run_many`; a call waits for an idle worker. Not to be used in a
+fork of the process that made it, which is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+
+from .inside import frames, kernel
+from .judge import as_bytes
+from .model import MODES, TIERS, IsolationUnavailable, Limits, Result, Test
+from .worker import Worker, find_numpy
+
+_CHOICES = ("auto", *TIERS, "unsafe")
+
+
+class Executor:
+    """Runs programs on tests in isolated processes.
+
+    `workers` samples run at a time. `tier` "auto" is the strongest of root, userns and landlock that this
+    machine grants; "unsafe" (limits, but no isolation) must be asked for. Raises ValueError for bad
+    arguments and, when it starts, IsolationUnavailable. Starting takes about 0.1 s, at the first use or on
+    entering the context.
+    """
+
+    def __init__(self, workers: int = 2, tier: str = "auto") -> None:
+        if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 1024:
+            raise ValueError(f"workers: {workers!r} is not allowed; a whole number from 1 to 1024")
+        if tier not in _CHOICES:
+            raise ValueError(f"tier: {tier!r} is not allowed; one of {', '.join(_CHOICES)}")
+        self.workers = workers
+        self.notes: list[str] = []
+        self._wanted = tier
+        self._tier: str | None = None
+        self._owner = os.getpid()
+        self._all: list[Worker] = []
+        self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    @property
+    def tier(self) -> str:
+        """The tier in use; starts the executor if need be."""
+        return self._start()
+
+    def __enter__(self) -> Executor:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all workers; every process of theirs is gone when this returns."""
+        if os.getpid() != self._owner:
+            return
+        with self._lock:
+            self._closed = True
+            workers, self._all = self._all, []
+        for worker in workers:
+            worker.close()
+
+    def _start(self) -> str:
+        if os.getpid() != self._owner:
+            raise RuntimeError("this executor belongs to the process that made it; make one in this process")
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the executor is closed")
+            if self._tier is None:
+                self._tier = self._begin()
+            return self._tier
+
+    def _begin(self) -> str:
+        """Starts the first worker in the strongest tier that works, then the others beside each other."""
+        if not kernel.supported():
+            raise IsolationUnavailable("the sandbox needs Linux on x86_64 or aarch64")
+        numpy = find_numpy()
+        reasons: list[str] = []
+        for tier in TIERS if self._wanted == "auto" else (self._wanted,):
+            first = Worker(tier, numpy)
+            try:
+                self.notes = first.start().notes
+            except IsolationUnavailable as error:
+                reasons.append(str(error))
+                continue
+            self._all = [first, *(Worker(tier, numpy) for _ in range(self.workers - 1))]
+            with ThreadPoolExecutor(min(self.workers, 8)) as pool:
+                list(pool.map(Worker.start, self._all))
+            for worker in self._all:
+                self._idle.put(worker)
+            return tier
+        raise IsolationUnavailable("no isolation is possible here: " + "; ".join(reasons))
+
+    def run(
+        self, code: str, tests: Sequence[Test], limits: Limits | None = None, mode: str = "native",
+        stop_on_first_failure: bool = False,
+    ) -> Result:  # fmt: skip
+        """Runs the program on every test, each in a process of its own.
+
+        Raises ValueError that names the argument: no tests, an unknown mode, data that cannot be sent.
+        """
+        _check(code, tests, limits, mode)
+        tier = self._start()
+        worker = self._idle.get()
+        try:
+            results = worker.run(as_bytes(code), tests, limits or Limits(), mode, stop_on_first_failure)
+        finally:
+            self._idle.put(worker)
+        return Result(tests=results, tier=tier, total=len(tests))
+
+    def run_many(
+        self, samples: Iterable[tuple[str, Sequence[Test]]], limits: Limits | None = None,
+        mode: str = "native", stop_on_first_failure: bool = False,
+    ) -> list[Result]:  # fmt: skip
+        """`run` for many samples, all workers busy; results in the order of the samples. Raises what `run`
+        raises.
+        """
+        jobs = list(samples)
+        for code, tests in jobs:
+            _check(code, tests, limits, mode)
+        self._start()
+        with ThreadPoolExecutor(self.workers) as pool:
+            return list(
+                pool.map(lambda job: self.run(job[0], job[1], limits, mode, stop_on_first_failure), jobs)
+            )
+
+
+def _check(code: str, tests: Sequence[Test], limits: Limits | None, mode: str) -> None:
+    if not isinstance(code, str):
+        raise ValueError(f"code: {type(code).__name__} is not allowed; str")
+    if limits is not None and not isinstance(limits, Limits):
+        raise ValueError(f"limits: {limits!r} is not allowed; a Limits")
+    if mode not in MODES:
+        raise ValueError(f"mode: {mode!r} is not allowed; one of {', '.join(MODES)}")
+    if len(tests) == 0:
+        raise ValueError(
+            "tests: an empty list is not allowed; at least one Test, or there is nothing to pass"
+        )
+    for index, test in enumerate(tests):
+        if not isinstance(test, Test):
+            raise ValueError(f"tests[{index}]: {type(test).__name__} is not allowed; a Test")
+        if test.function is not None:
+            _check_plain(f"tests[{index}].expected", test.expected)
+            _check_plain(f"tests[{index}].args", test.args)
+
+
+def _check_plain(name: str, value: object) -> None:
+    try:
+        plain = b'"opaque"' not in frames.encode(value)
+    except (RecursionError, TypeError, ValueError):
+        plain = False
+    if not plain:
+        raise ValueError(
+            f"{name}: only plain data (numbers, text, bytes, lists, tuples, dicts, sets) is allowed"
+        )

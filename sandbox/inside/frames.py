@@ -1,0 +1,138 @@
+"""Plain data as strict JSON: arguments on their way in, a function's return value on its way out.
+
+JSON arrays are lists, and every JSON object has one key, a tag: int (hex), float (nan, inf, -inf), tuple,
+dict (pairs), set, frozenset, bytes (hex), complex (real, imaginary), opaque (the type's name of anything
+else, which equals nothing). The trusted side parses this without running any code that the program could
+have chosen.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+MAGIC = b"\x00klear1"
+TOKEN_BYTES = 16
+TAIL = struct.Struct(f"<Q{TOKEN_BYTES}s{len(MAGIC)}s")
+_INT64 = 1 << 63
+
+
+class FrameError(ValueError):
+    """The bytes are not a frame of plain data."""
+
+
+def encode(value: Any) -> bytes:
+    """The value as ASCII JSON. Raises RecursionError for data nested too deeply or in a cycle."""
+    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _plain(value: Any) -> Any:
+    kind = type(value)
+    if value is None or kind is bool or kind is str:
+        return value
+    if kind is int:
+        return value if -_INT64 <= value < _INT64 else {"int": hex(value)}
+    if kind is float:
+        return value if value - value == 0 else {"float": repr(value)}
+    if kind is list:
+        return [_plain(item) for item in value]
+    if kind is tuple:
+        return {"tuple": [_plain(item) for item in value]}
+    if kind is dict:
+        return {"dict": [[_plain(key), _plain(item)] for key, item in value.items()]}
+    if kind is set or kind is frozenset:
+        return {kind.__name__: [_plain(item) for item in value]}
+    if kind is bytes:
+        return {"bytes": value.hex()}
+    if kind is complex:
+        return {"complex": [_plain(value.real), _plain(value.imag)]}
+    return _plain_of_subclass(value)
+
+
+def _plain_of_subclass(value: Any) -> Any:
+    """Subclasses count as their base, read through the base's own methods; numpy values as Python's."""
+    if isinstance(value, int):
+        return _plain(int.__int__(value))
+    if isinstance(value, float):
+        return _plain(float.__float__(value))
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, list):
+        return _plain(list(list.__iter__(value)))
+    if isinstance(value, tuple):
+        return _plain(tuple(tuple.__iter__(value)))
+    if isinstance(value, dict):
+        return _plain(dict(dict.items(value)))
+    if isinstance(value, set):
+        return _plain(set(set.__iter__(value)))
+    if isinstance(value, frozenset):
+        return _plain(frozenset(frozenset.__iter__(value)))
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return {"opaque": type(value).__name__[:100]}
+
+
+def decode(data: bytes) -> Any:
+    """The value of a frame. Raises FrameError for anything that `encode` does not write."""
+    try:
+        return json.loads(data.decode("ascii"), object_pairs_hook=_tagged, parse_constant=_refuse)
+    except (ValueError, RecursionError, TypeError, KeyError, OverflowError) as error:
+        raise FrameError(f"not a frame: {error}"[:200]) from error
+
+
+class Opaque:
+    """Something that is not plain data; equal to nothing, itself included."""
+
+    __hash__ = object.__hash__
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return f"<{self.name} object>"
+
+
+def _refuse(text: str) -> Any:
+    raise FrameError(f"{text} is not allowed")
+
+
+def _tagged(pairs: Iterable[tuple[str, Any]]) -> Any:
+    ((tag, body),) = pairs
+    if tag == "int":
+        return int(body, 16)
+    if tag == "float":
+        return {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}[body]
+    if tag in ("tuple", "set", "frozenset") and isinstance(body, list):
+        return {"tuple": tuple, "set": set, "frozenset": frozenset}[tag](body)
+    if tag == "dict" and isinstance(body, list):
+        return dict(body)
+    if tag == "bytes":
+        return bytes.fromhex(body)
+    if tag == "complex":
+        return complex(*body)
+    if tag == "opaque" and isinstance(body, str):
+        return Opaque(body)
+    raise FrameError(f"unknown tag {tag[:20]!r}")
+
+
+def seal(payload: bytes, token: bytes) -> bytes:
+    """What the harness appends to standard output once the function has returned."""
+    return payload + TAIL.pack(len(payload), token, MAGIC)
+
+
+def unseal(output: bytes, token: bytes) -> tuple[bytes, bytes] | None:
+    """Splits standard output into (what was printed, payload); None if it does not end in a frame with
+    `token`.
+    """
+    if len(output) < TAIL.size:
+        return None
+    length, found, magic = TAIL.unpack(output[-TAIL.size :])
+    end = len(output) - TAIL.size
+    if magic != MAGIC or found != token or length > end:
+        return None
+    return output[: end - length], output[end - length : end]

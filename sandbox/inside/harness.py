@@ -1,0 +1,251 @@
+"""Runs one program on one test, inside the locked-down process. Everything in this process is hostile or
+lost.
+
+Descriptors: 0 the input (or, for a function, token and arguments), 1 standard output, 2 standard error, 3
+the compiled program, 4 its source. 3 and 4 are closed before the program starts. What a program can reach
+here is worth nothing: it holds the input and no expected output, and the parent believes only the value that
+comes back.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import io
+import marshal
+import os
+import signal
+import struct
+import sys
+import threading
+from _sitebuiltins import Quitter  # type: ignore[import-not-found]
+from collections.abc import Callable
+from types import CodeType, ModuleType
+from typing import Any
+
+from . import frames, lcb
+
+FILE_NAME = "<solution>"
+FIRST_CLOSED = 5  # descriptors from here on are closed before anything else
+_SIZE = struct.Struct("<Q")
+_LEVELS_PER_MB = 512  # of calls; unwinding an exception takes up to about 0.5 KiB a level
+COMPILE_ERRORS = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)
+
+
+class Unusable(Exception):
+    """The program does not define what the test calls."""
+
+
+def open_standard_streams() -> None:
+    """Text streams over descriptors 0, 1 and 2, as the interpreter makes them in UTF-8 mode.
+
+    Made once, in the zygote, where the three are /dev/null; nothing is read or written through them there.
+    """
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", newline="\n", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)  # noqa: SIM115
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, f"__{name}__", getattr(sys, name))
+
+
+def _read_all(descriptor: int) -> bytes:
+    size = os.fstat(descriptor).st_size
+    parts: list[bytes] = []
+    while size > 0:
+        part = os.pread(descriptor, size, sum(map(len, parts)))
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def load_code(mode: str, functional: bool) -> CodeType:
+    """The compiled program from descriptor 3, or from the source in 4, which is then kept in 3 for later
+    tests.
+
+    The length goes in last: a compiler that is killed half-way leaves nothing behind. Raises COMPILE_ERRORS.
+    """
+    if stored := _read_all(3):
+        loaded: CodeType = marshal.loads(stored[_SIZE.size :])
+        return loaded
+    source = _read_all(4).decode("utf-8", "surrogatepass")
+    source.encode("utf-8")
+    code = compile(lcb.transform(source, functional) if mode == "lcb_compat" else source, FILE_NAME, "exec",
+                   dont_inherit=True)  # fmt: skip
+    body = marshal.dumps(code)
+    os.pwrite(3, body, _SIZE.size)
+    os.pwrite(3, _SIZE.pack(len(body)), 0)
+    return code
+
+
+def compiled_size(descriptor: int) -> int:
+    """Length of the compiled program in `descriptor`, 0 if it never got that far."""
+    head = os.pread(descriptor, _SIZE.size, 0)
+    return int(_SIZE.unpack(head)[0]) if len(head) == _SIZE.size else 0
+
+
+def bound_recursion(levels: int) -> None:
+    """Caps what `sys.setrecursionlimit` grants: Python's own frames live on the heap, and endless recursion
+    would fill the memory for seconds before it failed.
+    """
+    grant = sys.setrecursionlimit
+
+    def setrecursionlimit(limit: int, /) -> None:
+        grant(min(limit, levels) if type(limit) is int else limit)
+
+    sys.setrecursionlimit = setrecursionlimit
+
+
+def run(mode: str, function: str | None, memory_mb: int, on_ready: Callable[[], None]) -> int:
+    """Compiles or loads the program, reports ready, runs it. Returns the exit status."""
+    bound_recursion(max(memory_mb * _LEVELS_PER_MB, lcb.RECURSION_LIMIT))
+    try:
+        code = load_code(mode, function is not None)
+    except COMPILE_ERRORS as error:
+        _report(error)
+        return 1
+    token, arguments = _read_arguments() if function is not None else (b"", [])
+    os.closerange(3, FIRST_CLOSED)
+    on_ready()
+    value = b""
+    try:
+        if function is None:
+            status = (lcb.run_stdio if mode == "lcb_compat" else _run_stdio)(code)
+        else:
+            result = _call(code, mode, function, arguments)
+            if mode == "lcb_compat" and isinstance(result, tuple):
+                result = list(result)
+            value = _encode(result)
+            status = 0
+    except SystemExit as error:
+        status = _exit_status(error)
+        if function is not None:
+            status = status or 1
+    except BaseException as error:  # noqa: BLE001 - this is the interpreter's top level
+        status = _report(error)
+    if (
+        mode != "lcb_compat" and status == 0
+    ):  # officially the grader lives on: threads and handlers do not count
+        _exit_handlers()
+    return _finish(status, token, value)
+
+
+def _read_arguments() -> tuple[bytes, list[Any]]:
+    data = _read_all(0)
+    os.lseek(0, 0, os.SEEK_END)
+    return data[: frames.TOKEN_BYTES], frames.decode(data[frames.TOKEN_BYTES :])
+
+
+def _encode(result: Any) -> bytes:
+    try:
+        return frames.encode(result)
+    except (RecursionError, RuntimeError, TypeError, ValueError):
+        return frames.encode(object())
+
+
+def _run_stdio(code: CodeType) -> int:
+    module = ModuleType("__main__")
+    sys.modules["__main__"] = module
+    space = module.__dict__
+    space["__builtins__"] = builtins
+    space["__annotations__"] = {}
+    try:
+        exec(code, space)
+    finally:
+        _flush_files(space)
+    return 0
+
+
+def _call(code: CodeType, mode: str, function: str, arguments: list[Any]) -> Any:
+    """The value of the named method of `Solution`, or of the named function; LeetCode's names are
+    predefined.
+    """
+    name = "tmp_sol" if mode == "lcb_compat" else "solution"
+    module = ModuleType(name)
+    if mode != "lcb_compat":  # the official module is registered nowhere
+        sys.modules[name] = module
+    space = module.__dict__
+    space.update(lcb.official_names() if mode == "lcb_compat" else lcb.prelude())
+    space["__name__"] = name
+    exec(code, space)
+    if mode == "lcb_compat":
+        owner = space["Solution"]() if lcb.HAS_SOLUTION in space else module
+    else:
+        solution = space.get("Solution")
+        owner = solution() if isinstance(solution, type) and hasattr(solution, function) else module
+    if not hasattr(owner, function):
+        raise Unusable(f"the program defines no function {function!r}")
+    return getattr(owner, function)(*arguments)
+
+
+def _exit_status(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return int(error.code) & 0xFF
+    sys.stderr.write(f"{error.code}\n")
+    return 1
+
+
+def _report(error: BaseException) -> int:
+    """Writes the traceback as the interpreter would; a MemoryError is named last, so that the parent sees
+    it.
+    """
+    try:
+        sys.excepthook(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001 - the program may have replaced the hook or the stream
+        os.write(2, f"{type(error).__name__}\n".encode("utf-8", "replace"))
+    if isinstance(error, MemoryError):
+        os.write(2, b"MemoryError\n")
+    return 1
+
+
+def _flush_files(space: dict[str, Any]) -> None:
+    """The interpreter flushes files as they die; this process ends without that, so it is done for top-level
+    ones.
+    """
+    for value in list(space.values()):
+        if isinstance(value, io.IOBase) and not value.closed and value.writable():
+            value.flush()
+
+
+def _exit_handlers() -> None:
+    """Waits for the program's threads and runs what it registered with atexit, as the interpreter does."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except BaseException as error:  # noqa: BLE001 - hostile code runs here
+        _report(error)
+
+
+def _finish(status: int, token: bytes, value: bytes) -> int:
+    """Flushes and, for a function that returned, appends the sealed value to the output."""
+    for stream in (sys.stdout, sys.__stdout__):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except BaseException:  # noqa: BLE001 - a closed or replaced stream: the interpreter exits with 120
+            status = status or 120
+    try:
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001 - the interpreter ignores this one
+        os.closerange(2, 3)
+    if value and status == 0:
+        data = memoryview(frames.seal(value, token))
+        os.lseek(1, 0, os.SEEK_END)
+        while data:
+            data = data[os.write(1, data) :]
+    return status
+
+
+def prepare() -> None:
+    """Once a zygote: the parts of `site` that programs use, and imports that most of them would pay for."""
+    builtins.exit = Quitter("exit", "Ctrl-D (i.e. EOF)")
+    builtins.quit = Quitter("quit", "Ctrl-D (i.e. EOF)")
+    sys.set_int_max_str_digits(lcb.INT_DIGITS)
+    sys.argv = ["solution.py"]
+    open_standard_streams()
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    lcb.prelude()

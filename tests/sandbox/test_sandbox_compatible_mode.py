@@ -1,0 +1,129 @@
+"""`lcb_compat` gives the official verdict where `native` gives the right one; each pair is a named quirk."""
+
+import pytest
+
+from sandbox import Test
+
+
+@pytest.mark.parametrize(
+    ("code", "given", "expected"),
+    [
+        ("import sys\nfor line in sys.stdin: print(line.strip())", "1\n", "1"),
+        ("import sys\nf = sys.stdin.buffer\nf.readline(); print(f.readline().decode())", "1\n2\n", "2"),
+        ("import sys\nprint(sys.stdin.buffer.readlines()[0].decode())", "1\n", "1"),
+        ("import sys\nsys.stdout.buffer.write(b'1')", "", "1"),
+        ("import os\nprint(os.read(0, 9).decode())", "1", "1"),
+        ("print(open(0).read())", "4", "4"),
+        ("from sys import stdin\nprint(stdin.readline())", "4", "4"),
+        ("x = 0\ndef f():\n    global x\n    x += 1\nf()\nprint(x)", "", "1"),
+        ("print(1)\nquit()", "", "1"),
+        ("if __name__ == '__main__':\n    print(1)\nx = 1", "", "1"),
+        ("from __future__ import annotations\nprint(1)", "", "1"),
+        ("import sys\nprint(1)\nimport resource", "", "1"),
+        ("print(input())\nprint(repr(input()))", "1\n\n", "1\n''"),
+    ],
+    ids=[
+        "stdin-iteration",
+        "buffer-readline",
+        "buffer-readlines",
+        "stdout-buffer",
+        "descriptor-0",
+        "open-0",
+        "stdin-by-name",
+        "global-of-main",
+        "quit",
+        "guard-not-last",
+        "future-import",
+        "no-resource",
+        "empty-line",
+    ],
+)
+def test_what_the_official_grader_wrongly_fails_passes_natively(judge, code, given, expected):
+    assert judge(code, expected, given).verdict == "AC"
+    assert judge(code, expected, given, "lcb_compat").verdict != "AC"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("print('1_000')", "1000"),
+        ("print('\\u0661\\u0662')", "12"),
+        ("print('1.0')", "1"),
+        ("print(1)\nexit(3)", "1"),
+        ("print(gcd(4, 6))", "2"),
+        ("print(1)\nimport atexit\natexit.register(print, 2)", "1"),
+    ],
+    ids=["underscore", "arabic-indic", "integral-float", "exit-status", "prelude", "exit-handler"],
+)
+def test_what_the_official_grader_wrongly_passes_fails_natively(judge, code, expected):
+    assert judge(code, expected, "", "lcb_compat").verdict == "AC"
+    assert judge(code, expected, "").verdict in ("WA", "RE")
+
+
+@pytest.mark.parametrize(
+    ("code", "given", "expected"),
+    [
+        ("a, b = map(int, input().split())\nprint(a + b)", "3 4\n", "7\n"),
+        ("import sys\nprint(sum(map(int, sys.stdin.read().split())))", "3\n4\n", "7"),
+        ("import sys\nprint(sys.stdin.buffer.read().decode())", "3", "3"),
+        ("import sys\nprint(sys.stdin.readline(), sys.stdin.readline())", "1\n2\n", "1 2"),
+        ("import sys\ninput = sys.stdin.readline\nn = int(input())\nprint(n)", "5\n", "5"),
+        ("import sys\nprint(len(sys.stdin.readlines()))", "1\n2\n", "3"),
+        ("def main():\n    print(int(input()))\nif __name__ == '__main__':\n    main()", "8", "8"),
+        ("from sys import stdin\nprint(1)", "8", "1"),
+        ("print('a', 'b')\nprint()\nprint('c  ')\nprint()", "", "a b\n\nc"),
+        ("print('0.50')", "", "0.5"),
+    ],
+)
+def test_ordinary_programs_are_accepted_as_officially(judge, code, given, expected):
+    assert judge(code, expected, given, "lcb_compat").verdict == "AC"
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("print(2)", "WA"),
+        ("print(1)\nprint(1)", "WA"),
+        ("1 / 0", "RE"),
+        ("def", "CE"),
+        ("", "CE"),
+        ("import os", "CE"),
+        ("while True: pass", "TLE"),
+        ("print('sNaN')", "WA"),
+        ("import os\nos._exit(0)", "WA"),
+        ("x = input()\ny = input()", "RE"),
+        ("import os\nos.kill(1, 9)", "RE"),
+        ("import psutil", "RE"),
+        ("print('x' * (2 << 20))", "OLE"),
+    ],
+)
+def test_failing_programs_fail_compatibly(judge, code, verdict):
+    code = code if code in ("", "import os", "def") else code + "\npass"
+    assert judge(code, "1", "1", "lcb_compat", cpu_s=0.5, wall_s=3, output_mb=1).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("body", "expected", "verdict"),
+    [
+        ("return True", 1, "AC"),
+        ("return (1, 2)", [1, 2], "AC"),
+        ("return [(1, 2)]", [[1, 2]], "WA"),
+        ("return 1.0", 1, "AC"),
+        ("return {1, 2}", [1, 2], "WA"),
+        ("return float('nan')", float("nan"), "WA"),
+        ("return lcm(4, 6)", 12, "AC"),
+        ("import resource", None, "RE"),
+        ("import sys\n        sys.exit(0)", None, "RE"),
+        ("return List[int] is not None", True, "AC"),
+    ],
+)
+def test_functional_results_compare_as_officially(call, body, expected, verdict):
+    code = f"class Solution:\n    def f(self):\n        {body}"
+    assert call(code, [], expected, "lcb_compat").verdict == verdict
+
+
+def test_a_solution_class_is_required_officially_once_it_is_mentioned(executor):
+    code = "def f(): return 1\n# no class Solution here"
+    test = Test(function="f", args=[], expected=1)
+    assert executor.run(code, [test], mode="native").verdict == "AC"
+    assert executor.run(code, [test], mode="lcb_compat").verdict == "RE"
