@@ -1,0 +1,267 @@
+"""The run beside the published numbers (`benchmarks.published`), with a verdict where one can be given.
+
+A verdict compares a measurement with the published row of the same model, benchmark and token budget.
+Whatever makes the two runs incomparable is a blocker and forces "inconclusive" (reports.statistics); what the
+numbers alone would say is shown beside it.  A stand-in run gets no verdict at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import ValidationError
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.protocols import Protocol, load_protocol, protocol_diff
+from benchmarks.published import PublishedScore, contradictions, find_scores
+from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, points, signed, table
+from reports.load import Evaluation, Measurement, Run
+from reports.scores import Scores, defects, scores
+from reports.statistics import Verdict, reproduction_verdict
+
+TARGET = "Klear-Reasoner-8B"
+PROBLEMS = {"aime24": 30, "aime25": 30, "hmmt25": 30, "lcb_v5": 279, "lcb_v6": 131}
+"""Benchmarks with published numbers and the problems that they have."""
+MARGINS = {"aime24": 2.0, "aime25": 2.0, "hmmt25": 2.5, "lcb_v5": 2.0, "lcb_v6": 2.5}
+"""Margin of each benchmark in points, fixed before looking."""
+LONG_BUDGET = 49_152
+"""Budgets above this many tokens are compared with the 64K row, others with the 32K row."""
+SHOWN = (("Klear-Reasoner-8B-SFT", "32K"), (TARGET, "32K"), (TARGET, "64K"))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measurement against one published score, under one grader."""
+
+    measurement: Measurement
+    result: Scores
+    row: PublishedScore
+    verdict: Verdict
+
+    @property
+    def same_model(self) -> bool:
+        """Whether the published score is this very model's, by its name."""
+        return _same_model(self.measurement, self.row)
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in one sentence."""
+        published = f"{points(self.row.score)} published for {self.row.model} at {self.row.length}"
+        measured = f"{self.row.benchmark}, {self.result.grader} grader: {points(self.result.score)} measured"
+        if self.same_model:
+            return f"{measured}, {published}: {self.verdict.label}."
+        return f"{measured} for {self.measurement.model}, which has no published score ({published})."
+
+
+def comparable(run: Run, measurement: Measurement) -> bool:
+    """Whether published numbers of this benchmark exist and the run is not a stand-in."""
+    return run.manifest.stand_in is not True and measurement.benchmark in PROBLEMS
+
+
+def comparisons(run: Run) -> list[Comparison]:
+    """Every graded measurement of a comparable benchmark, under each of its graders."""
+    found = []
+    for measurement in run.measurements:
+        row = _published_row(measurement) if comparable(run, measurement) else None
+        for grader in measurement.graders if row else []:
+            result = scores(measurement, grader)
+            if row is not None and result is not None:
+                found.append(Comparison(measurement, result, row, _verdict(run, measurement, result, row)))
+    return found
+
+
+def _published_row(measurement: Measurement) -> PublishedScore | None:
+    """The row of the same model, else of the reproduction's target, with the budget of the measurement."""
+    rows = [
+        row
+        for row in find_scores(measurement.benchmark, measurement.model)
+        or find_scores(measurement.benchmark, TARGET)
+        if row.samples is not None and row.measured_by != "independent"
+    ]
+    evaluation = measurement.evaluation
+    budget = evaluation.protocol_field("max_new_tokens") if evaluation else None
+    length = "64K" if isinstance(budget, int) and budget > LONG_BUDGET else "32K"
+    rows.sort(key=lambda row: row.length != length)
+    return rows[0] if rows else None
+
+
+def _verdict(run: Run, measurement: Measurement, result: Scores, row: PublishedScore) -> Verdict:
+    """Verdict over the problems that have all their samples; whatever is missing is a blocker."""
+    full = int(np.max(result.samples))
+    complete = result.samples == full
+    return reproduction_verdict(
+        result.correct[complete],
+        full,
+        published=row.score,
+        published_samples=row.samples or full,
+        margin=MARGINS[row.benchmark],
+        blockers=_blockers(run, measurement, result, row),
+    )
+
+
+def _blockers(run: Run, measurement: Measurement, result: Scores, row: PublishedScore) -> list[str]:
+    found = []
+    if run.manifest.stand_in is None:
+        found.append("the manifest does not say what the run is")
+    if run.manifest.model_note:
+        found.append(f"other weights ({run.manifest.model_note})")
+    if not _same_model(measurement, row):
+        found.append(f"other model (the published number is {row.model}'s)")
+    found += _protocol_blockers(measurement.evaluation, row)
+    judges = measurement.evaluation.judges if measurement.evaluation else []
+    if judges and result.grader != judges[0] and not measurement.is_code:
+        found.append(f"other judge ({result.grader}; the protocol's is {judges[0]})")
+    problems = PROBLEMS[row.benchmark]
+    if len(result.problem_ids) != problems:
+        found.append(f"{len(result.problem_ids)} of the benchmark's {problems} problems")
+    if len(set(result.samples.tolist())) > 1:
+        found.append("not the same number of samples for every problem")
+    return found + defects(measurement, result.grader)
+
+
+def _protocol_blockers(evaluation: Evaluation | None, row: PublishedScore) -> list[str]:
+    if evaluation is None or not isinstance(evaluation.protocol, Mapping):
+        return ["the run's protocol is unknown"]
+    if row.protocol is None:
+        return ["the protocol of the published number is not known"]
+    try:
+        ours = Protocol.model_validate(evaluation.protocol)
+        theirs = load_protocol(row.protocol)
+    except (ValidationError, BenchmarkError):
+        return ["the run's protocol is unknown"]
+    differences = protocol_diff(ours, theirs)
+    words = [
+        f"{field} {_plain(mine)} instead of {_plain(other)}"
+        for field, (mine, other) in sorted(differences.items())
+        if field not in ("samples", "judges")
+    ]
+    return [f"other protocol than {row.protocol}: {', '.join(words)}"] if words else []
+
+
+def _same_model(measurement: Measurement, row: PublishedScore) -> bool:
+    return row.model.lower() == measurement.model.rsplit("/", 1)[-1].lower()
+
+
+def _plain(value: object) -> str:
+    text = "none" if value is None else repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def published_blocks(run: Run) -> list[Block]:
+    """The section on published numbers: verdicts, then the numbers themselves."""
+    found = comparisons(run)
+    if run.manifest.stand_in:
+        first: list[Block] = [
+            Paragraph(
+                "This is a stand-in run: none of its scores may be compared with a published number. The table "
+                "shows what a run on the real benchmarks would be compared with.", note=True
+            )
+        ]  # fmt: skip
+    elif not found:
+        first = [Paragraph("No benchmark with published numbers was measured and graded in this run.")]
+    else:
+        first = [_verdict_table(found), *_explanations(found)]
+    return [*first, _published_table(run, found), *_contradictions()]
+
+
+def _verdict_table(found: list[Comparison]) -> Block:
+    rows: list[list[Cell | str]] = []
+    for one in found:
+        verdict = one.verdict
+        rows.append(
+            [
+                one.row.benchmark,
+                one.measurement.model,
+                one.result.grader,
+                f"{points(one.result.score)} (avg@{int(np.max(one.result.samples))})",
+                f"{points(one.row.score)} ({one.row.length}, avg@{one.row.samples})",
+                f"{signed(verdict.difference)} ({between(*verdict.ci90, sign=True)})",
+                Cell(_label(verdict.label, verdict), _tone(verdict)),
+                _label(verdict.unblocked_label, verdict),
+            ]
+        )
+    header = ["benchmark", "model", "grader", "measured", "published", "difference (90 %)", "verdict"]
+    margins = ", ".join(f"{name} {margin}" for name, margin in MARGINS.items())
+    caption = f"Measured against published, in points (margins, fixed beforehand: {margins})"
+    return table(caption, [*header, "without blockers"], rows, {0, 1, 2, 6, 7})
+
+
+def _label(label: str, verdict: Verdict) -> str:
+    return f"{label} ({verdict.direction})" if label == "not reproduced" and verdict.direction else label
+
+
+def _tone(verdict: Verdict) -> Tone:
+    tones: dict[str, Tone] = {"reproduced": "good", "not reproduced": "bad"}
+    return tones.get(verdict.label, "muted")
+
+
+def _explanations(found: list[Comparison]) -> list[Block]:
+    """Why each verdict is what it is; the graders of one measurement share their reasons."""
+    blocks: list[Block] = []
+    groups: dict[int, list[Comparison]] = {}
+    for one in found:
+        groups.setdefault(id(one.measurement), []).append(one)
+    for group in groups.values():
+        first = group[0]
+        name = f"{first.measurement.model} on {first.row.benchmark}"
+        reasons = list(dict.fromkeys(reason for one in group for reason in one.verdict.blockers))
+        if reasons:
+            blocks += [
+                Paragraph(f"{name} cannot get a verdict of its own because of:"),
+                Bullets(tuple(reasons)),
+            ]
+        words = f"{name}: " if not reasons else ""
+        if first.verdict.unblocked_label == "inconclusive":
+            words += _what_would_decide(first.verdict, first.row) + " "
+        power = f"{first.verdict.power:.2f}"
+        words += f"A perfect reproduction of this size would be called reproduced with probability {power}."
+        blocks.append(Paragraph(words))
+    return blocks
+
+
+def _what_would_decide(verdict: Verdict, row: PublishedScore) -> str:
+    if verdict.samples_needed is None:
+        return (
+            "More samples alone would not settle the numbers at this difference: the noise of the published "
+            f"run's own {row.samples} samples a problem stays."
+        )
+    return f"At this difference the numbers would decide with {verdict.samples_needed} samples a problem."
+
+
+def _published_table(run: Run, found: list[Comparison]) -> Block:
+    measured: dict[tuple[str, str, str], str] = {}
+    for one in found:
+        key = (one.row.model, one.row.length, one.row.benchmark)
+        if one.same_model:
+            measured.setdefault(key, f"{points(one.result.score)} ({one.result.grader})")
+    missing = "not measured: stand-in run" if run.manifest.stand_in else "not measured"
+    rows: list[list[Cell | str]] = []
+    for model, length in SHOWN:
+        for benchmark in PROBLEMS:
+            for row in find_scores(benchmark, model, length):
+                if row.measured_by == "independent":
+                    continue
+                here = measured.get((model, length, benchmark))
+                tries = find_scores(benchmark, model, length, "independent")
+                other = ", ".join(points(one.score) for one in tries) or "–"
+                rows.append(
+                    [model, length, benchmark, f"{points(row.score)} (avg@{row.samples})", other,
+                     Cell(here) if here else Cell(missing, "muted"), row.source]
+                )  # fmt: skip
+    header = ["model", "budget", "benchmark", "published", "independent attempt", "this run", "source"]
+    caption = "Published numbers, pass@1 in percent (P: arXiv 2508.07629; the independent attempt used another protocol)"
+    return table(caption, header, rows, {0, 1, 2, 5, 6})
+
+
+def _contradictions() -> list[Block]:
+    said = [
+        f"The paper gives {row.model} on {row.benchmark} at {row.length} as "
+        + " and ".join(
+            f"{points(score)} ({where})" for score, where in zip(row.scores, row.where, strict=True)
+        )
+        + f"; {points(row.used)} is used here."
+        for row in contradictions()
+    ]
+    return [Bullets(tuple(said))] if said else []

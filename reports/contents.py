@@ -1,0 +1,150 @@
+"""The report of one run, section by section: what it is, scores, published numbers, gains, figures, samples, manifest.
+
+Every sentence is made from the run folder; a section whose data is missing says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.against_published import comparisons, published_blocks
+from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, table
+from reports.figures import Canvas, draw_clip_shares, rl_runs, training_curves
+from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stage_gains
+from reports.load import Run
+from reports.run_description import OWN_STAGE, cuda_sentence, manifest_blocks, preset_blocks
+from reports.samples import sample_blocks
+from reports.score_tables import score_blocks
+
+RL_STAGES = ("rl-math", "rl-code")
+STANDARD_COLUMNS = [("reward_mean", "mean reward"), ("accuracy", "share with full reward")]
+HEALTH_COLUMNS = [("entropy", "entropy (nats)"), ("grad_norm", "gradient norm")]
+
+
+def contents(run: Run, figures: Path) -> Report:
+    """Build the report; figures are drawn into the folder `figures`."""
+    canvas = Canvas(figures)
+    manifest = run.manifest
+    gains, clip = stage_gains(run), clip_shares(run)
+    training = [Section("training", "Training", (Paragraph("Nothing was trained in this run."),))]
+    if run.metrics or gains:
+        training = [
+            Section("gains", "What training gained", tuple(gain_blocks(gains))),
+            Section("clip", "Tokens outside the clip range", tuple(_clip_blocks(run, clip, canvas))),
+            Section("training", "Training", tuple(_training_blocks(run, canvas))),
+        ]
+    sections = [
+        Section("scores", "Measured scores", tuple(score_blocks(run, canvas))),
+        Section("published", "Against the published numbers", tuple(published_blocks(run))),
+        *training,
+        Section("samples", "Sample generations", tuple(sample_blocks(run))),
+        Section("preset", "Preset", tuple(preset_blocks(run))),
+        Section("cuda", "What has never run on CUDA", (Paragraph(cuda_sentence(run)),)),
+        Section("manifest", "The run", tuple(manifest_blocks(run))),
+    ]
+    notes = tuple(dict.fromkeys([*manifest.notes, *run.notes]))
+    if notes:
+        sections.insert(-1, Section("notes", "Notes on this run", (Bullets(notes),)))
+    parts = [f"profile {manifest.profile}" if manifest.profile else "", manifest.created]
+    subtitle = " · ".join(part for part in parts if part)
+    lead: list[Paragraph | Bullets] = [*_what_this_is(run), *_findings(run, gains, clip)]
+    return Report(f"Run {manifest.name or run.path.name}", subtitle, tuple(lead), tuple(sections))
+
+
+def _what_this_is(run: Run) -> list[Paragraph]:
+    manifest = run.manifest
+    if manifest.stand_in:
+        words = (
+            "Models and benchmarks of this run are synthetic stand-ins: its scores are NOT comparable with any "
+            "published number. It exercises the recipe, from SFT through GPPO to evaluation, at toy size."
+        )
+    elif manifest.stand_in is None:
+        words = "The manifest does not say what this run is: no verdict can be given."
+    else:
+        models = ", ".join(dict.fromkeys(one.model for one in run.measurements)) or "no model yet"
+        benchmarks = ", ".join(dict.fromkeys(one.benchmark for one in run.measurements)) or "no benchmark yet"
+        words = f"This run measures {models} on {benchmarks}."
+    lead = [Paragraph(words, note=manifest.stand_in is not False)]
+    if manifest.model_note:
+        lead.append(Paragraph(f"About the model: {manifest.model_note.rstrip('.')}.", note=True))
+    unfinished = [name for name, stage in manifest.stages.items() if stage.get("status") != "done"]
+    unfinished = [name for name in unfinished if name != OWN_STAGE]
+    if unfinished:
+        lead.append(Paragraph(f"The run is not finished: {', '.join(unfinished)}.", note=True))
+    if run.notes:
+        lead.append(
+            Paragraph(f"Parts of the run are missing or damaged: {len(run.notes)} notes near the end.")
+        )
+    return lead
+
+
+def _findings(run: Run, gains: list[StageGains], clip: ClipShares) -> list[Bullets]:
+    """The report in a few sentences: verdicts, what training gained on its own benchmark, clip shares."""
+    said = [one.sentence for one in comparisons(run)]
+    for stage in gains:
+        said += stage.sentences if stage.own_kind else ()
+    said += clip.sentences
+    return [Bullets(tuple(said))] if said else []
+
+
+def _clip_blocks(run: Run, found: ClipShares, canvas: Canvas) -> list[Block]:
+    if found.table is None:
+        return [Paragraph("This run has no RL metrics.")]
+    intro = "Inside the clip range the gradients of GPPO and clip are equal; only outside it do the losses differ."
+    blocks: list[Block] = [Paragraph(intro), found.table, Bullets(found.sentences)]
+    for stage in RL_STAGES:
+        figure = draw_clip_shares(
+            canvas, f"clip-{stage}", rl_runs(run, stage), f"{stage}: share of tokens outside the clip range"
+        )
+        blocks += [figure] if figure else []
+    return blocks
+
+
+def _training_blocks(run: Run, canvas: Canvas) -> list[Block]:
+    if not run.metrics:
+        return [Paragraph("This run has no training metrics.")]
+    drawn = []
+    sft = [run.metrics[name] for name in ("sft", "rl-math-sft", "rl-code-sft") if name in run.metrics]
+    drawn.append(
+        training_curves(
+            canvas,
+            "sft",
+            sft,
+            [("loss", "SFT loss"), ("grad_norm", "gradient norm")],
+            "SFT and the SFT controls",
+        )
+    )
+    for stage in RL_STAGES:
+        runs = rl_runs(run, stage)
+        drawn.append(
+            training_curves(
+                canvas,
+                f"{stage}-learning",
+                runs,
+                STANDARD_COLUMNS,
+                f"{stage}: learning curves, GPPO and the clip control",
+            )
+        )
+        drawn.append(
+            training_curves(
+                canvas, f"{stage}-health", runs, HEALTH_COLUMNS, f"{stage}: entropy and gradient norm"
+            )
+        )
+    rows: list[list[Cell | str]] = []
+    for name, metrics in run.metrics.items():
+        steps = len(metrics.column("step"))
+        tokens = metrics.column("tokens")
+        failures = metrics.column("verifier_failures")
+        skipped = metrics.column("skipped_updates")
+        rows.append(
+            [name, str(steps), f"{metrics.seconds:.0f}", _total(tokens), _total(skipped), _total(failures)]
+        )
+    header = ["run", "steps", "seconds", "tokens", "skipped updates", "verifier failures"]
+    return [table("Training runs", header, rows), *(figure for figure in drawn if figure)]
+
+
+def _total(values: NDArray[np.float64]) -> str:
+    return f"{np.nansum(values):,.0f}" if np.any(np.isfinite(values)) else "–"

@@ -1,0 +1,292 @@
+"""What training gained, and whether the loss is to be thanked for it.
+
+A stage starts from a checkpoint; beside it run controls from the same start: the clipped loss, and more SFT
+for the same time.  All are compared problem by problem on the same held-out problems, with Holm's correction
+over the comparisons of one table; the sentences are made from these numbers and say whatever they show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Paragraph,
+    Table,
+    Tone,
+    between,
+    percent,
+    points,
+    probability,
+    signed,
+    table,
+)
+from reports.load import CONTROL_SUFFIXES, Measurement, Run
+from reports.scores import Scores, scores
+from reports.statistics import PairedComparison, holm, paired_comparison
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One RL stage with its start and its controls (name → what it is)."""
+
+    kind: str
+    start: str
+    treated: str
+    controls: tuple[tuple[str, str, str], ...]
+    """(checkpoint, what it is, what no difference to it means)."""
+
+
+def _stage(kind: str, start: str, treated: str) -> Stage:
+    clip = (f"{treated}-clip", "clip control", "this run does not show that GPPO matters")
+    sft = (
+        f"{treated}-sft",
+        "SFT control",
+        "this run does not show that RL does more than as much time of SFT",
+    )
+    return Stage(kind, start, treated, (clip, sft))
+
+
+STAGES = (_stage("maths", "sft", "rl-math"), _stage("code", "rl-math", "rl-code"))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One checkpoint of a stage against the start and against the treated one."""
+
+    model: str
+    role: str
+    meaning: str
+    result: Scores
+    gain: PairedComparison
+    gain_p: float
+    lead: PairedComparison | None
+    """Treated minus this one; None for the treated checkpoint itself."""
+    lead_p: float
+
+    @property
+    def gained(self) -> bool:
+        """Whether the gain over the start is told apart from noise."""
+        return self.gain_p < LEVEL and self.gain.difference > 0
+
+
+@dataclass(frozen=True)
+class StageGains:
+    """What one stage gained on one benchmark."""
+
+    own_kind: bool
+    """The benchmark is of the kind that the stage trains: maths or code."""
+    table: Table | None
+    sentences: tuple[str, ...]
+
+
+def stage_gains(run: Run) -> list[StageGains]:
+    """Every stage that has a start and an end on the same benchmark."""
+    return [_stage_gains(run, stage, *pair) for stage in STAGES for pair in _pairs(run, stage)]
+
+
+def gain_blocks(found: list[StageGains]) -> list[Block]:
+    """Tables and sentences of the section."""
+    if not found:
+        return [Paragraph("This run has no two checkpoints of a training stage on the same benchmark.")]
+    blocks: list[Block] = [
+        Paragraph(
+            "Differences are taken problem by problem on the same problems, in points, with Student's t interval "
+            "(95 %) over problems; p is a sign-flip permutation test, corrected for the comparisons of its table "
+            "(Holm). One training run of each: the intervals cover problems and sampling, not training seeds."
+        )
+    ]
+    for one in found:
+        blocks += [one.table] if one.table else []
+        blocks.append(Bullets(one.sentences))
+    return blocks
+
+
+def _pairs(run: Run, stage: Stage) -> list[tuple[Measurement, Measurement]]:
+    """(start, treated) on each benchmark where both were measured, the stage's own kind first."""
+    found = []
+    for treated in run.measurements:
+        if treated.model == stage.treated:
+            start = _measured(run, treated.benchmark, stage.start)
+            if start is not None and _common(start, treated):
+                found.append((start, treated))
+    return sorted(found, key=lambda pair: (pair[1].is_code != (stage.kind == "code"), pair[1].benchmark))
+
+
+def _measured(run: Run, benchmark: str, model: str) -> Measurement | None:
+    matching = [m for m in run.measurements if m.benchmark == benchmark and m.model == model and m.grades]
+    return matching[0] if matching else None
+
+
+def _common(one: Measurement, two: Measurement) -> str | None:
+    """The grader to compare under: the first of the treated one's that graded both."""
+    return next((grader for grader in two.graders if grader in one.grades), None)
+
+
+def _stage_gains(run: Run, stage: Stage, start: Measurement, treated: Measurement) -> StageGains:
+    own = treated.is_code == (stage.kind == "code")
+    grader = _common(start, treated)
+    base, end = (scores(start, grader), scores(treated, grader)) if grader else (None, None)
+    compared, notes = _compare(run, stage, treated.benchmark, base, end) if base and end else ([], [])
+    if base is None or not compared:
+        return StageGains(
+            own, None, (f"{stage.start} and {stage.treated} share no problem of {treated.benchmark}.",)
+        )
+    rows: list[list[Cell | str]] = [
+        [stage.start, "start", points(base.score), "", "", "", "", _seconds(run, stage.start)]
+    ]
+    for one in compared:
+        tone: Tone = "good" if one.gained else "bad" if one.gain_p < LEVEL else ""
+        lead = ["", ""]
+        if one.lead:
+            lead = [
+                signed(one.lead.difference),
+                f"{between(*one.lead.ci95, sign=True)}, p {probability(one.lead_p)}",
+            ]
+        gain = f"{between(*one.gain.ci95, sign=True)}, p {probability(one.gain_p)}"
+        change = Cell(signed(one.gain.difference), tone)
+        rows.append(
+            [one.model, one.role, points(one.result.score), change, gain, *lead, _seconds(run, one.model)]
+        )
+    caption = f"{stage.treated} on {treated.benchmark}, {grader} grader, {compared[0].gain.problems} problems"
+    header = ["checkpoint", "role", "score", f"gain over {stage.start}", "95 % interval, p"]
+    header += [f"{stage.treated} minus this", "95 % interval, p", "training time (s)"]
+    sentences = (*_sentences(run, stage, compared, treated.benchmark), *notes)
+    return StageGains(own, table(caption, header, rows, {0, 1}), sentences)
+
+
+def _compare(
+    run: Run, stage: Stage, benchmark: str, base: Scores, end: Scores
+) -> tuple[list[Compared], list[str]]:
+    entries = [(stage.treated, "GPPO", "", end)]
+    notes = []
+    for model, role, meaning in stage.controls:
+        measured = _measured(run, benchmark, model)
+        result = scores(measured, end.grader) if measured else None
+        if result is None:
+            notes.append(f"The {role} ({model}) was not measured on {benchmark}: nothing is said against it.")
+        else:
+            entries.append((model, role, meaning, result))
+    gain = [_paired(result, base) for *_, result in entries]
+    lead = [_paired(end, result) for *_, result in entries[1:]]
+    if None in gain:
+        return [], notes
+    known = [one for one in [*gain, *lead] if one]
+    adjusted = dict(zip(map(id, known), holm([one.p_value for one in known]), strict=True))
+    compared = []
+    for (model, role, meaning, result), up, ahead in zip(entries, gain, [None, *lead], strict=True):
+        if up is not None:
+            p_lead = float(adjusted[id(ahead)]) if ahead else 1.0
+            compared.append(
+                Compared(model, role, meaning, result, up, float(adjusted[id(up)]), ahead, p_lead)
+            )
+    return compared, notes
+
+
+def _paired(first: Scores, second: Scores) -> PairedComparison | None:
+    """First minus second on the problems that both have; None when there are none."""
+    ours = dict(zip(first.problem_ids, first.rates, strict=True))
+    theirs = dict(zip(second.problem_ids, second.rates, strict=True))
+    both = [name for name in first.problem_ids if name in theirs]
+    if not both:
+        return None
+    return paired_comparison(
+        np.array([ours[name] for name in both]), np.array([theirs[name] for name in both])
+    )
+
+
+def _sentences(run: Run, stage: Stage, compared: list[Compared], benchmark: str) -> list[str]:
+    treated = compared[0]
+    up = treated.gain
+    words = f"{signed(up.difference)} points, 95 % interval {between(*up.ci95, sign=True)}, p {probability(treated.gain_p)}"
+    if treated.gained:
+        said = [f"{stage.treated} scores above {stage.start} on {benchmark} ({words})."]
+    elif treated.gain_p < LEVEL:
+        said = [
+            f"{stage.treated} scores below {stage.start} on {benchmark} ({words}): training made it worse."
+        ]
+    else:
+        said = [
+            f"This run does not show that {stage.treated} differs from {stage.start} on {benchmark} ({words})."
+        ]
+    for control in compared[1:]:
+        said.append(_against(treated, control))
+        said += _unequal_time(run, stage.treated, control)
+    return said
+
+
+def _against(treated: Compared, control: Compared) -> str:
+    lead = control.lead
+    assert lead is not None, "a control is compared with the treated checkpoint"
+    words = f"difference {signed(lead.difference)} points, 95 % interval {between(*lead.ci95, sign=True)}, p {probability(control.lead_p)}"
+    name = f"the {control.role} ({control.model})"
+    if control.lead_p < LEVEL and lead.difference > 0:
+        return f"{treated.model} ends above {name} ({words}), in this one training run of each."
+    if control.lead_p < LEVEL:
+        return f"{name[0].upper()}{name[1:]} ends above {treated.model} ({words}): {control.meaning}, rather the opposite."
+    if treated.gained and control.gained:
+        return f"{name[0].upper()}{name[1:]} gained too, and the difference is within noise ({words}): {control.meaning}."
+    return f"{treated.model} and {name} cannot be told apart ({words}): {control.meaning}."
+
+
+def _unequal_time(run: Run, treated: str, control: Compared) -> list[str]:
+    if treated not in run.metrics or control.model not in run.metrics:
+        return []
+    ours, theirs = run.metrics[treated].seconds, run.metrics[control.model].seconds
+    if ours <= 0 or 0.8 <= theirs / ours <= 1.25:
+        return []
+    return [f"Not the same time: {control.model} trained {theirs:.0f} s, {treated} {ours:.0f} s."]
+
+
+def _seconds(run: Run, model: str) -> str:
+    return f"{run.metrics[model].seconds:.0f}" if model in run.metrics else "unknown"
+
+
+@dataclass(frozen=True)
+class ClipShares:
+    """Tokens outside the clip range, the only ones on which the losses differ."""
+
+    table: Table | None
+    sentences: tuple[str, ...]
+
+
+def clip_shares(run: Run) -> ClipShares:
+    """Shares of every RL run, in a table and in words for the runs that are no control."""
+    rows: list[list[Cell | str]] = []
+    said = []
+    for name, metrics in run.metrics.items():
+        low, high = metrics.column("clip_low"), metrics.column("clip_high")
+        known = np.isfinite(low) & np.isfinite(high)
+        if not np.any(known):
+            continue
+        outside = (low + high)[known]
+        values = (np.mean(low[known]), np.mean(high[known]), np.mean(outside), np.max(outside))
+        rows.append([name, str(np.count_nonzero(known)), *(percent(float(value)) for value in values)])
+        if name.endswith(CONTROL_SUFFIXES):
+            continue
+        if np.any(outside > 0):
+            said.append(
+                f"In {name} {percent(float(np.mean(outside)))} of the tokens were outside the clip range (mean over "
+                f"steps; {percent(float(np.max(outside)))} in the largest step): only there GPPO and clip differ."
+            )
+        else:
+            said.append(
+                f"In {name} no token left the clip range: GPPO and clip take the same steps there, and a difference "
+                "between them is chance."
+            )
+    header = [
+        "run",
+        "steps with updates",
+        "below 1 − ε_l",
+        "above 1 + ε_h",
+        "outside, mean",
+        "outside, largest step",
+    ]
+    caption = "Share of tokens whose ratio is outside the clip range, mean over steps"
+    return ClipShares(table(caption, header, rows) if rows else None, tuple(said))

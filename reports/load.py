@@ -1,0 +1,395 @@
+"""A run folder as typed values: manifest, metrics, grades and an index of the generations.
+
+The layout is docs/run-folder.md, the rows are `benchmarks.records`.  A run may be half finished or
+damaged: whatever is missing or unreadable becomes a sentence in `Run.notes`, never an exception, and
+the part is left out.  Texts stay on disk (`Run.read_generation`); only their place and hash are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmarks.records import BrokenRow, Generation, Grade, Problem, SampleKey, read_grades, read_jsonl
+from reports.text import counted
+
+Row = TypeVar("Row")
+
+CONTROL_SUFFIXES = ("-clip", "-sft")
+TRAINING_ORDER = ("sft", "rl-math", "rl-math-clip", "rl-math-sft", "rl-code", "rl-code-clip", "rl-code-sft")
+PARTS = ("manifest.json", "config.toml", "metrics", "generations", "grades")
+
+
+class NotARunFolder(ValueError):
+    """The path is no folder, or nothing in it belongs to a run.  One line."""
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Evaluation(_Lenient):
+    """One evaluation as the manifest describes it."""
+
+    benchmark: str
+    model: str
+    revision: str = ""
+    protocol: Mapping[str, Any] | str = ""
+    sampling_hash: str = ""
+    engine: Mapping[str, Any] | str = ""
+    problems: int | None = None
+    samples: int | None = None
+    expected: int | None = None
+    problem_ids: tuple[str, ...] = ()
+
+    @property
+    def protocol_name(self) -> str:
+        """Name of the protocol, "unknown" where the manifest has none."""
+        name = self.protocol if isinstance(self.protocol, str) else self.protocol.get("name")
+        return str(name) if name else "unknown"
+
+    def protocol_field(self, name: str) -> Any:
+        """A field of the resolved protocol, None where the manifest has none."""
+        return self.protocol.get(name) if isinstance(self.protocol, Mapping) else None
+
+    @property
+    def judges(self) -> list[str]:
+        """Judges of the protocol, the one of its own score first; empty where the manifest has none."""
+        judges = self.protocol_field("judges")
+        return [str(judge) for judge in judges] if isinstance(judges, (list, tuple)) else []
+
+
+class Manifest(_Lenient):
+    """`manifest.json`; a field of another type is left out with a note."""
+
+    schema_number: int | None = None
+    name: str = ""
+    created: str = ""
+    updated: str = ""
+    profile: str = ""
+    preset: Any = None
+    stand_in: bool | None = None
+    model_note: str = ""
+    versions: Mapping[str, Any] = {}
+    hardware: Mapping[str, Any] = {}
+    git: Mapping[str, Any] = {}
+    seeds: Mapping[str, Any] = {}
+    data_hashes: Mapping[str, Any] = {}
+    stages: Mapping[str, Mapping[str, Any]] = {}
+    evaluations: tuple[Evaluation, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One metrics file, one value a step; NaN where a step has no value."""
+
+    name: str
+    columns: Mapping[str, NDArray[np.float64]]
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """Values of one column, all NaN when no row has it."""
+        steps = len(self.columns["step"])
+        return self.columns.get(name, np.full(steps, math.nan))
+
+    def has(self, name: str) -> bool:
+        """Whether any step has a finite value of this column."""
+        return bool(np.any(np.isfinite(self.column(name))))
+
+    @property
+    def seconds(self) -> float:
+        """Time of all steps, in seconds."""
+        return float(np.nansum(self.column("seconds")))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where one generation lies, and what can be said of it without its text."""
+
+    key: SampleKey
+    seed: int
+    failed: bool
+    text_hash: str
+    path: Path
+    offset: int
+
+
+@dataclass
+class Measurement:
+    """Everything stored of one model on one benchmark under one sampling."""
+
+    benchmark: str
+    model: str
+    revision: str
+    sampling_hash: str
+    evaluation: Evaluation | None = None
+    samples: dict[SampleKey, Sample] = field(default_factory=dict)
+    grades: dict[str, dict[SampleKey, Grade]] = field(default_factory=dict)
+    """Grader → sample → grade."""
+
+    @property
+    def graders(self) -> list[str]:
+        """Graders in the order of the protocol's judges, else `strict` first."""
+        order = [*(self.evaluation.judges if self.evaluation else []), "strict", "klear"]
+        return sorted(
+            self.grades, key=lambda name: (order.index(name) if name in order else len(order), name)
+        )
+
+    @property
+    def is_control(self) -> bool:
+        """A control of a training stage, by its name."""
+        return self.model.endswith(CONTROL_SUFFIXES)
+
+    @property
+    def is_code(self) -> bool:
+        """Programs: by the benchmark's name, or because a grade has a sandbox verdict."""
+        rows = (grade for table in self.grades.values() for grade in table.values())
+        return "lcb" in self.benchmark or any(grade.verdict is not None for grade in rows)
+
+
+@dataclass
+class Run:
+    """A run folder."""
+
+    path: Path
+    manifest: Manifest
+    raw_manifest: Mapping[str, Any]
+    config: Mapping[str, Any]
+    config_text: str
+    metrics: dict[str, Metrics]
+    measurements: list[Measurement]
+    problems: dict[tuple[str, str], Problem]
+    """Held-out problems that the run itself made: (benchmark, problem id) → problem."""
+    notes: list[str]
+
+    @staticmethod
+    def read_generation(sample: Sample) -> Generation:
+        """The whole row of one sample."""
+        with open(sample.path, "rb") as lines:
+            lines.seek(sample.offset)
+            return Generation.model_validate_json(lines.readline())
+
+
+def load_run(path: Path) -> Run:
+    """Read a run folder, half-finished ones too.
+
+    Raises:
+        NotARunFolder: no folder, or nothing of a run in it.
+    """
+    if not path.is_dir():
+        raise NotARunFolder(f"{path}: no such folder")
+    if not any((path / part).exists() for part in PARTS):
+        raise NotARunFolder(f"{path}: not a run folder (none of {', '.join(PARTS)} is there)")
+    notes: list[str] = []
+    manifest, raw = _manifest(path, notes)
+    text, config = _config(path, notes)
+    metrics, problems = _metrics(path, notes), _problems(path, notes)
+    run = Run(path, manifest, raw, config, text, metrics, [], problems, notes)
+    run.measurements = _measurements(run)
+    return run
+
+
+def _manifest(root: Path, notes: list[str]) -> tuple[Manifest, Mapping[str, Any]]:
+    path = root / "manifest.json"
+    if not path.exists():
+        notes.append("manifest.json is missing: protocol, hardware and versions are unknown.")
+        return Manifest(), {}
+    try:
+        raw = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        notes.append(f"manifest.json cannot be read ({error}).")
+        return Manifest(), {}
+    if not isinstance(raw, dict):
+        notes.append("manifest.json is not a JSON object.")
+        return Manifest(), {}
+    if raw.get("schema") != 1:
+        notes.append(f"manifest.json has schema {raw.get('schema')!r}, this report knows 1.")
+    values = {key: value for key, value in raw.items() if value is not None}
+    values["schema_number"] = values.pop("schema", None)
+    return _without_bad_fields(values, notes), raw
+
+
+def _without_bad_fields(values: dict[str, Any], notes: list[str]) -> Manifest:
+    while True:
+        try:
+            return Manifest.model_validate(values)
+        except ValidationError as error:
+            place, *inner = error.errors()[0]["loc"]
+            notes.append(
+                f"manifest.json: {'.'.join(map(str, [place, *inner]))} is not what it should be, left out."
+            )
+            if place == "evaluations" and inner and isinstance(inner[0], int):
+                values["evaluations"] = [e for i, e in enumerate(values["evaluations"]) if i != inner[0]]
+            else:
+                del values[str(place)]
+
+
+def _config(root: Path, notes: list[str]) -> tuple[str, Mapping[str, Any]]:
+    """Text of the configuration and its values."""
+    path = root / "config.toml"
+    if not path.exists():
+        notes.append("config.toml is missing.")
+        return "", {}
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return text, tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        notes.append(f"config.toml is not TOML ({error}).")
+        return text, {}
+
+
+def _metrics(root: Path, notes: list[str]) -> dict[str, Metrics]:
+    found = {}
+    place = {name: index for index, name in enumerate(TRAINING_ORDER)}
+    paths = sorted((root / "metrics").glob("*.jsonl"))
+    for path in sorted(paths, key=lambda path: place.get(path.stem, len(place))):
+        rows: dict[int, dict[str, Any]] = {}
+        for row in _json_rows(path, root, notes):
+            step = row.get("step")
+            if isinstance(step, int) and not isinstance(step, bool):
+                rows[step] = row
+            else:
+                notes.append(f"{path.relative_to(root)}: a row without a step, left out.")
+        if not rows:
+            notes.append(f"{path.relative_to(root)} has no step.")
+            continue
+        found[path.stem] = Metrics(path.stem, _columns([rows[step] for step in sorted(rows)]))
+        _note_non_finite(list(rows.values()), str(path.relative_to(root)), notes)
+    return found
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, NDArray[np.float64]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    numbers = {name: [_number(row.get(name)) for row in rows] for name in names}
+    return {name: np.array(values, dtype=np.float64) for name, values in numbers.items()}
+
+
+def _number(value: object) -> float:
+    """A finite number, or NaN; figures and sums then leave the step out."""
+    if isinstance(value, (int, float)) and abs(value) < 1e300:
+        return float(value)
+    return math.nan
+
+
+def _note_non_finite(rows: list[dict[str, Any]], where: str, notes: list[str]) -> None:
+    steps: dict[str, list[int]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                steps.setdefault(name, []).append(row["step"])
+    for name, at in sorted(steps.items()):
+        more = "" if len(at) <= 5 else f" and {len(at) - 5} more"
+        notes.append(f"{where}: {name} is not finite at step {', '.join(map(str, sorted(at)[:5]))}{more}.")
+
+
+def _json_rows(path: Path, root: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """Rows of a JSONL file; lines that are no object are left out with a note."""
+
+    def parse(line: bytes) -> dict[str, Any]:
+        row = json.loads(line)
+        if not isinstance(row, dict):
+            raise BrokenRow("not a JSON object")
+        return row
+
+    for _, row in _lines(path, root, notes, parse):
+        yield row
+
+
+def _lines(
+    path: Path, root: Path, notes: list[str], parse: Callable[[bytes], Row]
+) -> Iterator[tuple[int, Row]]:
+    """(byte offset, parsed line) for every line that `parse` accepts; the others are counted in one note."""
+    bad: list[int] = []
+    torn = False
+    offset = 0
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            start, offset = offset, offset + len(line)
+            if not line.strip():
+                continue
+            try:
+                row = parse(line)
+            except (ValueError, RecursionError):
+                torn = not line.endswith(b"\n")
+                if not torn:
+                    bad.append(number)
+                continue
+            yield start, row
+    where = path.relative_to(root)
+    if torn:
+        notes.append(f"{where}: the last line is torn (the writer was stopped), left out.")
+    if bad:
+        notes.append(
+            f"{where}: {counted(len(bad), 'line')} unreadable and left out, the first is line {bad[0]}."
+        )
+
+
+def _problems(root: Path, notes: list[str]) -> dict[tuple[str, str], Problem]:
+    found = {}
+    for path in sorted((root / "data").glob("mini-*.jsonl")):
+        try:
+            problems = [Problem.model_validate(row) for _, row in read_jsonl(path)]
+        except (BrokenRow, ValidationError) as error:
+            notes.append(f"data/{path.name} cannot be read ({str(error).splitlines()[0]}).")
+            continue
+        found.update({(problem.benchmark, problem.id): problem for problem in problems})
+    return found
+
+
+def _measurements(run: Run) -> list[Measurement]:
+    groups: dict[tuple[str, str, str, str], Measurement] = {}
+    described: set[tuple[str, str]] = set()
+    for entry in run.manifest.evaluations:
+        identity = (entry.benchmark, entry.model, entry.revision, entry.sampling_hash)
+        groups[identity] = Measurement(*identity, evaluation=entry)
+        described.add(identity[:2])
+    strangers: dict[tuple[str, str], int] = {}
+
+    def group(key: SampleKey) -> Measurement | None:
+        identity = (key.benchmark, key.model, key.revision, key.sampling_hash)
+        if identity not in groups and identity[:2] in described:
+            strangers[identity[:2]] = strangers.get(identity[:2], 0) + 1
+            return None
+        return groups.setdefault(identity, Measurement(*identity))
+
+    for path in sorted((run.path / "generations").glob("*/*.jsonl")):
+        for sample in _samples(path, run.path, run.notes):
+            measurement = group(sample.key)
+            if measurement is not None:
+                measurement.samples.setdefault(sample.key, sample)
+    for (benchmark, model), count in sorted(strangers.items()):
+        run.notes.append(
+            f"{counted(count, 'generation')} of {model} on {benchmark} left out: of another checkpoint or sampling "
+            "than the manifest describes."
+        )
+    for path in sorted((run.path / "grades").glob("*/*.parquet")):
+        for grade in _grades(path, run.path, run.notes):
+            measurement = group(grade.key) if grade.key else None
+            if measurement is not None and grade.key:
+                measurement.grades.setdefault(grade.grader, {})[grade.key] = grade
+    return list(groups.values())
+
+
+def _samples(path: Path, root: Path, notes: list[str]) -> Iterator[Sample]:
+    for offset, row in _lines(path, root, notes, Generation.model_validate_json):
+        text_hash = hashlib.sha256(row.text.encode("utf-8", "surrogatepass")).hexdigest()
+        failed = row.error is not None or row.finish_reason == "error"
+        yield Sample(row.key, row.seed, failed, text_hash, path, offset)
+
+
+def _grades(path: Path, root: Path, notes: list[str]) -> list[Grade]:
+    try:
+        return list(read_grades(path))
+    except (ValueError, OSError, KeyError) as error:
+        notes.append(f"{path.relative_to(root)} cannot be read ({str(error).splitlines()[0]}), left out.")
+        return []

@@ -1,0 +1,138 @@
+"""The section on measured scores: a table and a tally for each benchmark, with figures.
+
+Every grader has its column, with the difference between them: a sample is generated once and judged by all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from reports.against_published import comparisons
+from reports.blocks import Block, Bullets, Cell, Paragraph, between, percent, points, signed, table
+from reports.figures import Canvas, Dot, accuracy_by_checkpoint, length_histograms
+from reports.load import Measurement, Run
+from reports.scores import Scores, defects, scores
+
+Measured = list[tuple[Measurement, dict[str, Scores]]]
+"""Measurements of one benchmark with their scores by grader, the protocol's own judge first."""
+
+
+def score_blocks(run: Run, canvas: Canvas) -> list[Block]:
+    """Tables, remarks and figures; says so when nothing was measured."""
+    benchmarks: dict[str, Measured] = {}
+    for measurement in run.measurements:
+        results = {grader: scores(measurement, grader) for grader in measurement.graders}
+        known = {grader: result for grader, result in results.items() if result is not None}
+        benchmarks.setdefault(measurement.benchmark, []).append((measurement, known))
+    if not benchmarks:
+        return [Paragraph("Nothing was measured in this run.", note=True)]
+    blocks: list[Block] = []
+    if run.manifest.model_note:
+        blocks.append(Paragraph(f"Beside every score: {run.manifest.model_note.rstrip('.')}.", note=True))
+    blocks.append(
+        Paragraph(
+            "Scores are avg@samples in points. The first interval (95 %) is for the same problems sampled again; "
+            "“problems like these” is for other problems from the same source, and already contains the first."
+        )
+    )
+    accuracy, lengths = _figures(run, canvas, benchmarks)
+    blocks += accuracy
+    for benchmark, measured in benchmarks.items():
+        graders = list(dict.fromkeys(grader for _, results in measured for grader in results))
+        blocks.append(_score_table(benchmark, measured, graders))
+        blocks += _tally(benchmark, measured)
+        blocks += _remarks(measured)
+    return blocks + lengths
+
+
+def _score_table(benchmark: str, measured: Measured, graders: list[str]) -> Block:
+    code = any(measurement.is_code for measurement, _ in measured)
+    header = ["model", "protocol", *(f"{grader} (95 %)" for grader in graders)]
+    header += [f"{other} − {graders[0]}" for other in graders[1:]]
+    header += ["problems like these", "problems × samples", "truncated", *(["tests passed"] if code else [])]
+    rows: list[list[Cell | str]] = []
+    for measurement, results in measured:
+        protocol = measurement.evaluation.protocol_name if measurement.evaluation else "unknown"
+        row: list[Cell | str] = [measurement.model, protocol]
+        row += [_score(results.get(grader)) for grader in graders]
+        row += [_judge_difference(results, graders[0], other) for other in graders[1:]]
+        main = next(iter(results.values()), None)
+        if main is None:
+            row.append(Cell("not graded" if measurement.samples else "no samples yet", "muted"))
+        else:
+            population = main.population_interval
+            row += [between(*population) if population else "unknown", _size(main), percent(main.truncated)]
+            row += [points(main.partial)] if code else []
+        rows.append([*row, *[""] * (len(header) - len(row))])
+    return table(benchmark, header, rows, {0, 1})
+
+
+def _score(result: Scores | None) -> str:
+    return f"{points(result.score)} ({between(*result.interval)})" if result else "–"
+
+
+def _judge_difference(results: Mapping[str, Scores], first: str, other: str) -> str:
+    if first not in results or other not in results:
+        return "–"
+    return signed(results[other].score - results[first].score)
+
+
+def _size(result: Scores) -> str:
+    fewest, most = int(result.samples.min()), int(result.samples.max())
+    return f"{len(result.problem_ids)} × {most if fewest == most else f'{fewest} to {most}'}"
+
+
+def _tally(benchmark: str, measured: Measured) -> list[Block]:
+    """How many samples count as what, one column for each reason and sandbox verdict that occurs."""
+    entries = [(measurement, result) for measurement, results in measured for result in results.values()]
+    reasons = list(sum((Counter(result.reasons) for _, result in entries), Counter()))
+    verdicts = sorted(sum((Counter(result.verdicts) for _, result in entries), Counter()))
+    reasons.sort(key=lambda reason: (reason != "correct", reason != "wrong", reason))
+    rows: list[list[Cell | str]] = [
+        [
+            measurement.model,
+            result.grader,
+            *(str(result.reasons.get(reason, 0)) for reason in reasons),
+            *(str(result.verdicts.get(verdict, 0)) for verdict in verdicts),
+        ]
+        for measurement, result in entries
+    ]
+    header = ["model", "grader", *reasons, *verdicts]
+    return [table(f"{benchmark}: samples by reason", header, rows, {0, 1})] if rows else []
+
+
+def _remarks(measured: Measured) -> list[Block]:
+    said = []
+    for measurement, results in measured:
+        found = {grader: defects(measurement, grader) for grader in results}
+        for defect in dict.fromkeys(defect for listed in found.values() for defect in listed):
+            graders = [grader for grader, listed in found.items() if defect in listed]
+            where = "" if len(graders) == len(found) else f", {' and '.join(graders)} grader"
+            said.append(f"{measurement.model}{where}: {defect}.")
+    return [Bullets(tuple(said))] if said else []
+
+
+def _figures(run: Run, canvas: Canvas, benchmarks: Mapping[str, Measured]) -> tuple[list[Block], list[Block]]:
+    """The figure of scores and the one of lengths, each in a list that is empty when nothing is graded."""
+    published = {
+        (one.row.benchmark, one.measurement.model): one.row.score
+        for one in comparisons(run)
+        if one.same_model
+    }
+    dots, lengths = [], []
+    for benchmark, measured in benchmarks.items():
+        last: tuple[str, Scores] | None = None
+        for measurement, results in measured:
+            for result in list(results.values())[:1]:
+                low, high = result.interval
+                reference = published.get((benchmark, measurement.model))
+                dots.append(Dot(benchmark, measurement.model, result.score, low, high, reference))
+                if last is None or not measurement.is_control:
+                    last = (f"{measurement.model} on {benchmark}", result)
+        lengths += [last] if last else []
+    if not dots:
+        return [], []
+    accuracy = accuracy_by_checkpoint(canvas, "accuracy", dots, "Scores with 95 % intervals (same problems)")
+    histogram = length_histograms(canvas, "lengths", lengths, "Response length of right and wrong samples")
+    return [accuracy], [histogram]

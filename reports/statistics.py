@@ -1,0 +1,322 @@
+"""Verdicts on a reproduction, and comparisons of checkpoints on the same problems.
+
+The published and the measured run share the same fixed problems, so the spread between problems
+cancels and only sampling noise separates them.  The verdict is an equivalence test in the sense of
+Schuirmann (1987, two one-sided tests) against a margin fixed before looking; the error bars follow
+Miller, "Adding Error Bars to Evals" (2024, arXiv 2411.00640), and the multiple comparisons Holm (1979).
+Scores, margins and intervals are in points (percent), probabilities in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from benchmarks.estimators import avg_at_n, clustered_standard_error, sampling_standard_error
+
+Label = Literal["reproduced", "not reproduced", "inconclusive"]
+Interval = tuple[float, float]
+Floats = NDArray[np.float64]
+
+Z90, Z95 = 1.645, 1.960
+"""Normal quantiles of the 90 % and the 95 % interval, as stated with the rule."""
+ROUNDING_VARIANCE = 0.05**2 / 3
+"""Variance of a published score that was rounded to one decimal: uniform on ±0.05 points."""
+EXACT_FLIPS = 14
+"""Up to this many problems the permutation test enumerates all 2^m sign patterns."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run says of a published score.  Points, not fractions; `power` is a probability."""
+
+    label: Label
+    """The verdict, after blockers."""
+    difference: float
+    """Measured minus published."""
+    ci90: Interval
+    """90 % interval of the difference: inside (−margin, margin) means reproduced."""
+    ci95: Interval
+    """95 % interval of the difference: wholly outside [−margin, margin] means not reproduced."""
+    samples_needed: int | None
+    """Samples a problem that decide at this difference and spread, at least the published number of
+    samples; None when none would, because the published run's own noise stays."""
+    power: float
+    """Probability that a perfect reproduction of this size is called reproduced."""
+    unblocked_label: Label
+    """What the numbers alone would say."""
+    direction: Literal["below", "above"] | None
+    """Side of the published score, where `unblocked_label` is "not reproduced"."""
+    score: float
+    """Measured score."""
+    standard_error: float
+    """Standard error of the difference, the published run's noise and rounding included."""
+    blockers: tuple[str, ...]
+    """Why the label is forced to "inconclusive"; empty when nothing forces it."""
+
+
+def reproduction_verdict(
+    correct_counts: ArrayLike,
+    samples: int,
+    published: float = 90.5,
+    published_samples: int = 64,
+    margin: float = 2.0,
+    blockers: Sequence[str] = (),
+) -> Verdict:
+    """Decide whether a run reproduces a published score on the same problems.
+
+    With V_s the sampling variance of the measured score (`sampling_variance`), the difference D has
+    SE² = V_s·(1 + samples/published_samples) + 0.05²/3: the published run is as noisy as one of its
+    size, and its score is rounded.
+
+    Args:
+        correct_counts: correct samples of each problem, integers in [0, samples], shape [problems].
+        samples: samples a problem.
+        published: the published score in points.
+        published_samples: samples a problem behind the published score.
+        margin: largest difference in points that still counts as reproduced.
+        blockers: reasons that force "inconclusive", such as "other protocol".  Fewer samples than
+            published are added as a reason of their own.
+
+    Raises:
+        ValueError: an argument is out of range; the message names it.
+    """
+    _whole("samples", samples)
+    _whole("published_samples", published_samples)
+    counts = _counts(correct_counts, samples)
+    if not (_is_number(published) and 0 <= published <= 100):
+        raise ValueError(f"published: a score in points from 0 to 100, got {published!r}")
+    if not (_is_number(margin) and margin > 0):
+        raise ValueError(f"margin: points above 0, got {margin!r}")
+    reasons = _reasons(blockers)
+    if samples < published_samples:
+        reasons += (f"{samples} samples a problem, the published run had {published_samples}",)
+
+    variance = sampling_variance(counts, samples) * 100**2
+    score = avg_at_n(counts, samples) * 100
+    difference = score - published
+    error = math.sqrt(variance * (1 + samples / published_samples) + ROUNDING_VARIANCE)
+    ci90 = (difference - Z90 * error, difference + Z90 * error)
+    ci95 = (difference - Z95 * error, difference + Z95 * error)
+
+    label: Label = "inconclusive"
+    direction: Literal["below", "above"] | None = None
+    if -margin < ci90[0] and ci90[1] < margin:
+        label = "reproduced"
+    elif ci95[1] < -margin or ci95[0] > margin:
+        label, direction = "not reproduced", "below" if difference < 0 else "above"
+    return Verdict(
+        label="inconclusive" if reasons else label,
+        difference=difference,
+        ci90=ci90,
+        ci95=ci95,
+        samples_needed=_samples_needed(variance * samples, difference, published_samples, margin),
+        power=max(0.0, 2 * NormalDist().cdf(margin / error - Z90) - 1),
+        unblocked_label=label,
+        direction=direction,
+        score=score,
+        standard_error=error,
+        blockers=reasons,
+    )
+
+
+def sampling_variance(correct_counts: ArrayLike, samples: int | ArrayLike) -> float:
+    """Variance of the mean score when the same problems are sampled again, on the scale of fractions.
+
+    V_s of `benchmarks.estimators.sampling_standard_error`: unbiased, and p̃ = (c+½)/(n+1) in place of p̂
+    only where it would be zero.  A problem with one sample says nothing of its noise; then too p̃ is used,
+    with 1 in place of n−1.  `samples` is one number, or one for each problem where some are missing.
+    """
+    counts = _counts(correct_counts, samples)
+    error = sampling_standard_error(counts, samples)
+    if not math.isnan(error):
+        return error**2
+    rates: Floats = (counts + 0.5) / (np.asarray(samples) + 1)
+    return float(np.sum(rates * (1 - rates) / np.maximum(np.asarray(samples) - 1, 1)) / len(counts) ** 2)
+
+
+def sampling_interval(correct_counts: ArrayLike, samples: int | ArrayLike) -> Interval:
+    """95 % interval of the score, in points, if the same problems were sampled again."""
+    counts = _counts(correct_counts, samples)
+    half = Z95 * math.sqrt(sampling_variance(counts, samples))
+    return _clip(avg_at_n(counts, samples), half)
+
+
+def superpopulation_interval(
+    correct_counts: ArrayLike, samples: int | ArrayLike, level: float = 0.95
+) -> Interval | None:
+    """Interval of the score, in points, on other problems drawn like these; None for a single problem.
+
+    V_c = Σ(p̂−Â)²/(m(m−1)) with Student's t on m−1 degrees; it already contains the sampling noise.
+    `level` is the coverage.
+    """
+    counts = _counts(correct_counts, samples)
+    if len(counts) < 2:
+        return None
+    half = t_quantile((1 + level) / 2, len(counts) - 1) * clustered_standard_error(counts, samples)
+    return _clip(avg_at_n(counts, samples), half)
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Two checkpoints on the same problems: first minus second, in points."""
+
+    difference: float
+    ci95: Interval
+    """Student's t interval over problems; it covers sampling and the choice of problems, not training seeds.
+    Infinite with a single problem."""
+    p_value: float
+    """Two-sided sign-flip permutation test."""
+    problems: int
+
+
+def paired_comparison(
+    first: ArrayLike, second: ArrayLike, permutations: int = 20_000, seed: int = 0
+) -> PairedComparison:
+    """Compare two checkpoints problem by problem.
+
+    d_i = p̂_i(first) − p̂_i(second), SE = sd(d)/√m with Student's t on m−1 degrees for the interval.  The
+    p-value flips the signs of d_i (Fisher's randomisation test): all 2^m patterns for few problems, else
+    `permutations` seeded ones with the observed pattern counted among them (Phipson and Smyth 2010).
+
+    Args:
+        first, second: share of correct samples of each problem in [0, 1], in the same order.
+        permutations: random sign patterns where there are too many to enumerate.
+        seed: of the random sign patterns.
+
+    Raises:
+        ValueError: shapes differ, no problems, or a share outside [0, 1].
+    """
+    one, two = _rates("first", first), _rates("second", second)
+    if one.shape != two.shape:
+        raise ValueError(f"second: {len(two)} problems, first has {len(one)}")
+    _whole("permutations", permutations)
+    differences = one - two
+    problems = len(differences)
+    mean = float(np.mean(differences)) * 100
+    half = math.inf
+    if problems > 1:
+        error = float(np.std(differences, ddof=1)) / math.sqrt(problems) * 100
+        half = t_quantile(0.975, problems - 1) * error
+    return PairedComparison(
+        mean, (mean - half, mean + half), _sign_flip(differences, permutations, seed), problems
+    )
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Adjust p-values for the number of comparisons (Holm 1979): step-down, monotone, at most 1."""
+    values = np.asarray(p_values, dtype=np.float64)
+    if values.ndim != 1 or np.any(~(values >= 0) | (values > 1)):
+        raise ValueError("p_values: a list of probabilities")
+    order = np.argsort(values, kind="stable")
+    scaled = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return adjusted
+
+
+def t_quantile(probability: float, degrees: int) -> float:
+    """Quantile of Student's t for a whole number of degrees, by bisection of the exact distribution.
+
+    Raises:
+        ValueError: probability outside (0.5, 1) or degrees below 1.
+    """
+    if not 0.5 < probability < 1:
+        raise ValueError(f"probability: between 0.5 and 1, got {probability!r}")
+    _whole("degrees", degrees)
+    low, high = 0.0, 1.0
+    while _t_cdf(high, degrees) < probability:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_cdf(middle, degrees) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _t_cdf(value: float, degrees: int) -> float:
+    """P(T ≤ value) for value ≥ 0: the finite sums of Abramowitz and Stegun 26.7.3 and 26.7.4."""
+    angle = math.atan2(value, math.sqrt(degrees))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = degrees % 2 == 1
+    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+    for k in range(1 if odd else 0, degrees - 1, 2):
+        total += term
+        term *= cosine * cosine * (k + 1) / (k + 2)
+    central = 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return 0.5 + central / 2
+
+
+def _samples_needed(spread: float, difference: float, published_samples: int, margin: float) -> int | None:
+    """Smallest n with SE(n) under what a decision at this difference needs; `spread` is n·V_s in points²."""
+    distance = abs(difference)
+    target = (margin - distance) / Z90 if distance < margin else (distance - margin) / Z95
+    room = target * target - spread / published_samples - ROUNDING_VARIANCE
+    if target <= 0 or room <= 0:
+        return None
+    return max(published_samples, math.floor(spread / room) + 1)
+
+
+def _sign_flip(differences: Floats, permutations: int, seed: int) -> float:
+    observed = abs(float(np.sum(differences))) - 1e-9
+    problems = len(differences)
+    if problems <= EXACT_FLIPS:
+        patterns = (np.arange(2**problems)[:, None] >> np.arange(problems)) & 1
+        return float(np.mean(np.abs((1 - 2.0 * patterns) @ differences) >= observed))
+    random = np.random.default_rng(seed)
+    extreme, block = 1, 2000
+    for start in range(0, permutations, block):
+        signs = 1.0 - 2.0 * random.integers(0, 2, size=(min(block, permutations - start), problems))
+        extreme += int(np.count_nonzero(np.abs(signs @ differences) >= observed))
+    return extreme / (permutations + 1)
+
+
+def _clip(mean: float, half: float) -> Interval:
+    return max(0.0, (mean - half) * 100), min(100.0, (mean + half) * 100)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and math.isfinite(value)
+
+
+def _whole(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or int(value) < 1:
+        raise ValueError(f"{name}: a whole number from 1, got {value!r}")
+
+
+def _counts(correct_counts: ArrayLike, samples: int | ArrayLike) -> Floats:
+    for number in np.unique(samples) if np.ndim(samples) else [samples]:
+        _whole("samples", number)
+    try:
+        counts = np.asarray(correct_counts)
+    except ValueError as error:
+        raise ValueError("correct_counts: one number for each problem, not nested lists") from error
+    if counts.ndim != 1 or counts.size == 0 or counts.dtype.kind not in "biuf":
+        raise ValueError("correct_counts: one number for each problem, at least one problem")
+    values: Floats = counts.astype(np.float64)
+    if np.any(~np.isfinite(values)) or np.any(values != np.floor(values)):
+        raise ValueError("correct_counts: whole numbers of correct samples")
+    if np.ndim(samples) and np.shape(samples) != values.shape:
+        raise ValueError("samples: one number, or one for each problem")
+    if np.any((values < 0) | (values > np.asarray(samples))):
+        raise ValueError(f"correct_counts: between 0 and samples={samples!r}")
+    return values
+
+
+def _rates(name: str, rates: ArrayLike) -> Floats:
+    values = np.asarray(rates, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.all((values >= 0) & (values <= 1)):
+        raise ValueError(f"{name}: one share in [0, 1] for each problem, at least one problem")
+    return values
+
+
+def _reasons(blockers: Sequence[str]) -> tuple[str, ...]:
+    reasons = () if isinstance(blockers, str) else tuple(blockers)
+    if isinstance(blockers, str) or not all(isinstance(reason, str) and reason for reason in reasons):
+        raise ValueError("blockers: a list of reasons, each a text")
+    return reasons

@@ -1,0 +1,131 @@
+"""Verdicts against published numbers: who may be compared, and what blocks a verdict."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks.protocols import load_protocol
+from reports.against_published import comparisons
+from reports.load import load_run
+from reports.render import write_report
+from reports.statistics import Verdict
+
+Builder = Any
+"""`RunBuilder` of conftest.py."""
+
+RELEASE = load_protocol("klear-release-64k").model_dump(mode="json")
+# 1,738 of 1,920 right is 90.5; the spread is that of a model that solves most problems always.
+RIGHT = [64] * 20 + [60, 58, 55, 54, 50, 48, 45, 40, 32, 16]
+
+
+def measured(
+    builder: Builder, right: list[int] = RIGHT, model: str = "Klear-Reasoner-8B", **changes: Any
+) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", model, right, 64, protocol=RELEASE | changes, graders=("klear",))
+
+
+def only_verdict(builder: Builder) -> Verdict:
+    found = comparisons(load_run(builder.write()))
+    assert len(found) == 1
+    return found[0].verdict
+
+
+def test_the_same_protocol_and_enough_samples_give_a_verdict(builder: Builder) -> None:
+    measured(builder)
+    verdict = only_verdict(builder)
+    assert verdict.blockers == ()
+    assert verdict.difference == pytest.approx(sum(RIGHT) / 19.2 - 90.5)
+    assert verdict.label == verdict.unblocked_label
+
+
+def test_a_score_far_below_is_not_reproduced_and_the_report_says_so(builder: Builder) -> None:
+    measured(builder, [max(0, count - 8) for count in RIGHT])
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "| not reproduced (below) |" in markdown
+    assert "aime24, klear grader: " in markdown and "at 64K: not reproduced." in markdown
+
+
+def test_another_protocol_blocks_and_names_the_fields(builder: Builder) -> None:
+    sampling = RELEASE["sampling"] | {"top_k": 0}
+    measured(builder, [max(0, count - 8) for count in RIGHT], sampling=sampling, name="mine")
+    verdict = only_verdict(builder)
+    assert (verdict.label, verdict.unblocked_label) == ("inconclusive", "not reproduced")
+    assert "sampling.top_k 0 instead of 20" in verdict.blockers[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda entry, manifest: entry.update(protocol="other"), "protocol is unknown"),
+        (lambda entry, manifest: entry.update(protocol={"name": "klear-release-64k"}), "protocol is unknown"),
+        (lambda entry, manifest: entry.update(expected=30 * 64 + 5), "5 of 1925 samples missing"),
+        (
+            lambda entry, manifest: manifest.update(model_note="dequantised from Q4_1"),
+            "dequantised from Q4_1",
+        ),
+        (lambda entry, manifest: manifest.pop("stand_in"), "does not say what the run is"),
+        (lambda entry, manifest: entry["protocol"].update(judges=["strict", "klear"]), "other judge"),
+    ],
+)
+def test_whatever_makes_runs_incomparable_blocks(builder: Builder, change: Any, reason: str) -> None:
+    measured(builder)
+    builder.manifest = json.loads(json.dumps(builder.manifest))
+    change(builder.manifest["evaluations"][0], builder.manifest)
+    verdict = only_verdict(builder)
+    assert verdict.label == "inconclusive"
+    assert reason in "; ".join(verdict.blockers)
+
+
+def test_fewer_problems_and_another_model_block(builder: Builder) -> None:
+    measured(builder, RIGHT[:3], model="SmolLM2-135M-Instruct")
+    reasons = "; ".join(only_verdict(builder).blockers)
+    assert "3 of the benchmark's 30 problems" in reasons
+    assert "other model" in reasons
+    markdown = write_report(builder.path).with_name("report.md").read_text()
+    assert "for SmolLM2-135M-Instruct, which has no published score" in markdown
+
+
+def test_identical_generations_block(builder: Builder) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure(
+        "aime24",
+        "Klear-Reasoner-8B",
+        RIGHT,
+        64,
+        protocol=RELEASE,
+        graders=("klear",),
+        text=lambda problem, index: "same",
+    )
+    verdict = only_verdict(builder)
+    assert verdict.label == "inconclusive"
+    assert "identical" in "; ".join(verdict.blockers)
+
+
+def test_a_half_finished_evaluation_has_no_verdict_of_its_own(builder: Builder) -> None:
+    measured(builder, RIGHT[:10])
+    builder.manifest["evaluations"][0] |= {"expected": 1920, "problem_ids": [f"p{i}" for i in range(30)]}
+    assert only_verdict(builder).label == "inconclusive"
+
+
+def test_a_stand_in_is_never_compared_even_on_a_real_benchmark(builder: Builder) -> None:
+    measured(builder)
+    builder.manifest["stand_in"] = True
+    assert comparisons(load_run(builder.write())) == []
+
+
+def test_a_grade_without_a_manifest_entry_is_measured_but_not_judged(builder: Builder) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Klear-Reasoner-8B", RIGHT, 64, graders=("klear",), describe=False)
+    verdict = only_verdict(builder)
+    assert verdict.label == "inconclusive"
+    assert "protocol is unknown" in "; ".join(verdict.blockers)
+
+
+def test_what_would_decide_is_said(builder: Builder) -> None:
+    measured(builder, [min(64, count + 1) for count in RIGHT])
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "A perfect reproduction of this size would be called reproduced with probability" in markdown

@@ -1,0 +1,183 @@
+"""Reading a run folder: complete, half-written, damaged."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.records import Problem
+from reports.load import NotARunFolder, load_run
+from reports.scores import defects, scores
+
+Builder = Any
+"""`RunBuilder` of conftest.py."""
+
+
+def test_a_complete_run_is_read_without_notes(smoke_run: Builder) -> None:
+    run = load_run(smoke_run.write())
+    assert run.notes == []
+    assert [m.model for m in run.measurements][:2] == ["sft", "rl-math"]
+    assert list(run.metrics)[:3] == ["sft", "rl-math", "rl-math-clip"]
+    first = scores(run.measurements[0], "strict")
+    assert first is not None
+    assert first.problem_ids[10] == "p10"
+    assert first.correct.tolist() == [0, 1, 2] * 4
+    assert first.score == pytest.approx(25.0)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotARunFolder, match="no such folder"):
+        load_run(tmp_path / "missing")
+    with pytest.raises(NotARunFolder, match="not a run folder"):
+        load_run(tmp_path)
+
+
+def test_torn_and_corrupt_lines_are_left_out_and_reported(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    path = root / "generations" / "mini-aime" / "sft.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + "{broken}\n" + "".join(lines[2:-1]) + lines[-1][:20])
+    run = load_run(root)
+    assert len(run.measurements[0].samples) == 6
+    assert any("torn" in note for note in run.notes)
+    assert any("line 2" in note for note in run.notes)
+
+
+def test_a_sample_that_was_written_twice_counts_once(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    path = root / "generations" / "mini-aime" / "sft.jsonl"
+    path.write_text(path.read_text() * 2)
+    assert len(load_run(root).measurements[0].samples) == 8
+
+
+def test_a_generation_is_read_back_by_its_place(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2], text=lambda problem, index: f"é {problem}/{index}")
+    run = load_run(builder.write())
+    for sample in run.measurements[0].samples.values():
+        expected = f"é {sample.key.problem_id[1:]}/{sample.key.sample_index}"
+        assert run.read_generation(sample).text == expected
+
+
+def test_nan_null_and_torn_metrics_are_missing_values(builder: Builder) -> None:
+    path = builder.metrics(
+        "rl-math", [{"reward_mean": 0.5}, {"reward_mean": math.nan}, {"reward_mean": None}]
+    )
+    path.write_text(path.read_text() + '{"step": 3, "rew')
+    run = load_run(builder.write())
+    column = run.metrics["rl-math"].column("reward_mean")
+    assert column[0] == 0.5 and math.isnan(column[1]) and math.isnan(column[2]) and len(column) == 3
+    assert any("reward_mean is not finite at step 1" in note for note in run.notes)
+    assert any("torn" in note for note in run.notes)
+
+
+def test_huge_and_strange_metric_values_do_not_stop_the_reader(builder: Builder) -> None:
+    path = builder.metrics("sft", [{"loss": 10**400}, {"loss": "text"}, {"loss": [1]}, {"loss": 1.5}])
+    path.write_text(path.read_text() + '{"loss": 1}\n[1]\n')
+    run = load_run(builder.write())
+    assert run.metrics["sft"].has("loss")
+    assert any("without a step" in note for note in run.notes)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 2}', "\x00", "[" * 100_000])
+def test_a_damaged_manifest_is_a_note(builder: Builder, text: str) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    (root / "manifest.json").write_text(text)
+    run = load_run(root)
+    assert any("manifest" in note for note in run.notes)
+    assert run.manifest.stand_in is None
+    assert len(run.measurements) == 1
+
+
+def test_a_wrong_manifest_field_costs_only_that_field(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    builder.measure("mini-aime", "rl-math", [1, 2])
+    builder.manifest["evaluations"][0]["samples"] = "many"
+    builder.manifest["hardware"] = 3
+    builder.manifest["notes"] = None
+    run = load_run(builder.write())
+    assert [entry.model for entry in run.manifest.evaluations] == ["rl-math"]
+    assert run.manifest.name == "hand-made"
+    assert any("hardware" in note for note in run.notes)
+    assert any("evaluations.0" in note for note in run.notes)
+
+
+def test_samples_of_another_checkpoint_are_left_out_with_a_note(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    path = root / "generations" / "mini-aime" / "sft.jsonl"
+    old = [json.loads(line) | {"revision": "older"} for line in path.read_text().splitlines()]
+    path.write_text(path.read_text() + "".join(json.dumps(row) + "\n" for row in old))
+    run = load_run(root)
+    assert len(run.measurements) == 1 and len(run.measurements[0].samples) == 8
+    assert any("another checkpoint or sampling" in note for note in run.notes)
+
+
+def test_two_protocols_of_one_model_are_two_measurements(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    other = builder.manifest["evaluations"][0] | {"sampling_hash": "other", "protocol": {"name": "other"}}
+    builder.manifest["evaluations"].append(other)
+    run = load_run(builder.write())
+    assert [(m.evaluation.protocol_name, len(m.samples)) for m in run.measurements if m.evaluation] == [
+        ("smoke-math", 8),
+        ("other", 0),
+    ]
+
+
+def test_broken_grades_are_left_out_as_a_whole(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    (root / "grades" / "mini-aime" / "sft.parquet").write_bytes(b"PAR1 broken")
+    run = load_run(root)
+    assert run.measurements[0].grades == {}
+    assert any("sft.parquet cannot be read" in note for note in run.notes)
+
+
+def test_defects_name_missing_failed_and_identical_samples(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2], text=lambda problem, index: "same")
+    builder.manifest["evaluations"][0]["expected"] = 12
+    root = builder.write()
+    path = root / "generations" / "mini-aime" / "sft.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0] |= {"finish_reason": "error", "error": "out of memory"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = "; ".join(defects(load_run(root).measurements[0], "strict"))
+    assert "4 of 12 samples missing" in found
+    assert "1 generation failed" in found
+    assert "5 generations identical" in found
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.9])
+def test_any_file_may_end_anywhere(builder: Builder, share: float) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    builder.metrics("rl-math", [{"reward_mean": 0.5}, {"reward_mean": 0.6}])
+    builder.problems(
+        "mini-aime", [Problem(benchmark="mini-aime", id="p0", kind="math", statement="?", answer="1")]
+    )
+    root = builder.write()
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(len(whole) * share)])
+        run = load_run(root)
+        for measurement in run.measurements:
+            for grader in measurement.graders:
+                scores(measurement, grader)
+        noticeable = share > 0 and path.name != "config.toml"
+        assert run.notes or not noticeable, f"{path.name} cut at {share} goes unnoticed"
+        path.write_bytes(whole)
+
+
+def test_samples_beyond_a_complete_evaluation_are_not_its_defects(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    path = root / "generations" / "mini-aime" / "sft.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows.append(rows[0] | {"sample_index": 99})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert defects(load_run(root).measurements[0], "strict") == []

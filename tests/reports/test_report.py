@@ -1,0 +1,341 @@
+"""The written report: content, safety, determinism, half-finished runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.__main__ import main
+from reports.render import write_report
+
+Builder = Any
+"""`RunBuilder` of conftest.py."""
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would act on."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+def both(path: Path) -> str:
+    """Page and Markdown after each other."""
+    return path.read_text() + path.with_name("report.md").read_text()
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_stand_in_run_says_so_first_and_compares_nothing(smoke_page: Path) -> None:
+    markdown = smoke_page.with_name("report.md").read_text()
+    for text in (smoke_page.read_text(), markdown):
+        assert "NOT comparable" in text
+        assert text.index("NOT comparable") < text.index(
+            "Measured scores</h2>" if "<h2>" in text else "## Measured"
+        )
+        assert text.count("not measured: stand-in run") == 15
+        assert "nothing in this run touched CUDA" in text
+        assert "unbiased std" in text
+        assert ">reproduced" not in text and "| reproduced" not in text
+    assert "90.5 (avg\\@64)" in markdown
+    assert "| rl-math | smoke-math | 75.0 (" in markdown
+
+
+def test_gains_and_controls_are_said_in_words(smoke_page: Path) -> None:
+    markdown = smoke_page.with_name("report.md").read_text()
+    assert "rl-math scores above sft on mini-aime (+50.0 points" in markdown
+    assert "The clip control (rl-math-clip) gained too, and the difference is within noise" in markdown
+    assert "this run does not show that GPPO matters" in markdown
+    assert "rl-math ends above the SFT control (rl-math-sft)" in markdown
+    assert "rl-code scores above rl-math on mini-lcb" in markdown
+    assert "In rl-math 0.62 % of the tokens were outside the clip range" in markdown
+
+
+def test_every_figure_is_there_as_svg_and_png_and_inlined(smoke_page: Path) -> None:
+    names = {path.name for path in (smoke_page.parent / "figures").iterdir()}
+    for name in (
+        "accuracy",
+        "lengths",
+        "sft",
+        "clip-rl-math",
+        "rl-math-learning",
+        "rl-math-health",
+        "rl-code-learning",
+    ):
+        assert {f"{name}.svg", f"{name}.png"} <= names
+    text = smoke_page.read_text()
+    assert text.count("<svg") == len(names) // 2
+    identifiers = re.findall(r'\bid="([^"]*)"', text)
+    assert len(identifiers) == len(set(identifiers))
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(identifiers)
+
+
+def test_the_page_is_self_contained_and_runs_nothing(smoke_page: Path) -> None:
+    tags = Tags(smoke_page.read_text())
+    assert not {"script", "link", "iframe", "object", "embed", "img", "base", "form"} & set(tags.tags)
+    assert not [name for name, _ in tags.attributes if name.startswith("on")]
+    addresses = [value for name, value in tags.attributes if name in ("href", "src", "xlink:href", "action")]
+    assert all(value.startswith("#") for value in addresses)
+    policy = next(value for _, value in tags.attributes if value.startswith("default-src"))
+    assert "default-src 'none'" in policy and "script-src" not in policy
+
+
+def test_the_same_run_gives_the_same_bytes(smoke_run: Builder, tmp_path: Path) -> None:
+    root = smoke_run.write()
+    first = contents_of(write_report(root).parent)
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["updated"] = "2027-01-01T00:00:00Z"
+    manifest["stages"]["report"] = {"fingerprint": "x", "status": "done", "seconds": 3.0}
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    code = f"from pathlib import Path; from reports.render import write_report; write_report(Path({str(root)!r}))"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        env={"PYTHONHASHSEED": "7", "PYTHONPATH": ":".join(sys.path)},
+    )
+    assert contents_of(root / "report") == first
+
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)> [a](javascript:alert(3)) </pre></details>\n"
+    "```\n````` breaks out\n# heading\n\u202eevil\u202c \x1b[31m \u200b {{ 7*7 }} {% raw %} 😀 | cell"
+)
+
+
+def test_hostile_model_text_is_shown_and_does_nothing(builder: Builder) -> None:
+    builder.measure("mini-aime", "rl-math", [1, 2], text=lambda problem, index: f"{HOSTILE} {problem}{index}")
+    page = write_report(builder.write())
+    text = page.read_text()
+    tags = Tags(text)
+    assert not {"script", "img"} & set(tags.tags)
+    assert not [name for name, _ in tags.attributes if name.startswith("on")]
+    assert "&lt;script&gt;alert(1)" in text and "{{ 7*7 }}" in text
+    for unseen in "\u202e\u200b\x1b":
+        assert unseen not in both(page)
+        assert f"⟦U+{ord(unseen):04X}⟧" in both(page)
+    markdown = page.with_name("report.md").read_text()
+    fences = re.findall(r"^(`{6,})$", markdown, flags=re.MULTILINE)
+    assert len(fences) % 2 == 0 and len(fences) >= 2
+    outside = re.sub(r"^(`{3,})[a-z]*\n.*?^\1$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    assert "<script" not in outside and "# heading" not in outside
+
+
+def test_hostile_names_and_notes_do_nothing(builder: Builder) -> None:
+    name = "m<script>alert(1)</script>|$x$\u202e"
+    builder.measure("mini-aime", "x", [1, 2], describe=False)
+    root = builder.write()
+    for kind, suffix in (("generations", "jsonl"), ("grades", "parquet")):
+        (root / kind / "mini-aime" / f"x.{suffix}").unlink()
+    builder.manifest |= {
+        "name": name,
+        "model_note": name,
+        "profile": name,
+        "notes": [name],
+        "versions": {name: name},
+    }
+    builder.manifest["preset"] = {"name": name, "differences": [{name: name}]}
+    builder.manifest["evaluations"] = [{"benchmark": name, "model": name}]
+    builder.metrics("rl-math", [{"reward_mean": 1.0, name: 1}])
+    page = write_report(builder.write())
+    tags = Tags(page.read_text())
+    assert "script" not in tags.tags
+    outside = re.sub(r"```json.*?```", "", page.with_name("report.md").read_text(), flags=re.DOTALL)
+    assert "<script" not in outside
+    assert "\u202e" not in both(page)
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [
+        {"std": ["population", "unbiased"]},
+        {"std": {"paper": "population", "release": "unbiased"}},
+        [{"field": "std", "paper": "population", "release": "unbiased"}],
+        [["std", "population", "unbiased"]],
+    ],
+)
+def test_preset_differences_stand_beside_what_the_run_used(builder: Builder, differences: object) -> None:
+    builder.manifest["preset"] = {"name": "paper", "differences": differences}
+    root = builder.write()
+    (root / "config.toml").write_text('[rl_math]\nstd = "population"\n[rl_code]\nstd = "unbiased"\n')
+    markdown = write_report(root).with_name("report.md").read_text()
+    assert "| std | population | unbiased | population / unbiased |" in markdown
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [
+        "release",
+        {"name": "release"},
+        7,
+        ["x"],
+        {"differences": 3},
+        {"name": "release", "differences": ["text", 3]},
+    ],
+)
+def test_any_shape_of_a_preset_is_survived(builder: Builder, preset: object) -> None:
+    builder.manifest["preset"] = preset
+    assert "Preset" in write_report(builder.write()).read_text()
+
+
+def test_as_many_samples_are_shown_as_configured(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2, 3])
+    root = builder.write()
+    for examples in (0, 3, 9):
+        (root / "config.toml").write_text(f"[report]\nexamples = {examples}\n")
+        assert write_report(root).read_text().count("<article") == examples
+
+
+def test_a_line_of_five_megabytes_is_cut(builder: Builder) -> None:
+    builder.measure(
+        "mini-aime", "sft", [1], samples=2, text=lambda problem, index: f"{index}" + "x" * 5_000_000
+    )
+    page = write_report(builder.write())
+    assert page.stat().st_size < 300_000
+    assert "characters left out" in page.read_text()
+
+
+def test_samples_show_right_wrong_and_a_program_with_its_verdict(smoke_page: Path) -> None:
+    page = smoke_page.read_text()
+    assert "right answer" in page and "wrong answer" in page
+    assert "right program" in page and "verdict AC" in page and "verdict WA" in page
+    assert "What is 0 + 0?" in page
+
+
+@pytest.mark.parametrize("part", ["manifest.json", "config.toml", "metrics", "generations", "grades", "data"])
+def test_a_missing_part_is_noted_and_not_an_error(builder: Builder, part: str) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    builder.metrics("rl-math", [{"reward_mean": 0.5, "seconds": 1.0}])
+    (builder.path / "data").mkdir()
+    root = builder.write()
+    target = root / part
+    target.rename(root / f"away-{part}")
+    page = write_report(root)
+    assert page.stat().st_size > 5_000
+    if part == "manifest.json":
+        assert "does not say what this run is" in page.read_text()
+
+
+def test_a_run_that_has_only_begun_has_a_report(builder: Builder) -> None:
+    builder.manifest["stages"] = {"data": {"status": "done", "seconds": 1}, "sft": {"status": "running"}}
+    page = write_report(builder.write())
+    assert "The run is not finished: sft" in page.read_text()
+    assert "Nothing was measured" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("right", "samples"), [([0], 1), ([1], 1), ([1], 4), ([4, 4], 4), ([0, 0], 4), ([0, 1, 0, 0], 1)]
+)
+def test_one_problem_one_sample_all_right_and_all_wrong_are_reported(
+    builder: Builder, right: list[int], samples: int
+) -> None:
+    builder.measure("mini-aime", "sft", right, samples)
+    builder.measure("mini-aime", "rl-math", right, samples)
+    page = write_report(builder.write()).read_text()
+    assert "rl-math" in page and "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+
+
+def test_an_empty_benchmark_and_empty_files_are_reported(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [], 4)
+    builder.metrics("rl-math", [])
+    page = write_report(builder.write()).read_text()
+    assert "no samples yet" in page
+    assert "has no step" in page
+
+
+def test_nan_in_metrics_is_noted_and_drawn_around(builder: Builder) -> None:
+    rows = [
+        {"reward_mean": math.nan if step == 2 else 0.1, "seconds": 1.0, "grad_norm": math.nan}
+        for step in range(4)
+    ]
+    builder.metrics("rl-math", rows)
+    page = write_report(builder.write())
+    assert "reward_mean is not finite at step 2" in page.read_text()
+    assert (page.parent / "figures" / "rl-math-learning.svg").exists()
+    assert not (page.parent / "figures" / "rl-math-health.svg").exists()
+
+
+def test_different_training_times_are_said(builder: Builder) -> None:
+    for model in ("sft", "rl-math", "rl-math-sft"):
+        builder.measure("mini-aime", model, [1, 2, 3])
+    builder.metrics("rl-math", [{"seconds": 10.0}])
+    builder.metrics("rl-math-sft", [{"seconds": 30.0}])
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "Not the same time: rl-math-sft trained 30 s, rl-math 10 s." in markdown
+    assert "clip control (rl-math-clip) was not measured" in markdown
+
+
+def test_no_token_outside_the_clip_range_is_said(builder: Builder) -> None:
+    builder.metrics("rl-math", [{"clip_low": 0.0, "clip_high": 0.0, "seconds": 1.0}])
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "no token left the clip range" in markdown
+
+
+def test_a_run_on_a_gpu_does_not_claim_the_opposite(builder: Builder) -> None:
+    builder.manifest["hardware"] |= {"gpu": "NVIDIA X", "device": "cuda:0"}
+    text = both(write_report(builder.write()))
+    assert "nothing in this run touched CUDA" not in text
+    assert "NVIDIA X" in text
+
+
+def test_the_command_line_writes_the_report_or_says_in_one_line_why_not(
+    builder: Builder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(builder.write())]) == 0
+    assert capsys.readouterr().out.strip().endswith("index.html")
+    assert main([str(tmp_path / "nothing")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "no such folder" in error
+
+
+def test_a_report_that_cannot_be_stored_is_one_line(
+    builder: Builder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = builder.write()
+    (root / "report").write_text("in the way")
+    assert main([str(root)]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_markdown_renderer_finds_no_html_link_or_heading_of_the_models(builder: Builder) -> None:
+    markdown_it = pytest.importorskip("markdown_it")
+    builder.measure("mini-aime", "rl-math", [1, 2], text=lambda problem, index: f"{HOSTILE} {problem}{index}")
+    builder.manifest["notes"] = [HOSTILE]
+    builder.manifest["model_note"] = HOSTILE
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    parser = markdown_it.MarkdownIt("commonmark", {"html": True, "linkify": False}).enable("table")
+    tokens = parser.parse(markdown)
+    inline = [child for token in tokens for child in token.children or []]
+    html = {
+        token.content.strip() for token in [*tokens, *inline] if token.type in ("html_block", "html_inline")
+    }
+    assert all(re.fullmatch(r"</?(details|summary)>.*", content, re.DOTALL) for content in html)
+    assert not [content for content in html if "alert" in content]
+    links = [
+        str(token.attrGet("href") or token.attrGet("src"))
+        for token in inline
+        if token.type in ("link_open", "image")
+    ]
+    assert links and all(re.fullmatch(r"figures/[a-z-]+\.(svg|png)", link) for link in links)
+    headings = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open"]
+    assert "heading" not in headings

@@ -1,0 +1,288 @@
+"""The verdict and the comparisons, against the worked values of the rule, scipy, and simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from benchmarks.published import find_scores
+from reports.statistics import (
+    holm,
+    paired_comparison,
+    reproduction_verdict,
+    sampling_interval,
+    sampling_variance,
+    superpopulation_interval,
+    t_quantile,
+)
+
+
+def spread_counts(problems: int, samples: int, score: float, error: float) -> list[int]:
+    """Counts with a mean of `score` points, so spread that SE_D against an equal run is about `error` points."""
+    variance = (error / 100) ** 2 / 2 * problems * samples  # mean p(1-p) over problems
+    mean = score / 100
+    concentration = variance / (mean * (1 - mean) - variance)  # of a Beta distribution with that E[p(1-p)]
+    rng = np.random.default_rng(0)
+    rates = np.sort(
+        rng.beta(mean * concentration, (1 - mean) * concentration, size=(4000, problems)), axis=1
+    ).mean(0)
+    counts = np.rint(np.clip(rates, 0, 1) * samples).astype(int)
+    while counts.sum() != round(mean * problems * samples):
+        step = 1 if counts.sum() < mean * problems * samples else -1
+        middle = np.argsort(np.abs(counts - samples / 2), kind="stable")
+        place = next(i for i in middle if 0 <= counts[i] + step <= samples)
+        counts[place] += step
+    return [int(count) for count in counts]
+
+
+def test_the_independent_run_at_64k_is_not_reproduced_below() -> None:
+    verdict = reproduction_verdict(spread_counts(30, 64, 85.6, 0.8), 64, published=90.5)
+    assert verdict.difference == pytest.approx(-4.9, abs=0.05)
+    assert verdict.standard_error == pytest.approx(0.8, abs=0.15)
+    assert (verdict.label, verdict.direction) == ("not reproduced", "below")
+
+
+def test_the_independent_run_at_32k_is_inconclusive_and_more_samples_would_not_settle_it() -> None:
+    verdict = reproduction_verdict(spread_counts(30, 64, 81.3, 0.8), 64, published=83.2)
+    assert verdict.difference == pytest.approx(-1.9, abs=0.05)
+    assert (verdict.label, verdict.samples_needed) == ("inconclusive", None)
+
+
+def test_another_protocol_forces_inconclusive_and_shows_what_it_hides() -> None:
+    counts = spread_counts(30, 64, 85.6, 0.8)
+    verdict = reproduction_verdict(counts, 64, published=90.5, blockers=["other protocol"])
+    assert (verdict.label, verdict.unblocked_label) == ("inconclusive", "not reproduced")
+    assert verdict.blockers == ("other protocol",)
+
+
+def test_fewer_samples_than_published_force_inconclusive() -> None:
+    verdict = reproduction_verdict([8] * 25 + [0] * 5, 8, published=40.0, published_samples=64)
+    assert (verdict.label, verdict.unblocked_label) == ("inconclusive", "not reproduced")
+    assert "8 samples" in verdict.blockers[0]
+    assert verdict.samples_needed == 64
+
+
+@pytest.mark.parametrize(
+    ("problems", "samples", "score", "error"),
+    [(30, 64, 83, 0.80), (30, 64, 60, 1.07), (279, 8, 66, 0.73), (131, 8, 58, 1.18)],
+)
+def test_typical_errors_come_out(problems: int, samples: int, score: float, error: float) -> None:
+    counts = spread_counts(problems, samples, score, error)
+    verdict = reproduction_verdict(counts, samples, published=score, published_samples=samples)
+    assert verdict.standard_error == pytest.approx(error, rel=0.2)
+
+
+def test_the_formula_is_the_stated_one() -> None:
+    counts, samples = np.array([64, 60, 32, 5, 0]), 64
+    rates = counts / samples
+    variance = np.sum(rates * (1 - rates)) / 63 / 25
+    error = math.sqrt(variance * 1e4 * (1 + 64 / 32) + 0.05**2 / 3)
+    verdict = reproduction_verdict(counts, samples, published=50.0, published_samples=32)
+    assert sampling_variance(counts, samples) == pytest.approx(variance)
+    assert verdict.ci90 == pytest.approx(
+        (verdict.difference - 1.645 * error, verdict.difference + 1.645 * error)
+    )
+    assert verdict.ci95 == pytest.approx(
+        (verdict.difference - 1.960 * error, verdict.difference + 1.960 * error)
+    )
+
+
+def test_all_right_and_all_wrong_still_have_noise() -> None:
+    for counts in ([64] * 30, [0] * 30, [64] * 15 + [0] * 15):
+        assert sampling_variance(counts, 64) > 0
+    assert sampling_variance([1, 0, 1], 1) > 0
+    assert sampling_variance([64, 63], 64) == pytest.approx(63 / 64 / 64 / 63 / 4)
+
+
+def test_a_problem_without_a_sample_or_with_its_own_number_of_samples() -> None:
+    assert sampling_variance([4, 1], [8, 2]) == pytest.approx((0.25 / 7 + 0.25 / 1) / 4)
+    with pytest.raises(ValueError, match="samples"):
+        sampling_variance([0, 1], [0, 2])
+    with pytest.raises(ValueError, match="samples"):
+        sampling_variance([0, 1], [2, 2, 2])
+
+
+def test_samples_needed_decide_and_one_fewer_does_not() -> None:
+    counts = spread_counts(30, 16, 83.0, 2.2)
+    verdict = reproduction_verdict(counts, 16, published=83.0, published_samples=32)
+    assert verdict.unblocked_label == "inconclusive"
+    needed = verdict.samples_needed
+    assert needed is not None and needed > 32
+    spread = sampling_variance(counts, 16) * 1e4 * 16
+    for samples, decides in ((needed, True), (needed - 1, False)):
+        error = math.sqrt(spread / samples + spread / 32 + 0.05**2 / 3)
+        assert (abs(verdict.difference) + 1.645 * error < 2.0) == decides
+
+
+@given(st.data())
+def test_a_verdict_follows_from_its_intervals(data: st.DataObject) -> None:
+    samples = data.draw(st.integers(1, 70))
+    counts = data.draw(st.lists(st.integers(0, samples), min_size=1, max_size=40))
+    published = data.draw(st.floats(0, 100))
+    margin = data.draw(st.sampled_from([0.5, 2.0, 2.5, 10.0]))
+    verdict = reproduction_verdict(counts, samples, published, published_samples=8, margin=margin)
+    inside = -margin < verdict.ci90[0] and verdict.ci90[1] < margin
+    outside = verdict.ci95[0] > margin or verdict.ci95[1] < -margin
+    assert not (inside and outside)
+    assert verdict.unblocked_label == (
+        "reproduced" if inside else "not reproduced" if outside else "inconclusive"
+    )
+    assert verdict.label == (verdict.unblocked_label if samples >= 8 else "inconclusive")
+    assert 0 <= verdict.power <= 1
+    assert verdict.standard_error > 0
+    if verdict.samples_needed is not None:
+        assert verdict.samples_needed >= 8
+    if verdict.label != "inconclusive":
+        assert verdict.samples_needed is not None and verdict.samples_needed <= samples
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("correct_counts", ([], 8)),
+        ("correct_counts", ([9], 8)),
+        ("correct_counts", ([-1], 8)),
+        ("correct_counts", ([0.5], 8)),
+        ("correct_counts", ([math.nan], 8)),
+        ("correct_counts", ([[1, 2]], 8)),
+        ("correct_counts", ([[1, 2], [3]], 8)),
+        ("correct_counts", (["1"], 8)),
+        ("correct_counts", (None, 8)),
+        ("samples", ([1], 0)),
+        ("samples", ([1], 8.0)),
+        ("samples", ([1], True)),
+        ("samples", ([1], None)),
+        ("published", ([1], 8, -1)),
+        ("published", ([1], 8, math.nan)),
+        ("published", ([1], 8, None)),
+        ("published_samples", ([1], 8, 50, 0)),
+        ("margin", ([1], 8, 50, 8, 0)),
+        ("margin", ([1], 8, 50, 8, math.inf)),
+        ("blockers", ([1], 8, 50, 8, 2, "other protocol")),
+        ("blockers", ([1], 8, 50, 8, 2, [""])),
+        ("blockers", ([1], 8, 50, 8, 2, [3])),
+    ],
+)
+def test_a_wrong_argument_is_named(name: str, arguments: tuple[object, ...]) -> None:
+    with pytest.raises(ValueError, match=f"^{name}:"):
+        reproduction_verdict(*arguments)  # type: ignore[arg-type]
+
+
+def simulate(
+    rates: NDArray[np.float64], samples: int, shift: float, margin: float, runs: int
+) -> tuple[float, float]:
+    """Share of runs called reproduced and not reproduced when the truth lies `shift` points from the published truth."""
+    rng = np.random.default_rng(1)
+    published = np.round(rng.binomial(samples, rates, size=(runs, len(rates))).mean(1) / samples * 100, 1)
+    moved = rates + shift / 100
+    assert np.all((moved >= 0) & (moved <= 1))
+    counts = rng.binomial(samples, moved, size=(runs, len(rates)))
+    labels = [
+        reproduction_verdict(row, samples, score, samples, margin).label
+        for row, score in zip(counts, published, strict=True)
+    ]
+    return labels.count("reproduced") / runs, labels.count("not reproduced") / runs
+
+
+@pytest.mark.parametrize(("problems", "samples", "margin"), [(30, 64, 2.0), (279, 8, 2.0), (131, 8, 2.5)])
+def test_error_rates_stay_within_five_percent_in_simulation(
+    problems: int, samples: int, margin: float
+) -> None:
+    rates = np.linspace(0.06, 0.94, problems) ** 0.7 * 0.95
+    runs = 1000
+    slack = 2.6 * math.sqrt(0.05 * 0.95 / runs)
+    at_margin, _ = simulate(rates, samples, -margin, margin, runs)
+    assert at_margin <= 0.05 + slack
+    _, rejected = simulate(rates, samples, 0.0, margin, runs)
+    assert rejected <= 0.01
+    _, rejected_at_margin = simulate(rates, samples, -margin, margin, runs)
+    assert rejected_at_margin <= 0.025 + slack
+
+
+def test_power_is_the_share_of_perfect_reproductions_that_are_called_so() -> None:
+    rates = np.concatenate([np.full(20, 0.97), np.linspace(0.1, 0.9, 10)])
+    reproduced, _ = simulate(rates, 64, 0.0, 2.0, 1500)
+    expected = reproduction_verdict(np.rint(rates * 64), 64, published=float(rates.mean() * 100)).power
+    assert reproduced == pytest.approx(expected, abs=0.06)
+
+
+def test_sampling_interval_covers_at_its_level() -> None:
+    rates = np.linspace(0.1, 0.9, 30)
+    counts = np.random.default_rng(2).binomial(16, rates, size=(2000, 30))
+    truth = rates.mean() * 100
+    covered = [low <= truth <= high for low, high in (sampling_interval(row, 16) for row in counts)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
+
+
+def test_superpopulation_interval_is_students_and_needs_two_problems() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    counts = np.array([1, 4, 8, 2, 8, 0])
+    low, high = superpopulation_interval(counts, 8) or (0.0, 0.0)
+    expected = stats.t.interval(0.95, 5, loc=np.mean(counts / 8), scale=stats.sem(counts / 8))
+    assert (low, high) == pytest.approx((max(0.0, expected[0] * 100), min(100.0, expected[1] * 100)))
+    assert superpopulation_interval([3], 8) is None
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 29, 130, 278])
+def test_t_quantile_equals_scipys(degrees: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for probability in (0.6, 0.95, 0.975, 0.999):
+        assert t_quantile(probability, degrees) == pytest.approx(stats.t.ppf(probability, degrees), rel=1e-9)
+
+
+def test_paired_comparison_equals_a_paired_t_interval_and_the_enumerated_permutation_test() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    first, second = np.array([0.9, 0.5, 0.4, 1.0, 0.2]), np.array([0.5, 0.5, 0.1, 0.6, 0.3])
+    found = paired_comparison(first, second)
+    reference = stats.ttest_rel(first, second).confidence_interval(0.95)
+    assert found.difference == pytest.approx(20.0)
+    assert found.ci95 == pytest.approx((reference.low * 100, reference.high * 100))
+    exact = stats.permutation_test((first - second,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert found.p_value == pytest.approx(exact.pvalue)
+
+
+def test_many_problems_use_seeded_permutations() -> None:
+    rng = np.random.default_rng(3)
+    first, second = rng.random(60), rng.random(60)
+    once, again = paired_comparison(first, second), paired_comparison(first, second)
+    assert once == again
+    assert once.p_value == pytest.approx(paired_comparison(first, second, seed=9).p_value, abs=0.02)
+    assert paired_comparison(np.ones(60), np.zeros(60)).p_value < 0.001
+
+
+def test_identical_checkpoints_have_no_difference() -> None:
+    found = paired_comparison([0.5, 0.25], [0.5, 0.25])
+    assert (found.difference, found.p_value) == (0.0, 1.0)
+    assert paired_comparison([1.0], [0.0]).ci95 == (-math.inf, math.inf)
+
+
+def test_paired_comparison_names_a_wrong_argument() -> None:
+    with pytest.raises(ValueError, match="^second:"):
+        paired_comparison([0.5], [0.5, 0.5])
+    with pytest.raises(ValueError, match="^first:"):
+        paired_comparison([1.5], [0.5])
+
+
+def test_holm_gives_the_textbook_values() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]).size == 0
+    with pytest.raises(ValueError, match="^p_values:"):
+        holm([1.2])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_never_lowers_a_p_value_and_keeps_the_order(values: list[float]) -> None:
+    adjusted = holm(values)
+    assert np.all(adjusted >= np.array(values)) and np.all(adjusted <= 1)
+    order = np.argsort(values, kind="stable")
+    assert np.all(np.diff(adjusted[order]) >= 0)
+
+
+def test_the_published_defaults_are_the_papers() -> None:
+    rows = find_scores("aime24", "Klear-Reasoner-8B", "64K", "model")
+    assert [(row.score, row.samples) for row in rows] == [(90.5, 64)]
