@@ -1,0 +1,1 @@
+"""Training: losses, advantages, the SFT and RL loops, checkpoints."""
