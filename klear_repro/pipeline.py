@@ -1,0 +1,317 @@
+"""The stages over a run folder: data → sft → rl-math → rl-code → eval → report.
+
+A stage whose fingerprint (its configuration and what it was made from) is unchanged is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import transformers
+
+from benchmarks.records import digest
+from klear_repro.config import Config, RLConfig
+from klear_repro.device import Device, choose_device, hardware
+from klear_repro.errors import RunError, UserError
+from klear_repro.files import file_hash, folder_hash, read_rows
+from klear_repro.progress import say
+from klear_repro.runfolder import RunFolder
+from klear_repro.seeds import derive_seed
+
+RL_STAGES: tuple[Literal["rl-math", "rl-code"], ...] = ("rl-math", "rl-code")
+CONTROLS_RUN_ON = {"rl-math": "mini-aime", "rl-code": "mini-lcb"}
+
+
+def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = False) -> None:
+    """Run the named stages in `path`.
+
+    Raises:
+        UserError: what was asked cannot be done, in one line.
+        RunError: it was begun and failed; what was finished is kept.
+    """
+    if config.data.source == "none":
+        stages = [stage for stage in stages if stage in ("eval", "report")]
+        if not stages:
+            raise UserError(f"profile {config.profile} trains nothing (data.source='none'): its stages are eval, report")
+    try:
+        device = choose_device(config.runtime.device, config.runtime.dtype, config.runtime.threads)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    transformers.utils.logging.disable_progress_bar()  # the stages have their own
+    with RunFolder(path, config) as folder:
+        pipeline = _Pipeline(config, folder, device)
+        pipeline.check(stages, force)
+        folder.describe(hardware(device))
+        pipeline.write_config()
+        for stage in stages:
+            pipeline.stage(stage, force)
+        say(f"run folder: {path}")
+
+
+class _Pipeline:
+    """What the stages share."""
+
+    def __init__(self, config: Config, folder: RunFolder, device: Device) -> None:
+        self.config, self.folder, self.device = config, folder, device
+        self.path = folder.path
+        self.seed = config.runtime.seed
+        machine = [self.seed, str(device.device), str(device.dtype)]
+        self.fingerprints = {"data": digest([self.seed, config.data.model_dump(mode="json")])}
+        before = self.fingerprints["data"]
+        for stage, section in (
+            ("sft", [config.sft.model_dump(mode="json"), config.model.model_dump(mode="json"), *machine]),
+            ("rl-math", [config.rl_math.model_dump(mode="json")]),
+            ("rl-code", [config.rl_code.model_dump(mode="json")]),
+        ):
+            self.fingerprints[stage] = before = digest([before, section])
+
+    def write_config(self) -> None:
+        from klear_repro.config import dump_toml
+        from klear_repro.files import write_atomic
+
+        target, text = self.path / "config.toml", dump_toml(self.config)
+        if not target.exists() or target.read_text() != text:
+            write_atomic(target, text)
+
+    def check(self, stages: Sequence[str], force: bool) -> None:
+        """Refuse, before anything is written, what would throw finished work away or has nothing to start from."""
+        for stage in stages:
+            if stage in self.fingerprints and not force:
+                self.folder.check_unchanged(stage, self.fingerprints[stage])
+        order = list(self.fingerprints)
+        for stage in stages:
+            if stage in order[1:]:
+                needed = order[order.index(stage) - 1]
+                record = self.folder.manifest.get("stages", {}).get(needed)
+                if needed not in stages and (record is None or record["status"] != "done"):
+                    raise UserError(f"--stage={stage}: needs stage {needed}, which this run folder does not have; pass --stage {needed},{stage}")
+        if "eval" in stages:
+            self.check_eval(trains="sft" in stages, makes_data="data" in stages)
+        if "report" in stages and "eval" not in stages and not (self.path / "manifest.json").exists():
+            raise UserError(f"run-dir={str(self.path)!r}: nothing to report there; run the stage eval first")
+
+    def check_eval(self, *, trains: bool, makes_data: bool) -> None:
+        """Find models, protocols and problems before anything is written; those that this run makes are left out."""
+        from klear_repro.evaluate import STAND_INS, make_task
+
+        if self.config.eval.model or not trains:
+            self.models()
+        for name in self.config.eval.benchmarks:
+            if not (makes_data and name in STAND_INS and not self.config.eval.benchmark_path):
+                make_task(self.config.eval, name, self.path / "data")
+
+    def stage(self, stage: str, force: bool) -> None:
+        """Run one stage, unless it is done."""
+        job: Callable[[], None] = {
+            "data": self.data, "sft": self.sft, "rl-math": lambda: self.rl("rl-math"), "rl-code": lambda: self.rl("rl-code"),
+            "eval": lambda: self.evaluate(force), "report": self.report,
+        }[stage]  # fmt: skip
+        if stage in self.fingerprints:
+            fingerprint = self.fingerprints[stage]
+            if force:
+                self.folder.forget(stage)
+        else:
+            fingerprint = self.eval_fingerprint() if stage == "eval" else self.report_fingerprint()
+        if not force and self.folder.is_done(stage, fingerprint):
+            say(f"{stage}: done already, nothing to do")
+            return
+        self.folder.work(stage, fingerprint, job)
+
+    # --- data and training ----------------------------------------------------------------------
+
+    def data(self) -> None:
+        from klear_repro.data.stage import make_data
+
+        funnel = make_data(self.config.data, self.seed, self.path / "data")
+        self.folder.manifest["data_hashes"] = {
+            file.name: file_hash(file) for file in sorted((self.path / "data").iterdir()) if file.suffix in (".parquet", ".jsonl")
+        }
+        say(f"data: {funnel['sft']['samples']} teacher samples, {funnel['sft']['right'] / max(1, funnel['sft']['samples']):.0%} of them right")
+
+    def base_model(self, rows: Sequence[dict[str, Any]]) -> tuple[Any, Any]:
+        """The model that SFT starts from, and its tokenizer."""
+        from klear_repro.data.tokenizer import train_tokenizer
+        from klear_repro.models import find_model, load, new_model
+
+        if self.config.model.path:
+            return load(find_model(self.config.model.path, self.config.model.revision), self.device)
+        texts = (part for row in rows for part in (row["prompt"][0]["content"], row["response"]))
+        tokenizer = train_tokenizer(texts, self.config.model.vocab_size)
+        model = new_model(self.config.model, tokenizer, derive_seed(self.seed, "model") % 2**32)
+        return model.to(self.device.device, self.device.dtype), tokenizer
+
+    def pairs(self, tokenizer: Any, rows: Sequence[dict[str, Any]]) -> list[Any]:
+        from klear_repro.training.sft import encode_pairs
+
+        return encode_pairs(tokenizer, rows)
+
+    def start(self, label: str, model: Any, tokenizer: Any, stage: str = "") -> Any:
+        """Where `label` trains; with the seeds of `stage`, if that is another one."""
+        from klear_repro.training.sft import Start
+
+        seed = derive_seed(self.seed, stage or label)
+        return Start(model, tokenizer, self.path / "checkpoints" / label, self.path / "metrics" / f"{label}.jsonl", seed, label)
+
+    def sft(self) -> None:
+        from klear_repro.data.stage import read_parquet
+        from klear_repro.training.sft import train_sft
+
+        rows = read_parquet(self.path / "data" / "sft.parquet")
+        model, tokenizer = self.base_model(rows)
+        train_sft(self.start("sft", model, tokenizer), self.config.sft, self.pairs(tokenizer, rows))
+
+    def rl(self, stage: Literal["rl-math", "rl-code"]) -> None:
+        config = self.config.rl_math if stage == "rl-math" else self.config.rl_code
+        before = "sft" if stage == "rl-math" else "rl-math"
+        self._train_rl(stage, stage, before, config)
+        if "clip" in config.controls:
+            self._train_rl(stage, f"{stage}-clip", before, config.model_copy(update={"loss": "clip"}))
+        if "sft" in config.controls:
+            self._train_longer(stage, f"{stage}-sft", before)
+
+    def _train_rl(self, stage: str, label: str, before: str, config: RLConfig) -> None:
+        """RL from the last checkpoint of `before`; a control sees the prompts and seeds of the stage it is compared with."""
+        from klear_repro.data.stage import read_parquet
+        from klear_repro.rewards import RewardModel
+        from klear_repro.training.rl import make_prompts, train_rl
+        from sandbox import Limits
+
+        if self._finished(label, config.steps):
+            return
+        model, tokenizer = self.load_checkpoint(before)
+        start = self.start(label, model, tokenizer, stage)
+        prompts = make_prompts(tokenizer, read_parquet(self.path / "data" / f"{stage}.parquet"))
+        limits = Limits(cpu_s=config.cpu_s, wall_s=config.wall_s, memory_mb=config.memory_mb)
+        runtime = self.config.runtime
+        with RewardModel(config.reward, workers=runtime.workers, max_tests=config.max_tests, limits=limits, tier=runtime.tier) as rewards:
+            train_rl(start, config, prompts, rewards)
+
+    def _train_longer(self, stage: str, label: str, before: str) -> None:
+        """The control: more SFT from the same start, for the time that the RL stage took."""
+        from klear_repro.data.stage import read_parquet
+        from klear_repro.training.sft import train_sft
+
+        steps = self._control_steps(stage, label)
+        if self._finished(label, steps):
+            return
+        model, tokenizer = self.load_checkpoint(before)
+        pairs = self.pairs(tokenizer, read_parquet(self.path / "data" / "sft.parquet"))
+        train_sft(self.start(label, model, tokenizer), self.config.sft, pairs, steps=steps, constant_lr=self.config.sft.lr_end)
+
+    def _control_steps(self, stage: str, label: str) -> int:
+        """SFT steps that take as long as the RL stage did: chosen once, then kept in the manifest."""
+        chosen = self.folder.manifest.setdefault("control_steps", {})
+        if label not in chosen:
+            spent = sum(row["seconds"] for row in read_rows(self.path / "metrics" / f"{stage}.jsonl"))
+            sft = sorted(row["seconds"] for row in read_rows(self.path / "metrics" / "sft.jsonl"))
+            chosen[label] = max(1, round(spent / sft[len(sft) // 2])) if sft else 1
+            self.folder.save()
+        return int(chosen[label])
+
+    def _finished(self, label: str, steps: int) -> bool:
+        from klear_repro.training.checkpoint import checkpoints
+
+        found = checkpoints(self.path / "checkpoints" / label)
+        return bool(found) and found[-1][0] >= steps
+
+    def load_checkpoint(self, label: str) -> tuple[Any, Any]:
+        from klear_repro.models import find_model, load
+        from klear_repro.training.checkpoint import latest
+
+        path = latest(self.path / "checkpoints" / label)
+        if path is None:
+            raise RunError(f"no checkpoint of {label} in {self.path}")
+        return load(find_model(str(path.resolve())), self.device)
+
+    # --- evaluation and report ------------------------------------------------------------------
+
+    def models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
+        """What to evaluate: label → (source, benchmarks)."""
+        from klear_repro.models import ModelSource, find_model
+        from klear_repro.training.checkpoint import latest
+
+        benchmarks = self.config.eval.benchmarks
+        if self.config.eval.model:
+            source = find_model(self.config.eval.model, self.config.eval.revision)
+            return {source.name: (source, benchmarks)}
+        found: dict[str, tuple[Any, tuple[str, ...]]] = {}
+        labels: list[tuple[str, tuple[str, ...]]] = [(stage, benchmarks) for stage in ("sft", *RL_STAGES)]
+        for stage in RL_STAGES:
+            on = tuple(name for name in benchmarks if name == CONTROLS_RUN_ON[stage])
+            labels += [(f"{stage}-{control}", on) for control in ("clip", "sft")]
+        for label, on in labels:
+            path = latest(self.path / "checkpoints" / label)
+            if path is not None and on:
+                found[label] = (ModelSource(label, path, "", file_hash(path / "model.safetensors")), on)
+        if not found:
+            raise UserError("eval: this run folder has no checkpoint; pass --model, or run the stage sft first")
+        return found
+
+    def eval_fingerprint(self) -> str:
+        from benchmarks.protocols import load_protocol
+        from klear_repro.evaluate import STAND_INS
+
+        config = self.config.eval
+        models = [(label, source.revision, on) for label, (source, on) in self.models().items()]
+        inputs: list[str] = []
+        if config.benchmark_path:
+            path = Path(config.benchmark_path)
+            inputs.append(folder_hash(path, ("*.jsonl",)) if path.is_dir() else file_hash(path) if path.is_file() else "")
+        else:
+            inputs += [str(self.folder.manifest.get("data_hashes", {}).get(f"{name}.jsonl")) for name in config.benchmarks]
+        try:
+            names = [config.protocol or STAND_INS.get(name, "klear-paper-32k") for name in config.benchmarks]
+            protocols = [load_protocol(name).model_dump(mode="json") for name in names]
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        return digest([self.seed, config.model_dump(mode="json"), models, inputs, protocols, str(self.device.dtype)])
+
+    def evaluate(self, force: bool) -> None:
+        from klear_repro.evaluate import Judges, evaluate, make_task
+
+        models = self.models()
+        tasks = {name: make_task(self.config.eval, name, self.path / "data") for name in self.config.eval.benchmarks}
+        with Judges(self.config) as judges:
+            for label, (source, on) in models.items():
+                if force:
+                    for name in on:
+                        (self.path / "generations" / name / f"{label}.jsonl").unlink(missing_ok=True)
+                engine = self.engine(source, tasks[on[0]].protocol)
+                for name in on:
+                    entry = evaluate(engine, tasks[name], label, source.revision, self.path, self.seed, judges)
+                    others = [old for old in self.folder.manifest["evaluations"] if (old["benchmark"], old["model"]) != (name, label)]
+                    self.folder.manifest["evaluations"] = [*others, entry]
+                    self.folder.save()
+
+    def engine(self, source: Any, protocol: Any) -> Any:
+        """The engine that was asked for, with the model loaded."""
+        config = self.config.eval
+        length = protocol.max_model_len or 0
+        if config.engine == "vllm":
+            from klear_repro.engines.vllm import VLLMEngine
+
+            return VLLMEngine(
+                source, device=self.device, max_model_len=length, rope=protocol.rope, seed=self.seed, slots=config.slots
+            )
+        from klear_repro.engines.hf import HFEngine
+        from klear_repro.models import load
+
+        model, tokenizer = load(source, self.device, protocol.rope, length)
+        try:
+            return HFEngine(model, tokenizer, slots=config.slots, max_model_len=length)
+        except ValueError as error:
+            raise UserError(f"model {source.name}: {error}") from None
+
+    def report_fingerprint(self) -> str:
+        manifest = {name: value for name, value in self.folder.manifest.items() if name in ("evaluations", "stand_in", "model_note", "preset")}
+        stages = {name: record["fingerprint"] for name, record in self.folder.manifest["stages"].items() if name != "report"}
+        metrics = folder_hash(self.path / "metrics") if (self.path / "metrics").is_dir() else ""
+        grades = [file_hash(file) for file in sorted((self.path / "grades").glob("*/*.parquet"))]
+        return digest([manifest, stages, metrics, grades, self.config.report.model_dump(mode="json")])
+
+    def report(self) -> None:
+        from reports.render import write_report
+
+        say(f"report: {write_report(self.path)}")

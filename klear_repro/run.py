@@ -1,0 +1,162 @@
+"""The command line: `python -m klear_repro.run`, installed as `klear-repro`.
+
+Parses arguments and builds the configuration; anything heavy is imported only once both are right.
+Exit codes: 0 done, 1 failed, 2 bad arguments or configuration, 130 interrupted with everything kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from klear_repro.config import SECTIONS, Config, ConfigError, fields, load_config, profile_names
+from klear_repro.errors import RunError, UserError
+
+STAGES = ("data", "sft", "rl-math", "rl-code", "eval", "report")
+
+SHORT = {
+    "seed": "runtime.seed",
+    "model": "eval.model",
+    "engine": "eval.engine",
+    "benchmark": "eval.benchmarks",
+    "benchmark_path": "eval.benchmark_path",
+    "protocol": "eval.protocol",
+    "samples": "eval.samples",
+    "limit": "eval.limit",
+}
+"""Short flags of configuration fields."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a wrong argument, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (--help lists what is allowed)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser, with every configuration field as `--section.field`."""
+    parser = _Parser(
+        prog="klear-repro",
+        description="Reproduce Klear-Reasoner-8B: train with GPPO, evaluate, report.",
+        epilog=f"profiles: {', '.join(profile_names())}",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--stage", default="all", metavar="NAMES", help=f"comma-separated: {', '.join(STAGES)}, or all (default: all)")
+    parser.add_argument("--profile", default="", metavar="NAME|FILE", help="named configuration or TOML file (default: the run folder's own, else smoke)")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="run folder (default: runs/PROFILE)")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on where the run folder stands (the default)")
+    again.add_argument("--force", action="store_true", help="do the named stages anew, even if finished or made with other settings")
+    for flag, dotted in SHORT.items():
+        parser.add_argument(f"--{flag.replace('_', '-')}", dest=dotted, metavar="VALUE", help=f"same as --{dotted}")
+    groups = {name: parser.add_argument_group(name, model.__doc__) for name, model in SECTIONS.items()}
+    for section, name, info in fields():
+        default = info.get_default()
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        text = f"{info.description} (default: {shown if shown != '' else 'empty'})".replace("%", "%%")
+        groups[section].add_argument(f"--{section}.{name}", dest=f"{section}.{name}", metavar="VALUE", help=text)
+    return parser
+
+
+def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, dict[str, str]]:
+    """Arguments and the configuration fields among them; hyphens in field names count as underscores."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    for index, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name.startswith("--") and "." in name:
+            words[index] = "--" + name[2:].replace("-", "_") + equals + value
+    parser = build_parser()
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        flag = unknown[0].partition("=")[0]
+        dotted = flag.removeprefix("--")
+        if flag.startswith("--") and "." in dotted:
+            load_config("smoke", {dotted: ""})  # raises the error that names what is near
+        parser.error(f"unknown argument {unknown[0]!r}")
+    overrides = {dotted: value for dotted, value in vars(arguments).items() if "." in dotted and value is not None}
+    return arguments, overrides
+
+
+def chosen_stages(text: str) -> list[str]:
+    """The stages of `--stage`, in pipeline order.
+
+    Raises:
+        ConfigError: an unknown stage.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in (*STAGES, "all"):
+            raise ConfigError(f"--stage={name!r}: allowed are {', '.join(STAGES)}, all")
+    if not names:
+        raise ConfigError(f"--stage={text!r}: allowed are {', '.join(STAGES)}, all")
+    return list(STAGES) if "all" in names else [name for name in STAGES if name in names]
+
+
+def check_packages() -> None:
+    """`sandbox`, `benchmarks` and `reports` must be this project's, not another package of that name.
+
+    Raises:
+        UserError: another package shadows one of them.
+    """
+    import importlib.util
+
+    home = Path(__file__).resolve().parent.parent
+    for name in ("sandbox", "benchmarks", "reports"):
+        spec = importlib.util.find_spec(name)
+        origin = Path(spec.origin).resolve() if spec and spec.origin else None
+        if origin is None or origin.parent.parent != home:
+            raise UserError(f"package {name!r} comes from {origin or 'nowhere'}, not from {home}: another package shadows it; use a fresh environment")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns the exit code."""
+    try:
+        arguments, overrides = parse(argv)
+        stages = chosen_stages(arguments.stage)
+        stored = arguments.run_dir / "config.toml" if arguments.run_dir else None
+        config = load_config(arguments.profile, overrides, stored if stored and stored.is_file() else None)
+        run_dir = arguments.run_dir or Path("runs") / config.profile
+        check_packages()
+        return _run(config, run_dir, stages, arguments.force)
+    except (ConfigError, UserError) as error:
+        return _fail(str(error), 2)
+    except RunError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was finished is kept, and the same command goes on from there", 130)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(f"no space left on the disk of {error.filename or 'the run folder'}; what was finished is kept, and the same command goes on", 1)
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+            return _fail(f"{error.filename}: {error.strerror}", 1)
+        raise
+
+
+def _run(config: Config, run_dir: Path, stages: list[str], force: bool) -> int:
+    from klear_repro.pipeline import run
+
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        run(config, run_dir, stages, force=force)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> int:
+    print("klear-repro: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

