@@ -221,24 +221,26 @@ def test_a_grade_that_never_ends_is_a_judge_time_out_and_the_rest_is_graded() ->
 
 
 def test_killed_workers_lose_no_grade() -> None:
-    items = [(f"\\boxed{{{n}}}", str(n)) for n in range(4_000)]
+    killed = []
     with GraderPool(workers=2) as own:
         own.grade("\\boxed{1}", "1")
 
-        def kill() -> None:
-            for _ in range(5):
-                time.sleep(0.05)
-                for worker in list(own._alive):
-                    if worker.tasks:
-                        os.kill(worker.pid, signal.SIGKILL)
+        def kill_one() -> None:
+            while not (busy := [worker for worker in list(own._alive) if worker.tasks]):
+                time.sleep(0.001)
+            os.kill(busy[0].pid, signal.SIGKILL)
+            killed.append(busy[0].pid)
 
-        killer = threading.Thread(target=kill)
-        killer.start()
-        grades = own.grade_many(items)
-        killer.join()
-    assert [grade.extracted for grade in grades if grade.reason == "correct"] == [
-        str(n) for n in range(4_000)
-    ]
+        for batch in range(6):  # one kill in each: a task that loses two workers would be timed out
+            items = [(f"\\boxed{{{n}}}", str(n)) for n in range(batch * 800, batch * 800 + 800)]
+            killer = threading.Thread(target=kill_one)
+            killer.start()
+            grades = own.grade_many(items)
+            killer.join()
+            assert [(grade.reason, grade.extracted) for grade in grades] == [
+                ("correct", gold) for _, gold in items
+            ]
+    assert len(set(killed)) == 6
 
 
 def test_grading_works_from_threads_and_in_a_forked_child() -> None:
