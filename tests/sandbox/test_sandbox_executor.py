@@ -1,5 +1,6 @@
 """The executor itself: arguments, order, threads, its own failures, and what is left when it goes."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -272,13 +273,14 @@ def test_killing_the_executor_leaves_nothing_alive_after_a_second(tier):
 
 
 def test_closing_leaves_no_process_and_no_descriptor():
+    gc.collect()  # else descriptors of earlier tests may close half-way
     before, relatives = set(os.listdir("/proc/self/fd")), _descendants(os.getpid())
     with Executor(workers=2) as executor:
         executor.run_many([("print(1)", ONE * 5), ("import numpy\nprint(1)", ONE)])
         family = _descendants(os.getpid()) - relatives
         assert len(family) >= 4
     assert not [pid for pid in family if _alive(pid)]
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert set(os.listdir("/proc/self/fd")) <= before
 
 
 def test_importing_the_package_imports_nothing_heavy():
