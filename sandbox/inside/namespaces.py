@@ -27,6 +27,13 @@ _LOCKED = (  # statvfs flag, mount flag: a user namespace may not clear what its
 )
 
 
+def place(path: str) -> str:
+    """Where a read-only path of the host appears inside: where it was, or below /site if that is in /tmp, which
+    belongs to the programs.
+    """
+    return f"/site{path}" if path.startswith("/tmp/") else path
+
+
 def enter(user: bool) -> None:
     """Leaves the host's namespaces; the caller's next fork is the first process of the new PID namespace.
 
@@ -69,13 +76,13 @@ def private_proc() -> int | None:
 def build_root(read_only: Iterable[str], hidden: Iterable[str]) -> int | None:
     """Makes the new root and moves into it. Returns `private_proc()`. Raises OSError.
 
-    `read_only` paths appear where they were, in the order given; `hidden` ones, below the first, become
+    `read_only` paths appear at their `place`, in the order given; `hidden` ones, below the first, become
     empty.
     """
     kernel.mount("none", "/", "", MS_REC | MS_SLAVE)
     proc = private_proc()
-    sources = [(path, os.path.realpath(path)) for path in read_only if os.path.exists(path)]
-    covered = [path for path in hidden if os.path.isdir(path)]
+    sources = [(place(path), os.path.realpath(path)) for path in read_only if os.path.exists(path)]
+    covered = [place(path) for path in hidden if os.path.isdir(path)]
     devices = [path for path in DEVICES if os.path.exists(path)]
     base = "/tmp" if os.path.isdir("/tmp") else "/dev"
     kernel.mount("tmpfs", base, "tmpfs", MS_NOSUID | MS_NODEV, "size=4m,mode=755")

@@ -175,6 +175,9 @@ class Zygote:
         if os.getpid() != 1:
             raise OSError("not the first process of a PID namespace")  # kill(-1) would reach the host
         proc = namespaces.build_root(self.paths, _hidden_paths())
+        self.paths = [namespaces.place(path) for path in self.paths]
+        sys.path[:] = [namespaces.place(path) for path in sys.path]
+        importlib.invalidate_caches()
         socket.sethostname("sandbox")
         if proc is None:
             self.notes.append("no private /proc: threads are bounded by RLIMIT_NPROC alone")
@@ -182,7 +185,7 @@ class Zygote:
 
     def _find_numpy(self, folder: str | None, now: bool) -> None:
         if folder:
-            sys.meta_path.append(NumpyFinder(folder))
+            sys.meta_path.append(NumpyFinder(namespaces.place(folder) if self.namespaced else folder))
         if folder and now:
             importlib.import_module("numpy")
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -242,6 +243,7 @@ def _alive(pid: int) -> bool:
 
 PROGRAM = """
 import sys
+import tempfile
 from sandbox import Executor, Limits, Test
 executor = Executor(workers=2, tier=sys.argv[1])
 print(executor.tier, flush=True)
@@ -300,3 +302,19 @@ def test_a_thousand_tests_leave_memory_and_descriptors_as_they_were(pair):
     pair.run_many([("print(1)", ONE * 50)] * 20)
     after = state()
     assert after[0] - before[0] < 10 << 20 and after[1] == before[1]
+
+
+def test_an_environment_below_tmp_is_no_obstacle(monkeypatch, pair):
+    """The programs' own /tmp hides the host's, where a checkout with its environment may lie."""
+    numpy = worker_module.find_numpy()
+    if numpy is None or pair.tier == "landlock":
+        pytest.skip("without numpy or namespaces there is nothing to hide")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        for path in (numpy, numpy + ".libs"):
+            if os.path.exists(path):
+                os.symlink(path, os.path.join(folder, os.path.basename(path)))
+        monkeypatch.setattr("sandbox.executor.find_numpy", lambda: os.path.join(folder, "numpy"))
+        code = "import numpy, os\nprint(numpy.arange(3).sum(), os.listdir('/tmp'), numpy.__file__)"
+        with Executor(workers=1, tier=pair.tier) as executor:
+            result = executor.run(code, [Test(input="", expected="")])
+    assert result.tests[0].stdout == f"3 [] /site{folder}/numpy/__init__.py\n", result
