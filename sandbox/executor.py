@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
+from . import shared_state
 from .inside import frames, kernel
 from .judge import as_bytes
 from .model import MODES, TIERS, IsolationUnavailable, Limits, Result, Test
@@ -112,7 +113,14 @@ class Executor:
         tier = self._start()
         worker = self._idle.get()
         try:
-            results = worker.run(as_bytes(code), tests, limits or Limits(), mode, stop_on_first_failure)
+            source, limits = as_bytes(code), limits or Limits()
+            results = worker.run(source, tests, limits, mode, stop_on_first_failure)
+            if mode == "lcb_compat":
+                results = shared_state.carry_over(
+                    code, tests, results, stop_on_first_failure,
+                    lambda test, count: worker.run(
+                        source, [test], shared_state.scaled(limits, count), mode, False)[0],
+                )  # fmt: skip
         finally:
             self._idle.put(worker)
         return Result(tests=results, tier=tier, total=len(tests))

@@ -78,6 +78,8 @@ def _compare(test: Test, output: bytes, payload: bytes | None, mode: str) -> tup
             return Verdict.RE, "the process ended before the function returned"
         right = compare.value_matches(test.expected, payload, mode)
     else:
+        if mode == "lcb_compat" and not output:  # its harness ends the output with a newline
+            return Verdict.RE, "the process ended before the program returned"
         right = compare.text_matches(as_bytes(test.expected), output, mode)
     return (Verdict.AC, "") if right else (Verdict.WA, "wrong answer")
 

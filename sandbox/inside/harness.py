@@ -113,17 +113,17 @@ def run(mode: str, function: str | None, memory_mb: int, on_ready: Callable[[], 
         if function is None:
             status = (lcb.run_stdio if mode == "lcb_compat" else _run_stdio)(code)
         else:
-            result = _call(code, mode, function, arguments)
-            if mode == "lcb_compat" and isinstance(result, tuple):
-                result = list(result)
+            result = (lcb.call if mode == "lcb_compat" else _call)(code, function, arguments)
             value = _encode(result)
             status = 0
     except SystemExit as error:
         status = _exit_status(error)
         if function is not None:
-            status = status or 1
+            status = lcb.RUNNER_ERROR if mode == "lcb_compat" else status or 1
     except BaseException as error:  # noqa: BLE001 - this is the interpreter's top level
         status = _report(error)
+        if mode == "lcb_compat" and not isinstance(error, Exception):
+            status = lcb.RUNNER_ERROR
     if (
         mode != "lcb_compat" and status == 0
     ):  # officially the grader lives on: threads and handlers do not count
@@ -157,23 +157,17 @@ def _run_stdio(code: CodeType) -> int:
     return 0
 
 
-def _call(code: CodeType, mode: str, function: str, arguments: list[Any]) -> Any:
+def _call(code: CodeType, function: str, arguments: list[Any]) -> Any:
     """The value of the named method of `Solution`, or of the named function; LeetCode's names are
     predefined.
     """
-    name = "tmp_sol" if mode == "lcb_compat" else "solution"
-    module = ModuleType(name)
-    if mode != "lcb_compat":  # the official module is registered nowhere
-        sys.modules[name] = module
+    module = sys.modules["solution"] = ModuleType("solution")
     space = module.__dict__
-    space.update(lcb.official_names() if mode == "lcb_compat" else lcb.prelude())
-    space["__name__"] = name
+    space.update(lcb.prelude())
+    space["__name__"] = "solution"
     exec(code, space)
-    if mode == "lcb_compat":
-        owner = space["Solution"]() if lcb.HAS_SOLUTION in space else module
-    else:
-        solution = space.get("Solution")
-        owner = solution() if isinstance(solution, type) and hasattr(solution, function) else module
+    solution = space.get("Solution")
+    owner = solution() if isinstance(solution, type) and hasattr(solution, function) else module
     if not hasattr(owner, function):
         raise Unusable(f"the program defines no function {function!r}")
     return getattr(owner, function)(*arguments)

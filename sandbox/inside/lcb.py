@@ -2,14 +2,15 @@
 
 Definition: lcb_runner/evaluation/testing_util.py of LiveCodeBench at 28fef95: the prelude of imports, the
 trailing `__main__` guard that is unwrapped, the body that becomes a function, the mocked stdin, the
-swallowed SystemExit. One difference: officially all tests of a sample share a process, here each has its
-own, so a program whose state survives from one test to the next is judged without that state.
+swallowed SystemExit. Officially all tests of a sample share a process, here each has its own; what functions
+keep from one call to the next is seen to by `sandbox.shared_state`.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import io
 import os
 import sys
@@ -17,8 +18,12 @@ from collections.abc import Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
+from . import frames
+
 RECURSION_LIMIT = 50_000
 INT_DIGITS = 50_000
+RUNNER_ERROR = 5  # exit status for what ends the official runner: a function's SystemExit, KeyboardInterrupt
+IN_TURN = "__calls_in_turn__"  # as a test's function: (name, [arguments of each call]) → [value of each call]
 HAS_SOLUTION = "__text_has_class_solution__"
 _STAR = (
     "string",
@@ -95,7 +100,7 @@ def _unparse(statements: Sequence[ast.stmt]) -> str:
 
 class _MockBuffer:
     def __init__(self, inputs: str) -> None:
-        self.inputs = inputs.encode("utf-8")
+        self.inputs = inputs.encode("utf-8", "surrogateescape")
 
     def read(self, *args: Any) -> bytes:
         return self.inputs
@@ -105,19 +110,44 @@ class _MockBuffer:
 
 
 class _MockStdin:
-    """The mock with the patches that the official grader puts on the instance already applied."""
+    """What `sys.stdin` is while the program runs."""
 
     def __init__(self, inputs: str) -> None:
-        lines = iter(inputs.split("\n"))
         self.inputs = inputs
         self._stringio = io.StringIO(inputs)
         self.buffer = _MockBuffer(inputs)
-        self.readline = lambda *args: next(lines)
-        self.readlines = lambda *args: inputs.split("\n")
-        self.read = lambda *args: inputs
+
+    def read(self, *args: Any) -> str:
+        return self.inputs
+
+    def readline(self, *args: Any) -> str:
+        return self._stringio.readline(*args)
+
+    def readlines(self, *args: Any) -> list[str]:
+        return self.inputs.split("\n")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stringio, name)
+
+
+class _MockFile(io.StringIO):
+    """What `builtins.open` gives; the prelude's `open` is the real one."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def _patch_streams(inputs: str) -> None:
+    """The official patches in the order in which they take effect: the methods are replaced on the real
+    standard input, which programs have by name (`from sys import stdin`), and only then is that replaced.
+    """
+    lines = iter(inputs.split("\n"))
+    real: Any = sys.stdin
+    real.read = lambda *args: inputs
+    real.readline = lambda *args: next(lines)
+    real.readlines = lambda *args: inputs.split("\n")
+    sys.stdin = _MockStdin(inputs)  # type: ignore[assignment]
+    builtins.open = lambda *args, **named: _MockFile(inputs)  # type: ignore[assignment]
 
 
 def official_names() -> dict[str, Any]:
@@ -133,26 +163,72 @@ def official_names() -> dict[str, Any]:
 
 
 def run_stdio(code: CodeType) -> int:
-    """Runs the wrapped program on descriptor 0; its StringIO output goes to descriptor 1. Returns 0 or
-    raises.
+    """Runs the wrapped program on the text of descriptor 0. Returns 0 or raises.
+
+    What it wrote to its StringIO goes to descriptor 1 at the end, with a newline that says that it got there.
+    Meanwhile descriptors 0 and 1 are /dev/null: officially nothing comes from the one or counts on the other.
     """
     with open(0, "rb", closefd=False) as file:
         inputs = file.read().decode("utf-8", "surrogateescape")
-    real_output, real_write = sys.stdout, os.write
+    real_open, real_output, real_write = open, sys.stdout, os.write
+    descriptor, null = os.dup(1), os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
     module = ModuleType("tmp_sol", "")
     space = module.__dict__
     space.update(official_names())
     exec(code, space)
     captured = sys.stdout = io.StringIO()
-    captured.close = lambda: None  # type: ignore[method-assign]
-    sys.stdin = _MockStdin(inputs)  # type: ignore[assignment]
+    captured.close = lambda x: 1  # type: ignore[method-assign, misc, assignment]  # officially it lacks self
+    _patch_streams(inputs)
     try:
         space["wrapped_function"]()
     except SystemExit:
         pass
     finally:
-        sys.stdout = real_output
-    data = memoryview(captured.getvalue().encode("utf-8", "surrogatepass"))
+        sys.stdout, builtins.open = real_output, real_open
+    data = memoryview(captured.getvalue().encode("utf-8", "surrogatepass") + b"\n")
     while data:
-        data = data[real_write(1, data) :]
+        data = data[real_write(descriptor, data) :]
     return 0
+
+
+def call(code: CodeType, function: str, arguments: Sequence[Any]) -> Any:
+    """The value of the call, or of several in turn, as `==` is to see it. A newline on descriptor 1 says that
+    the program was loaded.
+    """
+    module = ModuleType("tmp_sol", "")
+    space = module.__dict__
+    space.update(official_names())
+    exec(code, space)
+    name, calls = arguments if function == IN_TURN else (function, [arguments])
+    method = getattr(space["Solution"]() if HAS_SOLUTION in space else module, name)
+    os.write(1, b"\n")
+    if function != IN_TURN:
+        return _as_compared(method(*arguments))
+    return [frames.decode(frames.encode(_as_compared(method(*each)))) for each in calls]
+
+
+def _as_compared(value: Any) -> Any:
+    """A tuple becomes a list; an array has no truth value, so officially its comparison fails, unless it has
+    one element.
+    """
+    if isinstance(value, tuple):
+        value = list(value)
+    if (type(value).__module__, type(value).__name__) == ("numpy", "ndarray") and value.size != 1:
+        raise ValueError("the truth value of an array with more than one element is ambiguous")
+    return _exact(value)
+
+
+def _exact(value: Any) -> Any:
+    """Fractions and decimals as the int or float that they equal; nothing else crosses the boundary."""
+    if isinstance(value, list):
+        return [_exact(item) for item in value]
+    if type(value).__name__ not in ("Decimal", "Fraction"):
+        return value
+    for kind in (int, float):
+        with contextlib.suppress(ArithmeticError, TypeError, ValueError):
+            if (converted := kind(value)) == value:
+                return converted
+    return value

@@ -1,8 +1,11 @@
-"""`lcb_compat` gives the official verdict where `native` gives the right one; each pair is a named quirk."""
+"""`lcb_compat` gives the official verdict where `native` gives the right one, in every tier.
+
+What the official verdicts are is shown by test_sandbox_differential.py, with many more programs.
+"""
 
 import pytest
 
-from sandbox import Test
+from sandbox import Limits, Test
 
 
 @pytest.mark.parametrize(
@@ -14,13 +17,15 @@ from sandbox import Test
         ("import sys\nsys.stdout.buffer.write(b'1')", "", "1"),
         ("import os\nprint(os.read(0, 9).decode())", "1", "1"),
         ("print(open(0).read())", "4", "4"),
-        ("from sys import stdin\nprint(stdin.readline())", "4", "4"),
+        ("from sys import stdin\nfor line in stdin: print(line)", "4", "4"),
         ("x = 0\ndef f():\n    global x\n    x += 1\nf()\nprint(x)", "", "1"),
         ("print(1)\nquit()", "", "1"),
         ("if __name__ == '__main__':\n    print(1)\nx = 1", "", "1"),
         ("from __future__ import annotations\nprint(1)", "", "1"),
         ("import sys\nprint(1)\nimport resource", "", "1"),
-        ("print(input())\nprint(repr(input()))", "1\n\n", "1\n''"),
+        ("import sys\nn = input()\nprint(sys.stdin.read())", "1\n2\n", "2"),
+        ("from sys import stdout\nstdout.write('1')", "", "1"),
+        ("import os\nos.write(1, b'1')\npass", "", "1"),
     ],
     ids=[
         "stdin-iteration",
@@ -35,7 +40,9 @@ from sandbox import Test
         "guard-not-last",
         "future-import",
         "no-resource",
-        "empty-line",
+        "read-restarts",
+        "stdout-by-name",
+        "descriptor-1",
     ],
 )
 def test_what_the_official_grader_wrongly_fails_passes_natively(judge, code, given, expected):
@@ -66,7 +73,9 @@ def test_what_the_official_grader_wrongly_passes_fails_natively(judge, code, exp
         ("a, b = map(int, input().split())\nprint(a + b)", "3 4\n", "7\n"),
         ("import sys\nprint(sum(map(int, sys.stdin.read().split())))", "3\n4\n", "7"),
         ("import sys\nprint(sys.stdin.buffer.read().decode())", "3", "3"),
-        ("import sys\nprint(sys.stdin.readline(), sys.stdin.readline())", "1\n2\n", "1 2"),
+        ("import sys\nprint(sys.stdin.readline(), sys.stdin.readline())", "1\n2\n", "1\n 2"),
+        ("from sys import stdin\nprint(stdin.readline(), stdin.readline())", "1\n2\n", "1 2"),
+        ("print(input())\nprint(repr(input()))", "1\n\n", "1\n''"),
         ("import sys\ninput = sys.stdin.readline\nn = int(input())\nprint(n)", "5\n", "5"),
         ("import sys\nprint(len(sys.stdin.readlines()))", "1\n2\n", "3"),
         ("def main():\n    print(int(input()))\nif __name__ == '__main__':\n    main()", "8", "8"),
@@ -90,7 +99,7 @@ def test_ordinary_programs_are_accepted_as_officially(judge, code, given, expect
         ("import os", "CE"),
         ("while True: pass", "TLE"),
         ("print('sNaN')", "WA"),
-        ("import os\nos._exit(0)", "WA"),
+        ("import os\nos._exit(0)", "RE"),
         ("x = input()\ny = input()", "RE"),
         ("import os\nos.kill(1, 9)", "RE"),
         ("import psutil", "RE"),
@@ -110,6 +119,9 @@ def test_failing_programs_fail_compatibly(judge, code, verdict):
         ("return [(1, 2)]", [[1, 2]], "WA"),
         ("return 1.0", 1, "AC"),
         ("return {1, 2}", [1, 2], "WA"),
+        ("from fractions import Fraction\n        return [Fraction(1, 2)]", [0.5], "AC"),
+        ("from decimal import Decimal\n        return Decimal('0.1')", 0.1, "WA"),
+        ("raise KeyboardInterrupt", None, "RE"),
         ("return float('nan')", float("nan"), "WA"),
         ("return lcm(4, 6)", 12, "AC"),
         ("import resource", None, "RE"),
@@ -127,3 +139,36 @@ def test_a_solution_class_is_required_officially_once_it_is_mentioned(executor):
     test = Test(function="f", args=[], expected=1)
     assert executor.run(code, [test], mode="native").verdict == "AC"
     assert executor.run(code, [test], mode="lcb_compat").verdict == "RE"
+
+
+MEMO = "class Solution:\n    memo = {}\n    def f(self, x, y):\n        return self.memo.setdefault(x, x + y)"
+TURNS = "class Solution:\n    n = 0\n    def f(self, x, y):\n        self.n += 1\n        return [3, 4, 6][self.n - 1]"
+CRASH = "class Solution:\n    n = 0\n    def f(self, x, y):\n        self.n += 1\n        return [x + y][self.n // 3]"
+
+
+@pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.parametrize(
+    ("code", "native", "compatible"),
+    [
+        (MEMO, ["AC", "AC", "AC"], ["AC", "WA", "AC"]),
+        (TURNS, ["AC", "WA", "WA"], ["AC", "AC", "AC"]),
+        (CRASH, ["AC", "AC", "AC"], ["AC", "AC", "RE"]),
+        (MEMO.replace("x + y", "1 // y"), ["WA", "WA", "WA"], ["WA", "WA", "WA"]),
+        (MEMO.replace("x + y", "1 / 0"), ["RE", "RE", "RE"], ["RE", "RE", "RE"]),
+        ("class Solution:\n    def f(self, x, y): return x + y", ["AC"] * 3, ["AC"] * 3),
+    ],
+    ids=["memo", "right-only-in-turn", "crash-later", "wrong-at-once", "crash-at-once", "no-state"],
+)
+def test_calls_keep_state_only_compatibly(executor, code, native, compatible, stop):
+    tests = [Test(function="f", args=[x, y], expected=x + y) for x, y in ((1, 2), (1, 3), (4, 2))]
+    for mode, verdicts in (("native", native), ("lcb_compat", compatible)):
+        results = executor.run(code, tests, None, mode, stop).tests
+        first = next((n for n, verdict in enumerate(verdicts) if verdict != "AC"), len(verdicts))
+        assert [result.verdict for result in results] == (verdicts[: first + 1] if stop else verdicts)
+
+
+def test_state_does_not_let_a_slow_test_pass(executor):
+    code = "class Solution:\n    n = 0\n    def f(self, x):\n        self.n += 1\n        while x == 2: pass\n        return x"
+    tests = [Test(function="f", args=[x], expected=x) for x in (1, 2, 3)]
+    result = executor.run(code, tests, Limits(cpu_s=0.3, wall_s=3), "lcb_compat")
+    assert [test.verdict for test in result.tests] == ["AC", "TLE", "AC"]

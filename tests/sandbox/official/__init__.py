@@ -1,0 +1,1 @@
+"""The official LiveCodeBench checker's verdicts, kept as data, and the programs that they are about."""
