@@ -150,7 +150,8 @@ class Quirk:
     """A way in which the official checker is wrong: `what` it does, and how a disagreement shows it.
 
     `fails`: it fails right programs (True), passes wrong ones (False), or either (None). `code` is searched in the
-    program, `error` in the standard error or the message of the mode that failed; `check` looks at the rest.
+    program, `error` in the standard error or the message of the mode that failed; `check` looks at the rest. The
+    patterns take time in proportion to the text, which is hostile.
     """
 
     name: str
@@ -216,11 +217,13 @@ def _guard_is_unwrapped(code: str) -> bool:
     """Whether the program's only mention of `__name__` is the guard that the official checker looks for."""
     lines = [line for line in code.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     guards = [number for number, line in enumerate(lines) if "__name__" in line]
-    if len(guards) != 1 or not re.match(r"if\s*\(?\s*__name__\s*==\s*(['\"])__main__\1\s*\)?\s*:", lines[guards[0]]):
+    if len(guards) != 1 or not _GUARD.match(lines[guards[0]]):
         return False
     return all(line[0] in " \t" for line in lines[guards[0] + 1 :])
 
 
+_GUARD = re.compile(r"if(?: +| *\( *)__name__ *== *(['\"])__main__\1(?: *\))? *:")
+_FROM_SYS = r"(?m)^[ \t]*from[ \t]+sys[ \t]+import\b[^\n]*"
 _REMOVED = (
     r"\b(?:quit|help|kill|system|putenv|remove|removedirs|rmdir|fchdir|setuid|fork|forkpty|killpg|renames?|truncate|"
     r"replace|unlink|fchmod|fchown|chmod|chown|chroot|getcwd|chdir)\s*\("
@@ -274,11 +277,11 @@ QUIRKS = (
     Quirk("descriptor-0", "descriptor 0 is empty: open(0), os.read(0, n)", True,
           code=r"\bf?d?open\(\s*0|\bread\(\s*0|/dev/stdin"),
     Quirk("stdin-by-name", "`from sys import stdin` is another stream, whose readline keeps no newline", None,
-          code=r"from\s+sys\s+import[^\n]*(?:\bstdin\b|\*)"),
+          code=_FROM_SYS + r"(?:\bstdin\b|\*)"),
     Quirk("stdout-elsewhere", "what is not printed through sys.stdout is lost", True,
-          code=r"from\s+sys\s+import[^\n]*(?:\bstdout\b|\*)|__stdout__|\bos\.write\(\s*1|fdopen\(\s*1"),
+          code=_FROM_SYS + r"(?:\bstdout\b|\*)|__stdout__|\bos\.write\(\s*1|fdopen\(\s*1"),
     Quirk("buffer-readline", "sys.stdin.buffer.readline gives the first line each time", None,
-          code=r"\.buffer\b[\s\S]*\breadline\b"),
+          code=r"\.buffer\b", check=lambda e: "readline" in e.code),
     Quirk("read-restarts", "read and readlines give the whole input each time, lines without newlines", None,
           code=r"\bread\b|\breadlines\b"),
     Quirk("nan", "NaN never equals NaN", True, check=lambda e: _wrong_value(e) and "nan" in repr(e.test.expected)),
