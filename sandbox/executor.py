@@ -117,9 +117,8 @@ class Executor:
             results = worker.run(source, tests, limits, mode, stop_on_first_failure)
             if mode == "lcb_compat":
                 results = shared_state.carry_over(
-                    code, tests, results, stop_on_first_failure,
-                    lambda test, count: worker.run(
-                        source, [test], shared_state.scaled(limits, count), mode, False)[0],
+                    code, tests, results, limits, stop_on_first_failure,
+                    lambda test, bounds: worker.run(source, [test], bounds, mode, False)[0],
                 )  # fmt: skip
         finally:
             self._idle.put(worker)

@@ -21,8 +21,8 @@ _WORDS = ("cache", "global", "setattr", "__dict__", "vars(", "builtins", "=[]", 
 _DEFINITIONS = ("def ", "async def ", "class ", "@")
 _COMPARED = (Verdict.AC, Verdict.WA, Verdict.RE)
 
-RunPrefix = Callable[[Test, int], TestResult]
-"""Runs one test with the time limits of so many."""
+Run = Callable[[Test, Limits], TestResult]
+"""Runs the program on one test within other limits than the sample's."""
 
 
 def may_keep_state(source: str) -> bool:
@@ -41,15 +41,8 @@ def may_keep_state(source: str) -> bool:
     return False
 
 
-def scaled(limits: Limits, tests: int) -> Limits:
-    """The limits of so many tests in one process; memory and output are those of one."""
-    return replace(
-        limits, cpu_s=min(limits.cpu_s * tests, 3600.0), wall_s=min(limits.wall_s * tests, 7200.0)
-    )
-
-
 def carry_over(
-    source: str, tests: Sequence[Test], results: list[TestResult], stop: bool, run: RunPrefix
+    source: str, tests: Sequence[Test], results: list[TestResult], limits: Limits, stop: bool, run: Run
 ) -> list[TestResult]:
     """The results as they are when the calls share a process; unchanged for programs without state.
 
@@ -57,20 +50,20 @@ def carry_over(
     the results end at the first failure.
     """
     function = tests[0].function
-    if function is None or len(tests) == 1 or any(test.function != function for test in tests):
+    alone = next((i for i, result in enumerate(results) if result.verdict is not Verdict.AC), len(results))
+    if function is None or alone == 0 or len(tests) == 1 or any(test.function != function for test in tests):
         return results
     if not may_keep_state(source):
         return results
     end = next((i for i, result in enumerate(results) if result.verdict not in _COMPARED), len(tests))
-    alone = next((i for i, result in enumerate(results) if result.verdict is not Verdict.AC), end)
     outcomes: dict[int, TestResult] = {}
 
     def passes(count: int) -> bool:
-        if count and count not in outcomes:
-            outcomes[count] = run(_in_turn(function, tests[:count]), count)
-        return count == 0 or outcomes[count].verdict is Verdict.AC
+        if count not in outcomes:
+            outcomes[count] = run(_in_turn(function, tests[:count]), _limits(limits, results, count))
+        return outcomes[count].verdict is Verdict.AC
 
-    first = _first_failure(passes, end, alone)
+    first = _first_failure(passes, end, min(alone, end))
     if broken := next((o for o in outcomes.values() if o.verdict is Verdict.IE), None):
         return [*results[:-1], broken]
     if first == alone and (first == end or outcomes[first + 1].verdict is results[first].verdict):
@@ -85,6 +78,16 @@ def carry_over(
     return shared[: first + 1] if stop else shared
 
 
+def _limits(limits: Limits, results: Sequence[TestResult], count: int) -> Limits:
+    """For the first so many calls in one process: twice what they took alone and one test's limit, so that a
+    program cannot make the second look cost more than the first.
+    """
+    taken, missing = results[:count], max(0, count - len(results))
+    cpu_s = limits.cpu_s * (1 + missing) + 2 * sum(result.cpu_s for result in taken)
+    wall_s = limits.wall_s * (1 + missing) + 2 * sum(result.wall_s for result in taken)
+    return replace(limits, cpu_s=min(cpu_s, 3600.0), wall_s=min(wall_s, 7200.0))
+
+
 def _in_turn(function: str, tests: Sequence[Test]) -> Test:
     return Test(
         function=lcb.IN_TURN, args=[function, [list(test.args) for test in tests]],
@@ -94,13 +97,13 @@ def _in_turn(function: str, tests: Sequence[Test]) -> Test:
 
 def _first_failure(passes: Callable[[int], bool], end: int, guess: int) -> int:
     """The smallest index whose call fails, or `end`; `passes(n)` says whether the first n calls are right."""
-    if passes(end):
-        return end
-    low, high = 0, end  # the first `low` calls pass, the first `high` do not
-    if guess < end and passes(guess):
-        low = guess
-        if not passes(guess + 1):
+    low, high = 0, guess  # the first `low` calls pass, the first `high` do not
+    if passes(guess):
+        if guess == end or not passes(guess + 1):
             return guess
+        if passes(end):
+            return end
+        low, high = guess + 1, end
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if passes(middle) else (low, middle)

@@ -3,9 +3,12 @@
 What the official verdicts are is shown by test_sandbox_differential.py, with many more programs.
 """
 
+import time
+
 import pytest
 
 from sandbox import Limits, Test
+from sandbox.shared_state import may_keep_state
 
 
 @pytest.mark.parametrize(
@@ -172,3 +175,32 @@ def test_state_does_not_let_a_slow_test_pass(executor):
     tests = [Test(function="f", args=[x], expected=x) for x in (1, 2, 3)]
     result = executor.run(code, tests, Limits(cpu_s=0.3, wall_s=3), "lcb_compat")
     assert [test.verdict for test in result.tests] == ["AC", "TLE", "AC"]
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("        y = x", False),
+        ("        y.append(x)", False),
+        ("        # self.y = x", True),
+        ("        self.y += x", True),
+        ("        self.y[x] = 1", True),
+        ("    y = {}", True),
+        ("    # y = {}", False),
+        ("    def g(self, y=None): pass", True),
+        ("    @lru_cache(None)", True),
+        ("y = []", True),
+        ("        global y", True),
+        ("        setattr(self, 'y', x)", True),
+    ],
+)
+def test_only_programs_that_could_keep_state_are_run_again(line, kept):
+    assert may_keep_state(f"class Solution:\n    def f(self, x):\n        return x\n{line}\n") is kept
+
+
+def test_the_second_look_is_bounded_by_the_first(executor):
+    code = "class Solution:\n    n = 0\n    def f(self, x):\n        self.n += 1\n        while self.n > 1: pass\n        return x"
+    tests = [Test(function="f", args=[x], expected=x) for x in range(50)]
+    started = time.monotonic()
+    result = executor.run(code, tests, Limits(cpu_s=0.2, wall_s=3), "lcb_compat")
+    assert result.tests[1].verdict == "TLE" and time.monotonic() - started < 10
