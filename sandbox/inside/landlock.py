@@ -68,6 +68,6 @@ def make_ruleset(rules: Iterable[tuple[str, int]]) -> int:
     return ruleset
 
 
-def restrict(ruleset: int) -> None:
-    """Applies the ruleset to this process for good; needs no_new_privs. Raises OSError."""
-    kernel.syscall("landlock_restrict_self", ruleset, 0)
+def prepared(ruleset: int) -> kernel.Step:
+    """The call that applies the ruleset to a process for good; needs no_new_privs."""
+    return kernel.prepared("landlock_restrict_self", ruleset, 0)

@@ -25,7 +25,6 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "close": (3, 57),
     "fstat": (5, 80),
     "lseek": (8, 62),
-    "mmap": (9, 222),
     "mprotect": (10, 226),
     "munmap": (11, 215),
     "brk": (12, 214),
@@ -48,9 +47,6 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "exit": (60, 93),
     "uname": (63, 160),
     "flock": (73, 32),
-    "fsync": (74, 82),
-    "fdatasync": (75, 83),
-    "truncate": (76, 45),
     "ftruncate": (77, 46),
     "getcwd": (79, 17),
     "chdir": (80, 49),
@@ -107,10 +103,8 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "getcpu": (309, 168),
     "renameat2": (316, 276),
     "getrandom": (318, 278),
-    "membarrier": (324, 283),
     "statx": (332, 291),
     "rseq": (334, 293),
-    "close_range": (436, 436),
     "faccessat2": (439, 439),
     "getdents64": (217, 61),
     "open": (2, None),
@@ -145,6 +139,10 @@ _UNKNOWN_TO_US: dict[str, tuple[int | None, int | None]] = {  # answered with EN
     "preadv2": (327, 286),
     "pwritev2": (328, 287),
 }
+_POINTLESS: dict[str, tuple[int | None, int | None]] = {  # answered with success, and not done
+    "fsync": (74, 82),  # what a program may write is in memory, but the library it reads lies on the host's disk
+    "fdatasync": (75, 83),
+}
 _FCNTL_COMMANDS = (
     0,
     1,
@@ -166,7 +164,9 @@ _IOCTLS = (
     0x5451,
 )  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _PRCTLS = (15, 16, 0x53564D41)  # SET_NAME GET_NAME SET_VMA
-_THREAD_FLAGS = 0x00010000 | 0x00000100 | 0x00000800  # CLONE_THREAD | CLONE_VM | CLONE_SIGHAND
+_THREAD_FLAGS = 0x003D0F00  # those of pthread_create, no more: a thread with descriptors of its own escapes the limit
+_CLONE_DETACHED = 0x00400000  # without effect; musl sets it
+_MAP_HUGETLB = 0x00040000  # huge pages are not in the resident size
 _PID_MARK = 0x7E57_1D00  # replaced by the process's own pid in `install`
 
 
@@ -185,11 +185,22 @@ def _any_of(argument: int, values: tuple[int, ...]) -> list[bytes]:
 
 
 def _threads_only() -> list[bytes]:
-    """Allows clone for a new thread of this process."""
+    """Allows clone for a new thread of this process that shares all with the others."""
     return [
         _argument(0),
-        _instruction(_AND, _THREAD_FLAGS),
+        _instruction(_AND, 0xFFFFFFFF ^ _CLONE_DETACHED),
         _instruction(_EQUAL, _THREAD_FLAGS, 0, 1),
+        _instruction(_RETURN, _ALLOW),
+        _instruction(_RETURN, _EPERM),
+    ]
+
+
+def _without(argument: int, bits: int) -> list[bytes]:
+    """Allows when none of the bits in the low half of the argument is set."""
+    return [
+        _argument(argument),
+        _instruction(_AND, bits),
+        _instruction(_EQUAL, 0, 0, 1),
         _instruction(_RETURN, _ALLOW),
         _instruction(_RETURN, _EPERM),
     ]
@@ -215,6 +226,8 @@ _CHECKED: dict[tuple[int, int], list[bytes]] = {  # (x86_64, aarch64): look at a
     (302, 261): _any_of(0, (0,)),  # prlimit64, of itself; hard limits never rise
     (62, 129): _any_of(0, (_PID_MARK,)),  # kill
     (234, 131): _any_of(0, (_PID_MARK,)),  # tgkill
+    (9, 222): _without(3, _MAP_HUGETLB),  # mmap
+    (436, 436): _any_of(2, (0, 4)),  # close_range, without UNSHARE
     (53, 199): _any_of(0, (1,)),  # socketpair, AF_UNIX: asyncio needs one
     (44, 206): _zero(4),  # sendto and recvfrom without an address
     (45, 207): _zero(4),
@@ -225,7 +238,7 @@ def build(machine: str = kernel.MACHINE) -> bytes:
     """The filter's instructions, a mark where the own pid goes. Raises KeyError for an unknown machine."""
     side = 0 if machine == "x86_64" else 1
     actions: dict[int, tuple[bytes, ...]] = {}
-    for calls, verdict in ((_ALLOWED, _ALLOW), (_UNKNOWN_TO_US, _ENOSYS)):
+    for calls, verdict in ((_ALLOWED, _ALLOW), (_UNKNOWN_TO_US, _ENOSYS), (_POINTLESS, _ERRNO)):
         for numbers in calls.values():
             if (number := numbers[side]) is not None:
                 actions[number] = (_instruction(_RETURN, verdict),)
@@ -270,10 +283,16 @@ class Filter:
         mark = struct.pack("=I", _PID_MARK)
         self._code = ctypes.create_string_buffer(program, len(program))
         self._header = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(self._code))
-        self._marks = [at + 4 for at in range(0, len(program), 8) if program[at + 4 : at + 8] == mark]
+        base = ctypes.addressof(self._code)
+        self._marks = [
+            ctypes.c_uint32.from_address(base + at + 4)
+            for at in range(0, len(program), 8)
+            if program[at + 4 : at + 8] == mark
+        ]
+        self._step = [kernel.prepared("seccomp", 1, 0, self._header)]  # SECCOMP_SET_MODE_FILTER
 
     def install(self, pid: int) -> None:
         """Puts this process under the filter for good; `pid` is all it may signal. Raises OSError."""
-        for at in self._marks:
-            struct.pack_into("=I", self._code, at, pid)
-        kernel.syscall("seccomp", 1, 0, self._header)  # SECCOMP_SET_MODE_FILTER
+        for mark in self._marks:
+            mark.value = pid
+        kernel.take(self._step)

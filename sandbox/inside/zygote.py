@@ -163,8 +163,8 @@ class Zygote:
             uid=uid, ruleset=self.ruleset, filter=None if self.tier == "unsafe" else seccomp.Filter(),
             base_bytes=base_bytes, count_threads=counted,
         )  # fmt: skip
+        lockdown.prepare_zygote(self.lock)
         self.shared = mmap.mmap(-1, mmap.PAGESIZE)
-        self.own_modules = [name for name in sys.modules if name.partition(".")[0] == "inside"]
         self.sample: Sample | None = None
 
     def _enter(self) -> int | None:
@@ -217,6 +217,12 @@ class Zygote:
             os.close(self.sample.compiled)
         del message["op"]
         self.sample = Sample(**message, source=descriptors[0], compiled=descriptors[1])
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """The calls that lock the programs of this sample down."""
+        if (sample := self.sample) is not None:
+            self.steps = lockdown.prepare(self.lock, sample.cpu_s, sample.memory_mb, sample.output_mb)
 
     def _test(self, message: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], bytes]:
         sample = self.sample
@@ -263,13 +269,11 @@ class Zygote:
                 os.dup2(descriptor, target, inheritable=False)
             if self.tier == "unsafe":
                 os.setsid()
-            lockdown.apply(self.lock, sample.cpu_s, sample.memory_mb, sample.output_mb)
+            lockdown.apply(self.lock, self.steps)
             if os.getppid() != zygote and not self.namespaced:
                 os._exit(1)
             os.closerange(harness.FIRST_CLOSED, 1 << 20)
             self.shared[0] = protocol.LOCKED
-            for name in self.own_modules:
-                del sys.modules[name]
             status = harness.run(sample.mode, function, sample.memory_mb, self._started)
         except BaseException as error:  # noqa: BLE001 - the last line of defence: report, and never go on
             os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace")[:2000])
@@ -353,6 +357,7 @@ class Zygote:
                 os.close(self.ruleset)
             self.ruleset = self._make_ruleset()
             self.lock = dataclasses.replace(self.lock, ruleset=self.ruleset)
+            self._prepare()
 
 
 class Errors(bytearray):
@@ -412,6 +417,8 @@ def _serve(connection: socket.socket, setup: dict[str, Any], keeper: int) -> Non
         if setup["tier"] != "unsafe":
             os.setsid()
         zygote = Zygote(connection, setup)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "inside"]:
+            del sys.modules[name]  # nothing for a program to import; here they live on
         os.environ.clear()
         random.seed(0)
         gc.collect()

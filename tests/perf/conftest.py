@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-Report = Callable[[str, float, str, float, str], None]
+Report = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +21,10 @@ def figures() -> Iterator[list[dict[str, object]]]:
 
 @pytest.fixture
 def report(figures: list[dict[str, object]]) -> Report:
-    """report(name, value, unit, target, against): print one figure; it is met when value ≥ target."""
+    """report(name, value, unit, target, against): print one figure; met is value ≥ target, or ≤ with less=True."""
 
-    def add(name: str, value: float, unit: str, target: float, against: str) -> None:
-        met = "met" if value >= target else "short"
+    def add(name: str, value: float, unit: str, target: float, against: str, less: bool = False) -> None:
+        met = "met" if (value <= target if less else value >= target) else "short"
         print(f"\n{name}: {value:.2f} {unit} (target {target:g}, against {against}) {met}")
         figures.append({"name": name, "value": value, "unit": unit, "target": target, "against": against, "met": met == "met"})
 
