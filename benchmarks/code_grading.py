@@ -19,7 +19,7 @@ from benchmarks.records import CodeTest
 from sandbox import Executor, Limits, Result, Test, TestResult, Verdict
 from sandbox.compare import text_matches
 from sandbox.inside.lcb import prelude
-from sandbox.judge import TEXT_BYTES
+from sandbox.model import KEPT_KB
 
 OFFICIAL_LIMITS = Limits(cpu_s=6, wall_s=12, memory_mb=4096, output_mb=128)
 """Officially 6 s of wall time a test, and no bound on memory or output. Wall time is doubled: others run beside."""
@@ -185,7 +185,7 @@ def explain(sample: CodeSample, native: Result, compat: Result) -> str:
 def _only_compared_otherwise(evidence: _Evidence) -> bool:
     """The output that one mode refuses is right for the other one."""
     failed, mode = (evidence.compat, "native") if evidence.officially_fails else (evidence.native, "lcb_compat")
-    if evidence.functional or failed.verdict is not Verdict.WA or len(failed.stdout) >= TEXT_BYTES:
+    if evidence.functional or failed.verdict is not Verdict.WA or len(failed.stdout) >= KEPT_KB << 10:
         return False
     return text_matches(str(evidence.test.expected).encode(), failed.stdout.encode(), mode)
 

@@ -8,6 +8,7 @@ from .executor import Executor
 from .model import (
     MODES,
     TIERS,
+    Cancelled,
     IsolationUnavailable,
     Limits,
     Result,
@@ -20,6 +21,7 @@ from .model import (
 __all__ = [
     "MODES",
     "TIERS",
+    "Cancelled",
     "Executor",
     "IsolationUnavailable",
     "Limits",

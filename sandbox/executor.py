@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
 from . import shared_state
 from .inside import frames, kernel
 from .judge import as_bytes
-from .model import MODES, TIERS, IsolationUnavailable, Limits, Result, Test
+from .model import KEPT_KB, MODES, TIERS, IsolationUnavailable, Limits, Result, Test
 from .worker import Worker, find_numpy
 
 _CHOICES = ("auto", *TIERS, "unsafe")
@@ -103,26 +103,63 @@ class Executor:
 
     def run(
         self, code: str, tests: Sequence[Test], limits: Limits | None = None, mode: str = "native",
-        stop_on_first_failure: bool = False,
+        stop_on_first_failure: bool = False, *, keep_kb: int = KEPT_KB, cancel: threading.Event | None = None,
     ) -> Result:  # fmt: skip
         """Runs the program on every test, each in a process of its own.
 
-        Raises ValueError that names the argument: no tests, an unknown mode, data that cannot be sent.
+        `keep_kb` KiB of each standard output stay in the results. Once `cancel` is set the program is killed
+        and the call ends, within 0.1 s, with Cancelled. Raises ValueError that names the argument: no tests,
+        an unknown mode, data that cannot be sent.
         """
         _check(code, tests, limits, mode)
+        if isinstance(keep_kb, bool) or not isinstance(keep_kb, int) or not 0 <= keep_kb <= 1 << 20:
+            raise ValueError(f"keep_kb: {keep_kb!r} is not allowed; a whole number from 0 to 1048576 (KiB)")
         tier = self._start()
         worker = self._idle.get()
         try:
             source, limits = as_bytes(code), limits or Limits()
-            results = worker.run(source, tests, limits, mode, stop_on_first_failure)
+            results = worker.run(source, tests, limits, mode, stop_on_first_failure, keep_kb << 10, cancel)
             if mode == "lcb_compat":
                 results = shared_state.carry_over(
                     code, tests, results, limits, stop_on_first_failure,
-                    lambda test, bounds: worker.run(source, [test], bounds, mode, False)[0],
+                    lambda test, bounds: worker.run(
+                        source, [test], bounds, mode, False, keep_kb << 10, cancel
+                    )[0],
                 )  # fmt: skip
         finally:
             self._idle.put(worker)
         return Result(tests=results, tier=tier, total=len(tests))
+
+    def stream(
+        self, samples: Iterable[tuple[str, Sequence[Test]]], limits: Limits | None = None,
+        mode: str = "native", stop_on_first_failure: bool = False,
+    ) -> Iterator[tuple[int, Result]]:  # fmt: skip
+        """(position, result) of each sample as soon as it is there, in no particular order.
+
+        Samples are drawn only as fast as they are run: at most two a worker are under way. Leaving the loop
+        early kills what still runs. Raises what `run` raises, when it comes to that sample.
+        """
+        self._start()
+        stop = threading.Event()
+        waiting: dict[Future[Result], int] = {}
+        source = enumerate(samples)
+        with ThreadPoolExecutor(self.workers) as pool:
+            try:
+                while True:
+                    while len(waiting) < 2 * self.workers and (following := next(source, None)) is not None:
+                        index, (code, tests) = following
+                        future = pool.submit(
+                            self.run, code, tests, limits, mode, stop_on_first_failure, cancel=stop
+                        )
+                        waiting[future] = index
+                    if not waiting:
+                        return
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        yield waiting.pop(future), future.result()
+            finally:
+                stop.set()
+                for future in waiting:
+                    future.cancel()
 
     def run_many(
         self, samples: Iterable[tuple[str, Sequence[Test]]], limits: Limits | None = None,

@@ -10,7 +10,6 @@ from . import compare
 from .inside import frames, protocol
 from .model import Limits, Test, TestResult, Verdict
 
-TEXT_BYTES = 64 << 10
 _MEMORY_ERROR = re.compile(rb"(?:^|\n)[\w.]*MemoryError\b[^\n]*\n*\Z")
 
 
@@ -29,7 +28,9 @@ class Outcome:
     errors: bytes = b""
 
 
-def judge(test: Test, outcome: Outcome, limits: Limits, mode: str, token: bytes) -> TestResult:
+def judge(
+    test: Test, outcome: Outcome, limits: Limits, mode: str, token: bytes, keep_bytes: int
+) -> TestResult:
     """The verdict and the figures of a test that the sandbox did carry out (`reached` is not FORKED)."""
     printed, payload = outcome.output, None
     if test.function is not None and (parts := frames.unseal(outcome.output, token)) is not None:
@@ -37,7 +38,7 @@ def judge(test: Test, outcome: Outcome, limits: Limits, mode: str, token: bytes)
     verdict, message = _verdict(test, outcome, limits, mode, payload)
     return TestResult(
         verdict=verdict, cpu_s=outcome.cpu_s, wall_s=outcome.wall_s, peak_mb=outcome.peak_kb / 1024,
-        stdout=printed[:TEXT_BYTES].decode("utf-8", "replace"),
+        stdout=printed[:keep_bytes].decode("utf-8", "replace"),
         stderr=outcome.errors.decode("utf-8", "replace"),
         exit_code=outcome.status if outcome.status >= 0 and not outcome.killed else None,
         signal=-outcome.status if outcome.status < 0 else None, message=message,

@@ -15,6 +15,7 @@ from typing import Any
 
 TIERS = ("root", "userns", "landlock")
 MODES = ("native", "lcb_compat")
+KEPT_KB = 64  # of standard output in a result, unless asked otherwise
 
 
 class SandboxError(RuntimeError):
@@ -23,6 +24,10 @@ class SandboxError(RuntimeError):
 
 class IsolationUnavailable(SandboxError):
     """The machine refuses the tier that was asked for, or, with "auto", all of them."""
+
+
+class Cancelled(SandboxError):
+    """The caller asked for the end of a run."""
 
 
 class Verdict(StrEnum):

@@ -13,20 +13,24 @@ import fcntl
 import importlib.util
 import os
 import secrets
+import select
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 
 from .inside import frames, protocol
 from .judge import Outcome, as_bytes, judge
-from .model import IsolationUnavailable, Limits, SandboxError, Test, TestResult, Verdict
+from .model import Cancelled, IsolationUnavailable, Limits, SandboxError, Test, TestResult, Verdict
 
 ATTEMPTS = 3
 _AHEAD = 4
 _GRACE_S = 30.0
 _START_S = 60.0
+_CANCEL_S = 0.05  # how often a waiting run looks whether it was cancelled
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _START = (
@@ -116,6 +120,18 @@ def _read_output(descriptor: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _wait(connection: socket.socket, cancel: threading.Event) -> None:
+    """Returns when there is an answer, or when the time-out of the connection is up. Raises Cancelled."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    deadline = time.monotonic() + (connection.gettimeout() or 0)
+    while True:
+        if cancel.is_set():
+            raise Cancelled("the run was cancelled")
+        if poll.poll(1000 * _CANCEL_S) or time.monotonic() > deadline:
+            return
+
+
 class Worker:
     """Runs one sample at a time. Not thread-safe: the executor lends a worker to one thread at a time."""
 
@@ -141,16 +157,20 @@ class Worker:
         self._zygotes.clear()
 
     def run(
-        self, source: bytes, tests: Sequence[Test], limits: Limits, mode: str, stop: bool
-    ) -> list[TestResult]:
-        """Results in order; what the sandbox could not carry out in ATTEMPTS tries is IE."""
+        self, source: bytes, tests: Sequence[Test], limits: Limits, mode: str, stop: bool,
+        keep_bytes: int, cancel: threading.Event | None = None,
+    ) -> list[TestResult]:  # fmt: skip
+        """Results in order; what the sandbox could not carry out in ATTEMPTS tries is IE. Raises Cancelled."""
         with_numpy = self.numpy is not None and b"numpy" in source
         results: list[TestResult] = []
         failures = 0
         while len(results) < len(tests) and not (stop and results and results[-1].verdict is not Verdict.AC):
             before = len(results)
             try:
-                self._run_rest(with_numpy, source, tests, limits, mode, stop, results)
+                self._run_rest(with_numpy, source, tests, limits, mode, stop, keep_bytes, cancel, results)
+            except Cancelled:
+                self._drop(with_numpy)
+                raise
             except (_Failed, OSError, EOFError, SandboxError) as error:
                 failures = 1 if len(results) > before else failures + 1
                 self._drop(with_numpy)
@@ -169,7 +189,7 @@ class Worker:
 
     def _run_rest(
         self, with_numpy: bool, source: bytes, tests: Sequence[Test], limits: Limits, mode: str, stop: bool,
-        results: list[TestResult],
+        keep_bytes: int, cancel: threading.Event | None, results: list[TestResult],
     ) -> None:  # fmt: skip
         connection = self.start(with_numpy).connection
         connection.settimeout(limits.wall_s + _GRACE_S)
@@ -191,7 +211,9 @@ class Worker:
                     waiting.append((test, *self._send(connection, test)))
                 if not waiting:
                     return
-                result = self._collect(connection, *waiting[0], limits, mode)
+                if cancel is not None:
+                    _wait(connection, cancel)
+                result = self._collect(connection, *waiting[0], limits, mode, keep_bytes)
                 results.append(result)
                 os.close(waiting.popleft()[1])
                 if stop and result.verdict is not Verdict.AC:
@@ -216,8 +238,9 @@ class Worker:
         return output, token
 
     def _collect(
-        self, connection: socket.socket, test: Test, output: int, token: bytes, limits: Limits, mode: str
-    ) -> TestResult:
+        self, connection: socket.socket, test: Test, output: int, token: bytes, limits: Limits, mode: str,
+        keep_bytes: int,
+    ) -> TestResult:  # fmt: skip
         answer, _, errors = protocol.receive(connection)
         outcome = Outcome(**answer, errors=errors)
         if outcome.reached == protocol.FORKED:
@@ -225,4 +248,4 @@ class Worker:
                 errors.decode("utf-8", "replace")[:500] or f"died before it was locked down: {answer}"
             )
         outcome.output = _read_output(output)
-        return judge(test, outcome, limits, mode, token)
+        return judge(test, outcome, limits, mode, token, keep_bytes)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from sandbox import Executor, IsolationUnavailable, Limits, Test, Verdict
+from sandbox import Cancelled, Executor, IsolationUnavailable, Limits, Test, Verdict
 from sandbox import worker as worker_module
 
 ROOT = Path(sandbox.__file__).resolve().parents[1]
@@ -318,3 +318,45 @@ def test_an_environment_below_tmp_is_no_obstacle(monkeypatch, pair):
         with Executor(workers=1, tier=pair.tier) as executor:
             result = executor.run(code, [Test(input="", expected="")])
     assert result.tests[0].stdout == f"3 [] /site{folder}/numpy/__init__.py\n", result
+
+
+def test_as_much_output_is_kept_as_was_asked_for(pair):
+    code, tests = "print('x' * 300_000)", [Test(input="", expected="x" * 300_000)]
+    assert [len(pair.run(code, tests, keep_kb=kb).tests[0].stdout) for kb in (0, 64, 1024)] == [0, 65_536, 300_001]
+    with pytest.raises(ValueError, match=r"keep_kb: -1 is not allowed"):
+        pair.run(code, tests, keep_kb=-1)
+
+
+def test_a_cancelled_run_ends_soon_and_the_worker_goes_on(pair):
+    cancel = threading.Event()
+    threading.Timer(0.3, cancel.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        pair.run("while True: pass", ONE, Limits(cpu_s=20, wall_s=20), cancel=cancel)
+    assert time.monotonic() - began < 3
+    assert pair.run("print(1)", ONE).passed
+
+
+def test_results_stream_in_as_they_come_and_samples_are_drawn_no_faster(pair):
+    drawn = []
+
+    def source():
+        for number in range(12):
+            drawn.append(number)
+            yield ("import time\ntime.sleep(1)\nprint(1)" if number == 0 else "print(1)"), ONE
+
+    order = []
+    for index, result in pair.stream(source()):
+        assert result.passed
+        order.append(index)
+        assert len(drawn) <= len(order) + 2 * pair.workers
+    assert sorted(order) == list(range(12))
+    assert order[0] != 0
+
+
+def test_leaving_a_stream_early_kills_what_runs(pair):
+    began = time.monotonic()
+    for _, _ in pair.stream([("print(1)", ONE), ("while True: pass", ONE)], Limits(cpu_s=30, wall_s=30)):
+        break
+    assert time.monotonic() - began < 5
+    assert pair.run("print(1)", ONE).passed
