@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
 from . import shared_state
+from .cache import ResultCache, key_of
 from .inside import frames, kernel
 from .judge import as_bytes
 from .model import KEPT_KB, MODES, TIERS, IsolationUnavailable, Limits, Result, Test
@@ -28,10 +29,12 @@ class Executor:
     `workers` samples run at a time. `tier` "auto" is the strongest of root, userns and landlock that this
     machine grants; "unsafe" (limits, but no isolation) must be asked for. Raises ValueError for bad
     arguments and, when it starts, IsolationUnavailable. Starting takes about 0.1 s, at the first use or on
-    entering the context.
+    entering the context. `cache` is a SQLite file of results (sandbox.cache), made if need be.
     """
 
-    def __init__(self, workers: int = 2, tier: str = "auto") -> None:
+    def __init__(
+        self, workers: int = 2, tier: str = "auto", *, cache: str | os.PathLike[str] | None = None
+    ) -> None:
         if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 1024:
             raise ValueError(f"workers: {workers!r} is not allowed; a whole number from 1 to 1024")
         if tier not in _CHOICES:
@@ -45,6 +48,8 @@ class Executor:
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         self._closed = False
         self._lock = threading.Lock()
+        self._numpy = find_numpy()
+        self.cache = ResultCache(cache) if cache is not None else None
 
     @property
     def tier(self) -> str:
@@ -69,6 +74,8 @@ class Executor:
             workers, self._all = self._all, []
         for worker in workers:
             worker.close()
+        if self.cache is not None:
+            self.cache.close()
 
     def _start(self) -> str:
         if os.getpid() != self._owner:
@@ -84,7 +91,7 @@ class Executor:
         """Starts the first worker in the strongest tier that works, then the others beside each other."""
         if not kernel.supported():
             raise IsolationUnavailable("the sandbox needs Linux on x86_64 or aarch64")
-        numpy = find_numpy()
+        numpy = self._numpy
         reasons: list[str] = []
         for tier in TIERS if self._wanted == "auto" else (self._wanted,):
             first = Worker(tier, numpy)
@@ -114,10 +121,14 @@ class Executor:
         _check(code, tests, limits, mode)
         if isinstance(keep_kb, bool) or not isinstance(keep_kb, int) or not 0 <= keep_kb <= 1 << 20:
             raise ValueError(f"keep_kb: {keep_kb!r} is not allowed; a whole number from 0 to 1048576 (KiB)")
-        tier = self._start()
+        tier, limits, key = self._start(), limits or Limits(), b""
+        if self.cache is not None:
+            key = key_of(code, tests, limits, mode, tier, stop_on_first_failure, keep_kb, self._numpy)
+            if (known := self.cache.get(key)) is not None:
+                return known
         worker = self._idle.get()
         try:
-            source, limits = as_bytes(code), limits or Limits()
+            source = as_bytes(code)
             results = worker.run(source, tests, limits, mode, stop_on_first_failure, keep_kb << 10, cancel)
             if mode == "lcb_compat":
                 results = shared_state.carry_over(
@@ -128,7 +139,10 @@ class Executor:
                 )  # fmt: skip
         finally:
             self._idle.put(worker)
-        return Result(tests=results, tier=tier, total=len(tests))
+        result = Result(tests=results, tier=tier, total=len(tests))
+        if self.cache is not None:
+            self.cache.put(key, result)
+        return result
 
     def stream(
         self, samples: Iterable[tuple[str, Sequence[Test]]], limits: Limits | None = None,
