@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ MAGIC = b"\x00klear1"
 TOKEN_BYTES = 16
 TAIL = struct.Struct(f"<Q{TOKEN_BYTES}s{len(MAGIC)}s")
 _INT64 = 1 << 63
+_COLLISIONS = 250_000
 
 
 class FrameError(ValueError):
@@ -107,10 +109,12 @@ def _tagged(pairs: Iterable[tuple[str, Any]]) -> Any:
         return int(body, 16)
     if tag == "float":
         return {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}[body]
-    if tag in ("tuple", "set", "frozenset") and isinstance(body, list):
-        return {"tuple": tuple, "set": set, "frozenset": frozenset}[tag](body)
+    if tag == "tuple" and isinstance(body, list):
+        return tuple(body)
+    if tag in ("set", "frozenset") and isinstance(body, list):
+        return {"set": set, "frozenset": frozenset}[tag](_spread(body, body))
     if tag == "dict" and isinstance(body, list):
-        return dict(body)
+        return dict(_spread(body, [key for key, _ in body]))
     if tag == "bytes":
         return bytes.fromhex(body)
     if tag == "complex":
@@ -118,6 +122,16 @@ def _tagged(pairs: Iterable[tuple[str, Any]]) -> Any:
     if tag == "opaque" and isinstance(body, str):
         return Opaque(body)
     raise FrameError(f"unknown tag {tag[:20]!r}")
+
+
+def _spread(body: list[Any], keys: list[Any]) -> list[Any]:
+    """The body, unless its keys were chosen to collide: a table of those takes quadratic time to build.
+
+    Honest keys collide too, a little: the powers of two have 61 hashes.
+    """
+    if len(keys) > 64 and sum(n * n for n in Counter(map(hash, keys)).values()) > _COLLISIONS + 64 * len(keys):
+        raise FrameError("the keys collide")
+    return body
 
 
 def seal(payload: bytes, token: bytes) -> bytes:

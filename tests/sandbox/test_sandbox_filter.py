@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.inside import seccomp
 
-ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
+ALLOW, KILL, EPERM, ENOSYS, DONE = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026, 0x00050000
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
@@ -40,11 +40,14 @@ def test_every_listed_call_gets_its_answer_and_every_other_is_refused(machine):
     side = list(ARCH).index(machine)
     allowed = {numbers[side] for numbers in seccomp._ALLOWED.values()}
     unknown = {numbers[side] for numbers in seccomp._UNKNOWN_TO_US.values()}
+    pointless = {numbers[side] for numbers in seccomp._POINTLESS.values()}
     checked = {numbers[side] for numbers in seccomp._CHECKED}
-    assert not allowed & unknown and not (allowed | unknown) & checked
+    groups = [allowed, unknown, pointless, checked]
+    assert len(set().union(*groups)) == sum(map(len, groups))
     for number in range(600):
         if number not in checked:
-            expected = ALLOW if number in allowed else ENOSYS if number in unknown else EPERM
+            answers = {ALLOW: allowed, ENOSYS: unknown, DONE: pointless}
+            expected = next((answer for answer, numbers in answers.items() if number in numbers), EPERM)
             assert decide(machine, number) == expected, number
 
 
@@ -54,7 +57,10 @@ def test_every_listed_call_gets_its_answer_and_every_other_is_refused(machine):
 def test_arguments_decide_where_they_must(machine, clone, kill, fcntl):
     thread = 0x3D0F00
     assert decide(machine, clone, thread) == ALLOW
-    for flags in (17, 0x4111, 0x100, 0x10000, 0x10000000 | 17, 0):
+    assert decide(machine, clone, thread | 0x400000) == ALLOW  # musl's
+    own = [thread & ~flag for flag in (0x200, 0x400, 0x10000)]  # a file system view, descriptors or process of its own
+    more = [thread | flag for flag in (0x1000, 0x2000, 0x8000, 0x20000, 0x10000000, 0x40000000, 0x80000000)]
+    for flags in (17, 0x4111, 0x100, 0x10000, 0x10000000 | 17, 0, *own, *more):
         assert decide(machine, clone, flags) == EPERM
     assert decide(machine, kill, seccomp._PID_MARK, 9) == ALLOW
     for pid in (0, 1, 2**32 - 1, seccomp._PID_MARK + 1):
@@ -73,3 +79,10 @@ def test_another_architecture_is_killed(machine):
 def test_addresses_beyond_the_low_half_are_seen():
     assert decide("x86_64", 44, 1, 2, 3, 4, 0) == ALLOW
     assert decide("x86_64", 44, 1, 2, 3, 4, 1 << 32) == decide("x86_64", 44, 1, 2, 3, 4, 1) == EPERM
+
+
+def test_close_range_may_not_unshare_descriptors_and_mmap_may_not_take_huge_pages():
+    assert decide("x86_64", 436, 3, 9, 0) == decide("x86_64", 436, 3, 9, 4) == ALLOW
+    assert decide("x86_64", 436, 3, 9, 2) == decide("x86_64", 436, 3, 9, 6) == EPERM
+    assert decide("aarch64", 222, 0, 4096, 3, 0x22) == ALLOW
+    assert decide("aarch64", 222, 0, 4096, 3, 0x40022) == EPERM

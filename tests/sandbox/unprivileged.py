@@ -13,9 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from sandbox import Executor, SandboxError
-from sandbox.inside import kernel
-from sandbox.worker import find_numpy
+from sandbox import Executor, SandboxError  # noqa: E402
+from sandbox.inside import kernel  # noqa: E402
+from sandbox.worker import find_numpy  # noqa: E402
 
 NOBODY = 65534
 
