@@ -20,14 +20,14 @@ FORKED, LOCKED, STARTED = 0, 1, 2
 
 
 def send(
-    connection: socket.socket, message: dict[str, Any], descriptors: list[int], body: bytes = b""
+    connection: socket.socket, message: dict[str, Any], descriptors: list[int], body: bytes | memoryview = b""
 ) -> None:
     """Sends one packet. Raises OSError when the other side is gone."""
-    packet = json.dumps(message, separators=(",", ":")).encode() + b"\n" + body
+    packet = [json.dumps(message, separators=(",", ":")).encode() + b"\n", body]
     if descriptors:
-        socket.send_fds(connection, [packet], descriptors)
+        socket.send_fds(connection, packet, descriptors)
     else:
-        connection.send(packet)
+        connection.sendmsg(packet)
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int], bytes]:

@@ -165,6 +165,7 @@ class Zygote:
         )  # fmt: skip
         lockdown.prepare_zygote(self.lock)
         self.shared = mmap.mmap(-1, mmap.PAGESIZE)
+        self.errors = Errors()
         self.sample: Sample | None = None
 
     def _enter(self) -> int | None:
@@ -224,7 +225,7 @@ class Zygote:
         if (sample := self.sample) is not None:
             self.steps = lockdown.prepare(self.lock, sample.cpu_s, sample.memory_mb, sample.output_mb)
 
-    def _test(self, message: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], bytes]:
+    def _test(self, message: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], bytes | memoryview]:
         sample = self.sample
         assert sample is not None
         if sample.failed:
@@ -242,13 +243,13 @@ class Zygote:
         os.set_blocking(read_end, False)
         pidfd = os.pidfd_open(pid)
         try:
-            killed, errors = self._watch(pid, pidfd, read_end, started, sample)
+            killed = self._watch(pid, pidfd, read_end, started, sample)
         finally:
             self._kill_all(pid)
             _, status, usage = os.wait4(pid, 0)
             os.close(pidfd)
         wall = time.monotonic() - started
-        errors.drain(read_end)
+        errors = self.errors.take(read_end)
         os.close(read_end)
         self._clean()
         reached = self.shared[0]
@@ -258,7 +259,7 @@ class Zygote:
             "reached": reached, "killed": killed, "status": os.waitstatus_to_exitcode(status),
             "cpu_s": usage.ru_utime + usage.ru_stime, "wall_s": wall, "peak_kb": usage.ru_maxrss,
         }  # fmt: skip
-        return outcome, bytes(errors)
+        return outcome, errors
 
     def _become_program(self, sample: Sample, function: str | None, descriptors: list[int]) -> None:
         """In the child: lock down, run, and never return."""
@@ -284,13 +285,8 @@ class Zygote:
         self.shared[0] = protocol.STARTED
         self.shared.close()
 
-    def _watch(
-        self, pid: int, pidfd: int, read_end: int, started: float, sample: Sample
-    ) -> tuple[str | None, Errors]:
-        """Waits for the program's end or a limit. Returns why it must be killed, or None, and its standard
-        error.
-        """
-        errors = Errors()
+    def _watch(self, pid: int, pidfd: int, read_end: int, started: float, sample: Sample) -> str | None:
+        """Waits for the program's end or a limit. Returns why it must be killed, or None."""
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         poll.register(read_end, select.POLLIN)
@@ -301,21 +297,21 @@ class Zygote:
         while True:
             for descriptor, event in poll.poll(max(1, wait * 1000)):
                 if descriptor == pidfd:
-                    return None, errors
+                    return None
                 if descriptor == self.connection.fileno():
                     os._exit(0)  # the executor is gone, and with this process all of its programs
                 if event & select.POLLIN:
-                    errors.read(read_end)
+                    self.errors.read(read_end)
                 else:
                     poll.unregister(read_end)
             wall_left = started + sample.wall_s - time.monotonic()
             cpu_left = sample.cpu_s - time.clock_gettime(clock)
             if wall_left <= 0:
-                return "wall", errors
+                return "wall"
             if cpu_left <= 0:
-                return "cpu", errors
+                return "cpu"
             if (excess := self._excess(pid, sample.memory_mb)) is not None:
-                return excess, errors
+                return excess
             wait = min(wall_left, cpu_left, step)
 
     def _excess(self, pid: int, memory_mb: int) -> str | None:
@@ -360,28 +356,37 @@ class Zygote:
             self._prepare()
 
 
-class Errors(bytearray):
-    """Standard error, bounded: its first and its last bytes; what lies between is dropped."""
+class Errors:
+    """Standard error, bounded: its first and its last bytes; what lies between is dropped.
 
-    dropped = 0
+    The bytes lie in memory that no fork inherits: what one program wrote is nothing for the next to find.
+    """
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 2 * protocol.STDERR_BYTES)
+        self._memory.madvise(mmap.MADV_DONTFORK)
+        self._view = memoryview(self._memory)
+        self.length = 0
 
     def read(self, descriptor: int) -> bool:
         """Takes what is there. Returns whether there may be more."""
+        half = protocol.STDERR_BYTES // 2
         try:
-            part = os.read(descriptor, protocol.STDERR_BYTES)
+            count = os.readv(descriptor, [self._view[self.length :]])
         except BlockingIOError:
             return False
-        self += part
-        half = protocol.STDERR_BYTES // 2
-        if len(self) > 2 * half:
-            self.dropped += len(self) - 2 * half
-            del self[half:-half]
-        return bool(part)
+        self.length += count
+        if self.length > 2 * half:
+            self._memory.move(half, self.length - half, half)
+            self.length = 2 * half
+        return count > 0
 
-    def drain(self, descriptor: int) -> None:
-        """Takes the rest, which a pipe bounds, after the last writer has died."""
+    def take(self, descriptor: int) -> memoryview:
+        """All of it, with the rest, which a pipe bounds, after the last writer has died; valid until the next read."""
         while self.read(descriptor):
             pass
+        length, self.length = self.length, 0
+        return self._view[:length]
 
 
 def _launch(connection: socket.socket, parent: int) -> None:
