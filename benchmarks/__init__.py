@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
     from benchmarks.records import Problem
 
-BENCHMARKS = ("aime24", "aime25", "hmmt25", "lcb_v5", "lcb_v6", "mini-aime", "mini-lcb")
+BENCHMARKS = (
+    "aime24", "aime25", "hmmt25", "lcb_v5", "lcb_v6", "gsm8k", "math500", "humaneval", "mini-aime", "mini-lcb",
+)  # fmt: skip
 """Names that `load_benchmark` knows."""
 
 
 def load_benchmark(name: str, path: str | Path | None = None, revision: str | None = None) -> list[Problem]:
     """Load the problems of one benchmark, in the order of the official numbering.
 
-    `path` is a JSONL file or a folder that holds one; without it the competition sets (`benchmarks.sources`) and
-    the windows of LiveCodeBench (`benchmarks.livecodebench_problems`) come from the Hub at `revision`.
+    `path` is a JSONL file or a folder that holds one; without it the problems come from the Hub at `revision`
+    (`benchmarks.sources`, the windows of LiveCodeBench `benchmarks.livecodebench_problems`, `benchmarks.human_eval`).
     `mini-aime` and `mini-lcb` are written by the smoke profile's data stage and always need `path`.  Answers
     are checked against the official key, windows against the official ids.
 

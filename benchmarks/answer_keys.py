@@ -1,7 +1,8 @@
 """The official answer keys, and matching of a copy's rows to them.
 
 The keys are `answers/*.toml`: for each problem its number in the competition, its answer, and two
-fingerprints of its statement; the statements themselves are not part of this project.  `hash` is the
+fingerprints of its statement (large sets have their rows in a `.tsv` beside it, with the hash alone);
+the statements themselves are not part of this project.  `hash` is the
 SHA-256 of the statement reduced to lower-case letters and digits; `sketch` is a bottom-k sketch of
 its token pairs (Broder 1997), which recognises a problem in copies that typeset it differently.
 The reference statements are those of the evaluation files released with Klear-Reasoner.
@@ -15,10 +16,13 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from itertools import pairwise
+from typing import Any
 
+KEYED = ("aime24", "aime25", "hmmt25", "gsm8k", "math500")
+"""Benchmarks of mathematics with an official key."""
 SKETCH_SIZE = 32
 SAME_PROBLEM = 0.4
 """Estimated Jaccard similarity of token pairs from which two statements are taken for one problem."""
@@ -44,6 +48,18 @@ class AnswerKey:
     hub_repo: str
     hub_revision: str
     problems: tuple[KeyEntry, ...]
+    hub_data: tuple[str, ...] = ()
+    """Patterns of the data files in the Hub repository; none: all of them."""
+
+    @cached_property
+    def by_hash(self) -> Mapping[str, KeyEntry]:
+        """Statement hash → problem."""
+        return {entry.hash: entry for entry in self.problems}
+
+    @cached_property
+    def by_id(self) -> Mapping[str, KeyEntry]:
+        """Id, letters and digits alone → problem."""
+        return {_plain(entry.id): entry for entry in self.problems}
 
 
 def statement_hash(statement: str) -> str:
@@ -71,38 +87,43 @@ def similarity(a: frozenset[int], b: frozenset[int]) -> float:
 
 @cache
 def load_key(name: str) -> AnswerKey:
-    """The key of `aime24`, `aime25` or `hmmt25`, from the package data."""
-    table = tomllib.loads((files("benchmarks") / "answers" / f"{name}.toml").read_text(encoding="utf-8"))
-    problems = tuple(
-        KeyEntry(row["id"], row["answer"], row["hash"], _sketch_from_hex(row["sketch"]))
-        for row in table["problem"]
-    )
-    hub: Mapping[str, str] = table["hub"]
+    """The key of one of KEYED, from the package data."""
+    folder = files("benchmarks") / "answers"
+    table = tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+    if "problem" in table:
+        problems = [
+            KeyEntry(row["id"], row["answer"], row["hash"], _sketch_from_hex(row["sketch"]))
+            for row in table["problem"]
+        ]
+    else:
+        problems = [KeyEntry(row[0], row[2], row[1], frozenset()) for row in read_table(name)]
+    hub: Mapping[str, Any] = table["hub"]
     return AnswerKey(
         name=name,
         title=table["title"],
         files=tuple(table["files"]),
         hub_repo=hub["repo"],
         hub_revision=hub["revision"],
-        problems=problems,
+        problems=tuple(problems),
+        hub_data=tuple(hub.get("data", ())),
     )
+
+
+def read_table(name: str) -> list[list[str]]:
+    """The rows of `answers/NAME.tsv`, split at tabs."""
+    text = (files("benchmarks") / "answers" / f"{name}.tsv").read_text(encoding="utf-8")
+    return [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
 
 
 def match(key: AnswerKey, statement: str, row_ids: Iterable[object]) -> KeyEntry | None:
     """The key's entry for a row: by statement hash, else by sketch, else by an id like `2024-II-3`."""
-    wanted = statement_hash(statement)
-    for entry in key.problems:
-        if entry.hash == wanted:
-            return entry
+    if found := key.by_hash.get(statement_hash(statement)):
+        return found
     sketch = statement_sketch(statement)
-    best = max(key.problems, key=lambda entry: similarity(entry.sketch, sketch))
-    if similarity(best.sketch, sketch) >= SAME_PROBLEM:
+    best = max(key.problems, key=lambda entry: similarity(entry.sketch, sketch) if entry.sketch else 0.0)
+    if best.sketch and similarity(best.sketch, sketch) >= SAME_PROBLEM:
         return best
-    by_id = {_plain(entry.id): entry for entry in key.problems}
-    for row_id in row_ids:
-        if _plain(str(row_id)) in by_id:
-            return by_id[_plain(str(row_id))]
-    return None
+    return next((key.by_id[_plain(str(row_id))] for row_id in row_ids if _plain(str(row_id)) in key.by_id), None)
 
 
 def _plain(text: str) -> str:

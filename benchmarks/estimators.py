@@ -121,3 +121,30 @@ def sampling_standard_error(correct: ArrayLike, samples: ArrayLike) -> float:
     if np.all((c == 0) | (c == n)):
         rates = (c + 0.5) / (n + 1)
     return float(np.sqrt(np.sum(rates * (1 - rates) / (n - 1))) / rates.size)
+
+
+def paired_effect(before: ArrayLike, after: ArrayLike, *, resampled: bool = True) -> tuple[float, float]:
+    """Mean difference of two outcomes of the same samples, and its standard error on these very problems.
+
+    `before`, `after`: [problems, samples], the same problem and seed at the same place.  The error is
+    sqrt(m⁻² Σ s²/n) with s² the variance of the differences within a problem; with one sample a problem, or where
+    no problem's differences vary although samples were drawn anew (`resampled`), the larger of the spread between
+    problems and of what p̃ = (c+½)/(n+1) gives for two independent sets stands in.  Nothing drawn anew and no
+    variation: the error is 0.
+    """
+    first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 2 or first.size == 0:
+        raise BenchmarkError(f"outcomes must be two arrays [problems, samples] of one shape, not {first.shape} and {second.shape}")
+    difference = second - first
+    m, n = difference.shape
+    mean = float(difference.mean())
+    if n > 1:
+        within = float(np.sqrt(np.sum(difference.var(axis=1, ddof=1) / n)) / m)
+        if within > 0 or not resampled:
+            return mean, within
+    between = float(np.sqrt(np.sum((difference.mean(axis=1) - mean) ** 2) / (m * (m - 1)))) if m > 1 else 0.0
+    variance = 0.0
+    for outcome in (first, second):
+        smoothed = (outcome.sum(axis=1) + 0.5) / (n + 1)
+        variance += float(np.sum(smoothed * (1 - smoothed) / n)) / m**2
+    return mean, max(between, float(np.sqrt(variance)))

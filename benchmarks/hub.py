@@ -2,7 +2,7 @@
 
 The data files of a dataset repository (Parquet, JSONL, JSON) are downloaded at one commit and read
 directly; no loader script is ever run.  Where the key pins no commit, the branch is resolved to one
-first and that commit is named in `Problem.info`.  The content itself is pinned by the answer key.
+first and that commit is named in `Problem.info`.  The content itself is pinned by the answer keys.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answer_keys import AnswerKey
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import BrokenRow, read_jsonl
 
@@ -20,19 +19,20 @@ PATTERNS = ("*.parquet", "*.jsonl", "*.json")
 NOT_DATA = ("dataset_infos.json", "dataset_info.json", "package.json")
 
 
-def hub_rows(key: AnswerKey, revision: str | None) -> tuple[str, Iterator[tuple[str, Mapping[str, Any]]]]:
-    """`repo@commit` and the rows of its data files.
+def hub_rows(
+    name: str, repo: str, revision: str, patterns: Iterable[str], local_file: str
+) -> tuple[str, Iterator[tuple[str, Mapping[str, Any]]]]:
+    """`repo@commit` and the rows of its data files; `patterns` may narrow them.
 
     Raises:
         BenchmarkError: the Hub cannot be reached, or has no such repository or revision.
     """
-    source, folder = download(key.name, key.hub_repo, revision or key.hub_revision, PATTERNS, key.files[0])
+    source, folder = download(name, repo, revision, tuple(patterns) or PATTERNS, local_file)
     data = [file for file in sorted(folder.rglob("*")) if file.suffix in (".parquet", ".jsonl", ".json")]
     data = [file for file in data if file.name not in NOT_DATA]
     if not data:
         raise BenchmarkError(
-            f"{key.name}: {source} holds no Parquet or JSON files;"
-            f" pass --benchmark-path FOLDER with {key.files[0]}"
+            f"{name}: {source} holds no Parquet or JSON files; pass --benchmark-path FOLDER with {local_file}"
         )
     return source, _rows(data, folder)
 

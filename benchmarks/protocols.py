@@ -2,7 +2,8 @@
 
 A number without its protocol cannot be compared.  The files in `protocols/` state what the paper
 (arXiv 2508.07629), the released script (`benchmarks/inference.py` of the released code) and the
-independent attempt in that repository's issue 2 used; `protocol_diff` says where two of them differ.
+independent attempt in that repository's issue 2 used, and what other models' cards and harnesses say;
+`protocol_diff` says where two of them differ.  Prompts are files of their own, in `prompts/`.
 """
 
 from __future__ import annotations
@@ -26,14 +27,27 @@ class _Part(BaseModel):
 class Prompt(_Part):
     """How a problem's statement becomes the text that the model sees."""
 
+    name: str = ""
+    """The file in `prompts/` that it comes from."""
     system: str | None = None
     """System message, or none."""
     user: str = "{statement}"
-    """User message; `{statement}` stands for the problem's statement, `{starter_code}` for its code stub."""
+    """User message; `{statement}` stands for the problem's statement, `{starter_code}` for its code stub, `{format}`
+    for one of the next two."""
+    with_starter: str = ""
+    """What `{format}` stands for where a problem has a code stub."""
+    without_starter: str = ""
+    """What `{format}` stands for where it has none."""
     chat_template: bool = True
     """Apply the tokenizer's chat template with a generation prompt; else the user message is the prompt."""
     enable_thinking: bool | None = None
     """Passed to the chat template when not null."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """A name stands for the file of that name."""
+        return _prompt_file(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _has_statement(self) -> Self:
@@ -45,7 +59,8 @@ class Prompt(_Part):
 
     def user_message(self, statement: str, starter_code: str = "") -> str:
         """The user message for one problem.  Braces inside the statement are left alone."""
-        before, _, after = self.user.partition("{statement}")
+        shape = self.user.replace("{format}", self.with_starter if starter_code else self.without_starter)
+        before, _, after = shape.partition("{statement}")
         code = starter_code or "# YOUR CODE HERE"
         return before.replace("{starter_code}", code) + statement + after.replace("{starter_code}", code)
 
@@ -77,6 +92,16 @@ class Rope(_Part):
     """Tokens."""
 
 
+class CodePart(_Part):
+    """What a protocol has in place of its own fields on problems whose answer is a program."""
+
+    prompt: Prompt | None = None
+    """Null: the protocol's own."""
+    samples: int | None = Field(default=None, gt=0)
+    """Null: the protocol's own."""
+    extraction: Literal["lcb", "klear"] = "lcb"
+
+
 class Protocol(_Part):
     """One evaluation protocol.  Frozen: changes are made by `resolve`."""
 
@@ -96,6 +121,10 @@ class Protocol(_Part):
     """The first one is the judge of the protocol's own score."""
     thinking: Thinking = "auto"
     """Rule by which `strict` finds the end of the thinking (`benchmarks.grading`)."""
+    extraction: Literal["lcb", "klear"] = "lcb"
+    """Rule by which a program is taken out of a response (`benchmarks.livecodebench.extract_code`)."""
+    code: CodePart | None = None
+    """Null: programs are asked for like answers."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -107,6 +136,16 @@ class Protocol(_Part):
         if not self.judges or len(set(self.judges)) != len(self.judges):
             raise ValueError(f"judges={list(self.judges)} must name one or two different judges")
         return self
+
+    def for_benchmark(self, name: str, kind: Literal["math", "code"]) -> Protocol:
+        """The protocol as it stands on one benchmark, its part for programs put in place or left out."""
+        changes: dict[str, Any] = {"code": None}
+        if kind == "code" and self.code is not None:
+            given = {field: getattr(self.code, field) for field in ("prompt", "samples", "extraction")}
+            changes |= {field: value for field, value in given.items() if value is not None}
+        if name == "humaneval":  # its statements are code, which the prompts of LiveCodeBench do not fit
+            changes["prompt"] = Prompt.model_validate("humaneval")
+        return self.model_copy(update=changes)
 
     def sampling_hash(self, seed: int) -> str:
         """Hash of what may change a generation beside the prompt: sampling, budget, context extension, seed.
@@ -172,6 +211,19 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     )
 
 
+def prompt_names() -> list[str]:
+    """Names of the prompts that come with the project."""
+    entries = (files("benchmarks") / "prompts").iterdir()
+    return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
+
+
+def _prompt_file(name: str) -> dict[str, Any]:
+    if name not in prompt_names():
+        raise ValueError(f"no prompt {name!r}; allowed: {', '.join(prompt_names())}")
+    text = (files("benchmarks") / "prompts" / f"{name}.toml").read_text(encoding="utf-8")
+    return {"name": name} | tomllib.loads(text)
+
+
 def protocol_diff(a: Protocol, b: Protocol) -> dict[str, tuple[Any, Any]]:
     """Dotted field name → (value in a, value in b) where they differ, name and description aside."""
     left, right = _flat(a.model_dump(mode="json")), _flat(b.model_dump(mode="json"))
@@ -186,7 +238,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for field, value in values.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{field}.")
-        elif not (field == "rope" and value is None):
+        elif not (field in ("rope", "code") and value is None):
             flat[prefix + field] = value
     return flat
 

@@ -58,7 +58,8 @@ class Problem(Record):
     """One problem of a benchmark.
 
     `statement` is the bare text a protocol turns into a prompt.  Maths problems have `answer`;
-    code problems have `tests` (public and private together) and perhaps `starter_code`.
+    code problems have `tests` (public and private together) and perhaps `starter_code`; what runs is
+    `before`, the program and `after`.
     `info` holds what reports group by: difficulty, contest_date (ISO 8601), platform, source.
     """
 
@@ -70,6 +71,10 @@ class Problem(Record):
     answer: str | None = None
     tests: tuple[CodeTest, ...] = ()
     starter_code: str = ""
+    before: str = ""
+    """Code that is put before the program."""
+    after: str = ""
+    """Code that is put behind it, such as the assertions that a test calls."""
     info: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -101,11 +106,16 @@ class Generation(SampleKey):
     schema_version: Literal[1] = SCHEMA
     text: str
     token_count: int = Field(ge=0)
-    """New tokens, the end-of-turn token included."""
-    finish_reason: FinishReason
+    """New tokens, the end-of-turn token included; 0 for an import that does not say."""
+    finish_reason: FinishReason | None
+    """None for an import that does not say."""
     seed: int
     seconds: float = Field(ge=0)
     """Wall time from admission to the last token."""
+    settings: str = ""
+    """`settings/HASH.json` beside the file: the resolved protocol, and what the engine really used.  Empty: not known."""
+    shared_from: str = ""
+    """Sampling hash that the text was made under, where another budget gives the same text (attribution)."""
     prompt_tokens: int = Field(default=0, ge=0)
     error: str | None = None
 
@@ -181,6 +191,8 @@ def read_generations(path: Path) -> tuple[list[Generation], list[str]]:
     left_out: list[str] = []
     with open(path, "rb") as lines:
         for number, line in enumerate(lines, start=1):
+            if not line.strip():  # the place of a line that was set aside
+                continue
             try:
                 row = Generation.model_validate_json(line)
             except ValueError:

@@ -20,11 +20,11 @@ from pydantic import ValidationError
 from benchmarks import BENCHMARKS
 from benchmarks.answer_keys import AnswerKey, KeyEntry, load_key, match, statement_hash
 from benchmarks.errors import BenchmarkError, BenchmarkWarning
+from benchmarks.human_eval import load_human_eval
 from benchmarks.livecodebench_problems import WINDOWS, load_livecodebench
 from benchmarks.records import BrokenRow, Problem, read_jsonl
 
 RECORD_BENCHMARKS = ("mini-aime", "mini-lcb")
-NOT_YET = ("gsm8k", "math500", "humaneval")
 STATEMENT_FIELDS = ("problem", "question", "Problem", "Question")
 GOLD_FIELDS = ("answer", "Answer", "solution", "gold", "expected_answer", "ground_truth")
 ID_FIELDS = ("unique_id", "id", "ID", "problem_id", "url")
@@ -34,24 +34,25 @@ LONGEST_GOLD = 200
 
 def load(name: str, path: str | Path | None, revision: str | None) -> list[Problem]:
     """See `benchmarks.load_benchmark`."""
-    if name in NOT_YET:
-        raise BenchmarkError(f"benchmark {name!r} is not available yet; available: {', '.join(BENCHMARKS)}")
     if name not in BENCHMARKS:
         raise BenchmarkError(f"unknown benchmark {name!r}; available: {', '.join(BENCHMARKS)}")
     if name in RECORD_BENCHMARKS:
         return _load_records(name, path)
     if name in WINDOWS:
         return load_livecodebench(name, Path(path) if path is not None else None, revision)
+    if name == "humaneval":
+        return load_human_eval(Path(path) if path is not None else None, revision)
     key = load_key(name)
     if path is None:
         from benchmarks.hub import hub_rows
 
-        return _checked(key, *hub_rows(key, revision))
-    file = _find_file(name, Path(path), key.files)
-    return _checked(key, str(file), _local_rows(file))
+        return _checked(key, *hub_rows(name, key.hub_repo, revision or key.hub_revision, key.hub_data, key.files[0]))
+    file = find_file(name, Path(path), key.files)
+    return _checked(key, str(file), local_rows(file))
 
 
-def _find_file(name: str, path: Path, names: tuple[str, ...]) -> Path:
+def find_file(name: str, path: Path, names: tuple[str, ...]) -> Path:
+    """`path`, or the first of `names` in it.  Raises BenchmarkError."""
     if path.is_file():
         return path
     if not path.exists():
@@ -66,7 +67,8 @@ def _find_file(name: str, path: Path, names: tuple[str, ...]) -> Path:
     )
 
 
-def _local_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def local_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Place and content of each row.  Raises BenchmarkError."""
     try:
         for number, row in read_jsonl(file):
             yield f"line {number}", row
@@ -80,9 +82,9 @@ def _load_records(name: str, path: str | Path | None) -> list[Problem]:
             f"{name}: pass --benchmark-path with the folder that holds {name}.jsonl;"
             " the smoke profile's data stage writes it to RUN/data"
         )
-    file = _find_file(name, Path(path), (f"{name}.jsonl",))
+    file = find_file(name, Path(path), (f"{name}.jsonl",))
     problems: dict[str, Problem] = {}
-    for where, row in _local_rows(file):
+    for where, row in local_rows(file):
         try:
             problem = Problem.model_validate(row)
         except ValidationError as error:
@@ -189,6 +191,8 @@ def _golds(row: Mapping[str, Any], place: str) -> list[str]:
             value = holder.get(field)
             if isinstance(value, int | float) and not isinstance(value, bool):
                 value = str(value)
+            if isinstance(value, str) and "####" in value:  # GSM8K: worked solution, ####, answer
+                value = value.rpartition("####")[2].replace(",", "")
             if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
                 value = value[0]
             if (
@@ -198,7 +202,7 @@ def _golds(row: Mapping[str, Any], place: str) -> list[str]:
             ):
                 boxed = re.fullmatch(r"\$*\\boxed\{(.*)\}\$*", value.strip())
                 text = boxed.group(1) if boxed else value.strip()
-                if field != "solution" or boxed or " " not in text:
+                if field != "solution" or boxed or not re.search(r" |\\boxed", text):
                     golds.append(text)
     if not golds:
         raise BrokenRow(f"{place}: no answer (looked for {', '.join(GOLD_FIELDS)}, also inside meta)")

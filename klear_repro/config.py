@@ -168,7 +168,10 @@ class EvalConfig(Section):
     note: str = Field("", description="what must stand beside the results of this model")
     benchmarks: tuple[str, ...] = Field(("mini-aime", "mini-lcb"), description="comma-separated names")
     benchmark_path: str = Field("", description="folder or JSONL file with the problems; empty: this run's data, or the Hub")
+    benchmark_revision: str = Field("", description="Hub revision of the problems; empty: the one that the project pins, or main, resolved and recorded")
     protocol: str = Field("", description="protocol name or TOML file; empty: smoke-math or smoke-code for the stand-ins, else klear-paper-32k")
+    prompt: str = Field("", description="prompt by name, such as lcb-generic, lcb-r1, lcb-qwen, boxed; empty: the protocol's")
+    attribute: tuple[str, ...] = Field((), description="two protocols, FROM,TO: which of their differences changes the score, and by how much")
     samples: Count = Field(0, description="samples a problem; 0: what the protocol says")
     limit: Count = Field(0, description="only the first N problems; 0: all")
     max_new_tokens: Count = Field(0, description="budget of a response, tokens; 0: what the protocol says")
@@ -178,7 +181,20 @@ class EvalConfig(Section):
     request_s: PositiveFloat = Field(7200, description="engine openai: time limit of one request, seconds")
     slots: Positive = Field(128, description="samples that are generated side by side")
     max_model_len: Count = Field(0, description="prompt and answer together, tokens; 0: what the protocol or the model says")
-    code_mode: Literal["native", "lcb_compat"] = Field("native", description="how programs are judged")
+    shard: str = Field("", description="I/N: generate only the I-th of N parts, beside other processes in the same run folder, and grade nothing")
+    code_mode: Literal["auto", "native", "lcb_compat", "both"] = Field("auto", description="how programs are judged; auto: both modes for LiveCodeBench, else native")
+    soft_tests: Count = Field(16, description="tests that the soft score of a failing program is measured on, drawn from all; 0: all of them")
+
+    @model_validator(mode="after")
+    def _shaped(self) -> Self:
+        if self.attribute and len(self.attribute) != 2:
+            raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
+        if self.shard and self.attribute:
+            raise ValueError(f"shard={self.shard!r}: not with attribute")
+        index, _, count = self.shard.partition("/")
+        if self.shard and not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            raise ValueError(f"shard={self.shard!r}: must be I/N with I from 1 to N, such as 1/4")
+        return self
 
 
 class ReportConfig(Section):

@@ -12,33 +12,36 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import load_benchmark
-from benchmarks.grading import GraderPool
-from benchmarks.livecodebench import extract_code
-from benchmarks.protocols import Protocol, load_protocol
-from benchmarks.records import Generation, Grade, Problem, Reason, SampleKey, digest, write_grades
-from klear_repro.config import Config, EvalConfig
+from benchmarks.protocols import Prompt, Protocol, load_protocol
+from benchmarks.records import Generation, Problem, SampleKey, digest, write_grades
+from klear_repro.config import EvalConfig
 from klear_repro.engines.base import Completion, Engine, Request, Sampling
-from klear_repro.errors import RunError, UserError
+from klear_repro.errors import UserError
+from klear_repro.judging import Judges
 from klear_repro.progress import Progress, say
 from klear_repro.seeds import derive_seed
 from klear_repro.store import SampleStore
-from sandbox import Executor, Limits, Result, Test, Verdict
 
+DEFAULT_PROTOCOL = "klear-paper-32k"
 STAND_INS = {"mini-aime": "smoke-math", "mini-lcb": "smoke-code"}
-CODE_LIMITS = Limits(cpu_s=6, wall_s=10, memory_mb=1024)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One benchmark under one protocol."""
+    """One benchmark under one protocol, which is the one for this benchmark (`Protocol.for_benchmark`)."""
 
     benchmark: str
     problems: list[Problem]
     protocol: Protocol
 
+    @property
+    def by_id(self) -> dict[str, Problem]:
+        """The problems by their ids."""
+        return {problem.id: problem for problem in self.problems}
 
-def make_task(config: EvalConfig, benchmark: str, data: Path) -> Task:
-    """Load problems and resolve the protocol.
+
+def make_task(config: EvalConfig, benchmark: str, data: Path, protocol_name: str = "") -> Task:
+    """Load problems and resolve the protocol: the named one, else the configuration's.
 
     Raises:
         UserError: no such benchmark or protocol, or the problems cannot be had.
@@ -47,22 +50,41 @@ def make_task(config: EvalConfig, benchmark: str, data: Path) -> Task:
     if benchmark in STAND_INS and path is None:
         path = data
     try:
-        protocol = load_protocol(config.protocol or STAND_INS.get(benchmark, "klear-paper-32k"))
-        overrides = {"samples": config.samples, "max_new_tokens": config.max_new_tokens, "max_model_len": config.max_model_len}
-        protocol = protocol.resolve({name: value for name, value in overrides.items() if value})
-        problems = load_benchmark(benchmark, path)
+        protocol = load_protocol(protocol_name or config.protocol or STAND_INS.get(benchmark, DEFAULT_PROTOCOL))
+        problems = load_benchmark(benchmark, path, config.benchmark_revision or None)
+        return Task(benchmark, problems[: config.limit or None], resolved(config, protocol.for_benchmark(benchmark, problems[0].kind)))
     except ValueError as error:
         raise UserError(str(error)) from None
-    return Task(benchmark, problems[: config.limit or None], protocol)
+
+
+def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
+    """The protocol with what the configuration replaces in it."""
+    overrides: dict[str, Any] = {"samples": config.samples, "max_new_tokens": config.max_new_tokens, "max_model_len": config.max_model_len}
+    overrides = {name: value for name, value in overrides.items() if value}
+    if "max_new_tokens" in overrides and "max_model_len" not in overrides and protocol.rope is None:
+        overrides["max_model_len"] = None  # the protocol's length was made for its own budget
+    if config.prompt:
+        try:
+            overrides["prompt"] = Prompt.model_validate(config.prompt).model_dump()
+        except ValueError as error:
+            raise UserError(f"eval.prompt={config.prompt!r}: {str(error).splitlines()[2].strip().removeprefix('Value error, ')}") from None
+    return protocol.resolve(overrides)
+
+
+def prompt_ids(engine: Engine, prompt: Prompt, problem: Problem) -> tuple[int, ...]:
+    """Token ids of a problem as the model sees it."""
+    if not prompt.chat_template:
+        return tuple(engine.tokenizer(prompt.user_message(problem.statement, problem.starter_code)).input_ids)
+    template = {} if prompt.enable_thinking is None else {"enable_thinking": prompt.enable_thinking}
+    return engine.encode_chat(prompt.messages(problem.statement, problem.starter_code), **template)
 
 
 def sample_keys(task: Task, model: str, revision: str, engine: Engine, seed: int) -> dict[SampleKey, tuple[int, ...]]:
     """Key → prompt token ids of every sample of a task; samples of the same index of all problems stand together."""
-    template = {} if task.protocol.prompt.enable_thinking is None else {"enable_thinking": task.protocol.prompt.enable_thinking}
     sampling_hash = task.protocol.sampling_hash(seed)
     prompts = []
     for problem in task.problems:
-        ids = engine.encode_chat(task.protocol.prompt.messages(problem.statement, problem.starter_code), **template)
+        ids = prompt_ids(engine, task.protocol.prompt, problem)
         prompts.append((problem.id, ids, digest(list(ids))))
     return {
         SampleKey(
@@ -72,6 +94,14 @@ def sample_keys(task: Task, model: str, revision: str, engine: Engine, seed: int
         for index in range(task.protocol.samples)
         for identity, ids, prompt_hash in prompts
     }  # fmt: skip
+
+
+def in_shard(keys: dict[SampleKey, tuple[int, ...]], shard: str) -> dict[SampleKey, tuple[int, ...]]:
+    """Every N-th key from the I-th of them, for shard `I/N`; all of them without a shard."""
+    if not shard:
+        return keys
+    index, _, count = shard.partition("/")
+    return {key: ids for place, (key, ids) in enumerate(keys.items()) if place % int(count) == int(index) - 1}
 
 
 def generate(engine: Engine, task: Task, keys: dict[SampleKey, tuple[int, ...]], store: SampleStore, seed: int) -> int:
@@ -84,104 +114,48 @@ def generate(engine: Engine, task: Task, keys: dict[SampleKey, tuple[int, ...]],
         protocol.sampling.temperature, protocol.sampling.top_p, protocol.sampling.top_k, protocol.sampling.min_p,
         protocol.sampling.repetition_penalty, protocol.max_new_tokens,
     )  # fmt: skip
+    settings = {"protocol": protocol.model_dump(mode="json"), "engine": engine.settings(sampling), "run_seed": seed}
+    written = ""
     seeds = {key: derive_seed(seed, "eval", key.benchmark, key.problem_id, key.sample_index) for key in missing}
     requests = [Request(key, keys[key], seeds[key]) for key in missing]
     label = f"eval {missing[0].model} {task.benchmark}"
     with Progress(label, len(keys), "sample", len(keys) - len(missing)) as progress:
         for completion in engine.generate(requests, sampling):
-            store.add(_row(completion, keys, seeds))
+            written = written or store.keep_settings(settings)
+            store.add(_row(completion, keys, seeds, written))
             progress.update()
     return len(missing)
 
 
-def _row(completion: Completion, keys: dict[SampleKey, tuple[int, ...]], seeds: dict[SampleKey, int]) -> Generation:
+def _row(completion: Completion, keys: dict[SampleKey, tuple[int, ...]], seeds: dict[SampleKey, int], settings: str) -> Generation:
     key = completion.tag
     assert isinstance(key, SampleKey)
     return Generation(
         **key.model_dump(), text=completion.text, token_count=completion.token_count, finish_reason=completion.finish_reason,
         seed=seeds[key], seconds=round(completion.seconds, 6), prompt_tokens=len(keys[key]),
+        settings=settings,
     )  # fmt: skip
 
 
-class Judges:
-    """The grading processes and the sandbox of an evaluation, started when first needed.  Use as a context manager."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._pool: GraderPool | None = None
-        self._executor: Executor | None = None
-
-    def __enter__(self) -> Judges:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._pool:
-            self._pool.close()
-        if self._executor:
-            self._executor.close()
-
-    def grade(self, task: Task, rows: Sequence[Generation]) -> list[Grade]:
-        """Every row under every judge.
-
-        Raises:
-            RunError: the sandbox failed on a program even when tried again; nothing is scored zero for that.
-        """
-        problems = {problem.id: problem for problem in task.problems}
-        if not rows:
-            return []
-        if task.problems[0].kind == "math":
-            return self._math(task, problems, rows)
-        return self._code(problems, rows)
-
-    def _math(self, task: Task, problems: dict[str, Problem], rows: Sequence[Generation]) -> list[Grade]:
-        if self._pool is None:
-            self._pool = GraderPool(workers=self._config.runtime.workers)
-        items = [(row.text, problems[row.problem_id].answer, row.finish_reason) for row in rows]
-        grades = []
-        for judge in task.protocol.judges:
-            for row, grade in zip(rows, self._pool.grade_many(items, judge, task.protocol.thinking), strict=True):
-                grades.append(_keyed(grade, row))
-        return grades
-
-    def _code(self, problems: dict[str, Problem], rows: Sequence[Generation]) -> list[Grade]:
-        mode = self._config.eval.code_mode
-        programs = [extract_code(row.text, style="klear") for row in rows]
-        jobs = list(dict.fromkeys((program, row.problem_id) for program, row in zip(programs, rows, strict=True) if program))
-        results: dict[tuple[str, str], Result] = {}
-        if jobs:
-            if self._executor is None:
-                self._executor = Executor(workers=self._config.runtime.workers, tier=self._config.runtime.tier)
-            tests = {identity: [Test(**_given(test.model_dump())) for test in problem.tests] for identity, problem in problems.items()}
-            ran = self._executor.run_many([(program, tests[identity]) for program, identity in jobs], limits=CODE_LIMITS, mode=mode)
-            results = dict(zip(jobs, ran, strict=True))
-        failed = [job for job, result in results.items() if result.verdict is Verdict.IE]
-        if failed:
-            raise RunError(f"the sandbox failed on {len(failed)} programs of {rows[0].benchmark}; the samples are kept, run the same command again")
-        return [
-            _keyed(_code_grade(program, row, results.get((program, row.problem_id)), mode), row)
-            for program, row in zip(programs, rows, strict=True)
-        ]
+def identical(rows: Sequence[Generation]) -> int:
+    """Samples with the text of an earlier one of the same problem under another seed."""
+    seen: dict[tuple[str, str], int] = {}
+    return sum(seen.setdefault((row.problem_id, row.text), row.seed) != row.seed for row in rows if row.finish_reason != "error")
 
 
-def _given(test: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in test.items() if value is not None or name == "expected"}
+def generate_shard(engine: Engine, task: Task, model: str, revision: str, run_dir: Path, seed: int, shard: str) -> None:
+    """This shard's samples of one model on one benchmark; nothing is graded."""
+    keys = sample_keys(task, model, revision, engine, seed)
+    with SampleStore(store_path(run_dir, task.benchmark, model)) as store:
+        made = generate(engine, task, in_shard(keys, shard), store, seed)
+        left = len(store.missing(keys))
+    there = f"{len(keys) - left} of {len(keys)} samples of all shards are there"
+    say(f"eval {model} {task.benchmark}: shard {shard} made {made}; {there}" + ("" if left else "; grade them with the same command without --eval.shard"))
 
 
-def _code_grade(program: str, row: Generation, result: Result | None, grader: str) -> Grade:
-    if result is None:
-        reason: Reason = "truncated" if row.finish_reason == "length" else "no answer"
-        return Grade(correct=False, extracted=None, reason=reason, grader=grader)
-    return Grade(
-        correct=result.passed, extracted=program, reason="correct" if result.passed else "wrong", grader=grader,
-        score=result.pass_rate, verdict=str(result.verdict),
-    )  # fmt: skip
-
-
-def _keyed(grade: Grade, row: Generation) -> Grade:
-    score = grade.score if grade.verdict is not None else float(grade.correct)
-    return grade.model_copy(update={
-        "key": row.key, "finish_reason": row.finish_reason, "token_count": row.token_count, "seconds": row.seconds, "score": score,
-    })  # fmt: skip
+def store_path(run_dir: Path, benchmark: str, model: str) -> Path:
+    """Where the samples of a model on a benchmark are."""
+    return run_dir / "generations" / benchmark / f"{model}.jsonl"
 
 
 def evaluate(
@@ -189,12 +163,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """One model on one benchmark, from prompts to the grades on disk; returns its entry for the manifest."""
     keys = sample_keys(task, model, revision, engine, seed)
-    with SampleStore(run_dir / "generations" / task.benchmark / f"{model}.jsonl") as store:
+    with SampleStore(store_path(run_dir, task.benchmark, model)) as store:
         made = generate(engine, task, keys, store, seed)
         rows = store.rows(list(keys))
     if not made:
         say(f"eval {model} {task.benchmark}: all {len(keys)} samples are there, none generated")
-    grades = judges.grade(task, rows)
+    copies = identical(rows)
+    if copies and task.protocol.sampling.temperature > 0:
+        say(f"eval {model} {task.benchmark}: {copies} of {len(rows)} samples are identical to another one of their problem under a different seed")
+    grades = judges.grade(task.by_id, task.protocol, rows)
     write_grades(run_dir / "grades" / task.benchmark / f"{model}.parquet", grades)
     for grader in dict.fromkeys(grade.grader for grade in grades):
         mine = [grade for grade in grades if grade.grader == grader]
@@ -206,8 +183,24 @@ def evaluate(
         "protocol": task.protocol.model_dump(mode="json"),
         "sampling_hash": task.protocol.sampling_hash(seed),
         "engine": engine.name,
+        "settings": sorted({row.settings for row in rows if row.settings}),
         "problems": len(task.problems),
         "samples": len(rows),
         "expected": len(keys),
+        "identical": copies,
+        "source": sorted({str(problem.info["source"]) for problem in task.problems if "source" in problem.info}),
         "problem_ids": [problem.id for problem in task.problems],
+        "groups": groups(task.problems),
     }
+
+
+def groups(problems: Sequence[Problem]) -> dict[str, dict[str, str]]:
+    """Problem id → what its scores are grouped by: difficulty, platform, month of the contest; empty where unknown."""
+    found = {}
+    for problem in problems:
+        known = {name: str(problem.info[name]) for name in ("difficulty", "platform") if problem.info.get(name)}
+        if date := problem.info.get("contest_date"):
+            known["month"] = str(date)[:7]
+        if known:
+            found[problem.id] = known
+    return found

@@ -6,6 +6,7 @@ A stage whose fingerprint (its configuration and what it was made from) is uncha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +41,9 @@ def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = Fals
     except ValueError as error:
         raise UserError(str(error)) from None
     transformers.utils.logging.disable_progress_bar()  # the stages have their own
-    with RunFolder(path, config) as folder:
+    with RunFolder(path, config, shared=bool(config.eval.shard)) as folder:
+        if config.eval.shard:
+            return _generate_shard(_Pipeline(config, folder, device), stages)
         pipeline = _Pipeline(config, folder, device)
         pipeline.check(stages, force)
         folder.describe(hardware(device))
@@ -48,6 +51,13 @@ def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = Fals
         for stage in stages:
             pipeline.stage(stage, force)
         say(f"run folder: {path}")
+
+
+def _generate_shard(pipeline: _Pipeline, stages: Sequence[str]) -> None:
+    if list(stages) != ["eval"]:
+        raise UserError(f"eval.shard={pipeline.config.eval.shard!r}: with --stage eval alone, not {','.join(stages)}")
+    pipeline.check(stages, force=False)
+    pipeline.generate_shard()
 
 
 class _Pipeline:
@@ -98,6 +108,13 @@ class _Pipeline:
 
         if self.config.eval.model or not trains:
             self.models()
+        from benchmarks.protocols import load_protocol
+
+        try:
+            for name in self.config.eval.attribute:
+                load_protocol(name)
+        except ValueError as error:
+            raise UserError(f"eval.attribute: {error}") from None
         for name in self.config.eval.benchmarks:
             if not (makes_data and name in STAND_INS and not self.config.eval.benchmark_path):
                 make_task(self.config.eval, name, self.path / "data")
@@ -268,21 +285,52 @@ class _Pipeline:
             raise UserError(str(error)) from None
         return digest([self.seed, config.model_dump(mode="json"), models, inputs, protocols, str(self.device.dtype)])
 
+    def generate_shard(self) -> None:
+        """The samples of one shard; other processes may be making theirs in the same folder."""
+        from klear_repro.evaluate import generate_shard, make_task
+
+        config = self.config.eval
+        for label, (source, on) in self.models().items():
+            tasks = {name: make_task(config, name, self.path / "data") for name in on}
+            engine = self.engine(source, tasks[on[0]].protocol)
+            for name in on:
+                generate_shard(engine, tasks[name], label, source.revision, self.path, self.seed, config.shard)
+
     def evaluate(self, force: bool) -> None:
-        from klear_repro.evaluate import Judges, evaluate, make_task
+        from klear_repro.evaluate import evaluate, make_task
+        from klear_repro.judging import Judges
 
         models = self.models()
+        if force:
+            for label, (_, on) in models.items():
+                for name in on:
+                    (self.path / "generations" / name / f"{label}.jsonl").unlink(missing_ok=True)
+            (self.path / "grades" / "programs.jsonl").unlink(missing_ok=True)
+        if self.config.eval.attribute:
+            return self.attribute(models)
         tasks = {name: make_task(self.config.eval, name, self.path / "data") for name in self.config.eval.benchmarks}
-        with Judges(self.config) as judges:
+        with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
             for label, (source, on) in models.items():
-                if force:
-                    for name in on:
-                        (self.path / "generations" / name / f"{label}.jsonl").unlink(missing_ok=True)
                 engine = self.engine(source, tasks[on[0]].protocol)
                 for name in on:
                     entry = evaluate(engine, tasks[name], label, source.revision, self.path, self.seed, judges)
                     others = [old for old in self.folder.manifest["evaluations"] if (old["benchmark"], old["model"]) != (name, label)]
                     self.folder.manifest["evaluations"] = [*others, entry]
+                    self.folder.save()
+
+    def attribute(self, models: dict[str, tuple[Any, tuple[str, ...]]]) -> None:
+        """Which differences of two protocols change each model's score (`klear_repro.attribution`)."""
+        from klear_repro.attribution import attribute
+        from klear_repro.judging import Judges
+
+        with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
+            for label, (source, on) in models.items():
+                for name in on:
+                    entry = attribute(
+                        self.config.eval, name, self.path, label, source.revision, self.seed, judges, partial(self.engine, source)
+                    )
+                    others = [old for old in self.folder.manifest["attributions"] if (old["benchmark"], old["model"]) != (name, label)]
+                    self.folder.manifest["attributions"] = [*others, entry]
                     self.folder.save()
 
     def engine(self, source: Any, protocol: Any) -> Any:

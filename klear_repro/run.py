@@ -28,6 +28,7 @@ SHORT = {
     "protocol": "eval.protocol",
     "samples": "eval.samples",
     "limit": "eval.limit",
+    "attribute": "eval.attribute",
 }
 """Short flags of configuration fields."""
 

@@ -31,12 +31,15 @@ def now() -> str:
 class RunFolder:
     """One run folder, held by one process.  Use as a context manager.
 
+    `shared`: beside others that only add samples; nothing else may be written then.
+
     Raises:
         UserError: another process holds it, or its manifest cannot be read.
     """
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, config: Config, *, shared: bool = False) -> None:
         self.path = path
+        self._shared = shared
         self.config = config
         self.manifest: dict[str, Any] = {}
 
@@ -44,9 +47,9 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.path / ".lock", "w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"run-dir={str(self.path)!r}: another process is running in it; wait for it, or pass another --run-dir") from None
+            raise UserError(f"run-dir={str(self.path)!r}: another process is running in it; wait for it, pass another --run-dir, or give every process its --eval.shard") from None
         manifest = self.path / "manifest.json"
         if manifest.exists():
             try:
@@ -55,11 +58,13 @@ class RunFolder:
                 raise UserError(f"{manifest}: not JSON; pass another --run-dir") from None
             if not isinstance(self.manifest, dict) or not isinstance(self.manifest.get("stages"), dict):
                 raise UserError(f"{manifest}: not the manifest of a run; pass another --run-dir")
-        self._events = Appender(self.path / "events.jsonl")
+        if not self._shared:
+            self._events = Appender(self.path / "events.jsonl")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._events.__exit__(kind, error, trace)
+        if not self._shared:
+            self._events.__exit__(kind, error, trace)
         self._lock.close()
 
     def event(self, name: str, **fields: Any) -> None:
@@ -93,6 +98,8 @@ class RunFolder:
             "data_hashes": self.manifest.get("data_hashes", {}),
             "stages": self.manifest.get("stages", {}),
             "evaluations": self.manifest.get("evaluations", []),
+            "attributions": self.manifest.get("attributions", []),
+            "imports": self.manifest.get("imports", []),
             "control_steps": self.manifest.get("control_steps", {}),
             "notes": self.manifest.get("notes", []),
         }

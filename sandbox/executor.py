@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from . import shared_state
-from .cache import ResultCache, key_of
+from .cache import ResultCache, key_of, runtime
 from .inside import frames, kernel
 from .judge import as_bytes
 from .model import KEPT_KB, MODES, TIERS, IsolationUnavailable, Limits, Result, Test
@@ -60,6 +60,11 @@ class Executor:
     def tier(self) -> str:
         """The tier in use; starts the executor if need be."""
         return self._start()
+
+    @property
+    def runtime(self) -> str:
+        """What results depend on beside code, tests, limits, mode and tier: interpreter, numpy, this package's files."""
+        return runtime(self._numpy)
 
     def __enter__(self) -> Executor:
         self._start()

@@ -1,1 +1,1 @@
-"""Text generation behind one protocol: `hf` (any device, also on live weights) and `vllm`."""
+"""Text generation behind one protocol: `hf` (any device, also on live weights), `vllm`, and `openai` (any server)."""

@@ -56,6 +56,7 @@ class Engine(Protocol):
     """A generator of text.  `generate` yields each sample as soon as it is finished, in any order."""
 
     name: str
+    tokenizer: Any
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]: ...
 
@@ -63,8 +64,25 @@ class Engine(Protocol):
         """Token ids of a conversation after the chat template, ready for the answer."""
         ...
 
+    def settings(self, sampling: Sampling) -> dict[str, Any]:
+        """What the samples are made with, as the engine resolved it: JSON values, written down with every sample."""
+        ...
+
 
 def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
     """Token ids of a conversation after the tokenizer's chat template, ready for the answer; `template`: its variables."""
     ids = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=True, return_dict=False, **template)
     return tuple(ids)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions of packages, those that are there."""
+    import importlib.metadata
+
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

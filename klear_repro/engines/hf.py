@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ from torch import Tensor
 from transformers import AttentionInterface, Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from klear_repro.engines.base import Completion, Request, Sampling, chat_ids
+from klear_repro.engines.base import Completion, Request, Sampling, chat_ids, versions
 from klear_repro.errors import UserError
 
 _ATTENTION = "klear_rows"
@@ -138,6 +138,15 @@ class HFEngine:
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""
         return chat_ids(self.tokenizer, messages, **template)
+
+    def settings(self, sampling: Sampling) -> dict[str, Any]:
+        """What the samples are made with (`Engine.settings`)."""
+        config = self.model.config
+        return {
+            "name": self.name, "model_class": type(self.model).__name__, "dtype": str(self.model.dtype), "device": str(self.model.device),
+            "max_model_len": self.max_model_len, "rope_parameters": getattr(config, "rope_parameters", None),
+            "stop_ids": sorted(self.stop_ids), "sampling": asdict(sampling), "versions": versions("torch", "transformers", "tokenizers"),
+        }  # fmt: skip
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield each sample as soon as it is finished.

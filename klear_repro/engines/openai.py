@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from klear_repro.engines.base import Completion, Request, Sampling, chat_ids
+from klear_repro.engines.base import Completion, Request, Sampling, chat_ids, versions
 from klear_repro.errors import RunError, UserError
 from klear_repro.models import ModelSource
 
@@ -28,6 +28,8 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 ATTEMPTS = 10
 LONGEST_PAUSE_S = 60.0
 PASSING = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
+FILLS_IN = ("vllm", "sglang")
+"""`owned_by` of servers that take top_k, min_p and repetition_penalty from the model's files where a request has none."""
 _CONNECT_S = 30.0
 
 
@@ -82,11 +84,22 @@ class OpenAIEngine:
         self.retries = 0
         key = os.environ.get(KEY_VARIABLE)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.defaults_of_model = False
+        """Whether a server is one that fills fields that are not sent from the model's generation_config.json."""
         self.model, self.max_model_len = asyncio.run(self._ask_models(model))
 
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""
         return chat_ids(self.tokenizer, messages, **template)
+
+    def settings(self, sampling: Sampling) -> dict[str, Any]:
+        """What the samples are made with (`Engine.settings`), as far as the servers say."""
+        body = self._body(Request(None, (), 0), sampling)
+        sent = {name: value for name, value in body.items() if name not in ("prompt", "seed")}
+        return {
+            "name": self.name, "endpoints": len(self.endpoints), "max_model_len": self.max_model_len or None, "sent": sent,
+            "versions": versions("transformers", "tokenizers"),
+        }  # fmt: skip
 
     async def _ask_models(self, wanted: str) -> tuple[str, int]:
         """The model's name at the servers, and its length there in tokens (0: they do not say)."""
@@ -109,6 +122,7 @@ class OpenAIEngine:
                 if wanted and wanted not in rows:
                     raise UserError(f"eval.served_name={wanted!r}: {endpoint.url} serves {', '.join(sorted(rows)[:5])}")
                 names.update([wanted] if wanted else rows)
+                self.defaults_of_model |= any(row.get("owned_by") in FILLS_IN for row in rows.values())
                 lengths += [int(row.get("max_model_len") or 0) for name, row in rows.items() if name in names]
         if len(names) != 1:
             raise UserError(f"eval.served_name: needed, for the endpoints serve {', '.join(sorted(names)[:5])}")
@@ -202,13 +216,15 @@ class OpenAIEngine:
         return self._completion(request, sampling, body, time.monotonic() - began)
 
     def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
-        """What is asked; what goes beyond OpenAI's own fields only where the protocol asks for it."""
+        """What is asked; what goes beyond OpenAI's own fields where the protocol asks for it, or the server has its own mind."""
         body: dict[str, Any] = {
             "model": self.model, "prompt": list(request.prompt_ids), "max_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature, "top_p": sampling.top_p, "seed": request.seed, "n": 1, "stream": False,
         }  # fmt: skip
         beyond = {"top_k": (sampling.top_k, 0), "min_p": (sampling.min_p, 0.0), "repetition_penalty": (sampling.repetition_penalty, 1.0)}
-        return body | {name: value for name, (value, off) in beyond.items() if value != off}
+        if self.defaults_of_model and not sampling.top_k:
+            beyond["top_k"] = (-1, 0)
+        return body | {name: value for name, (value, off) in beyond.items() if value != off or self.defaults_of_model}
 
     def _completion(self, request: Request, sampling: Sampling, body: Any, seconds: float) -> Completion:
         """Raises _Passing for an answer that is not a whole sample."""

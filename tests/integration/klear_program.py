@@ -179,6 +179,10 @@ def contents(folder: Path) -> dict[str, Any]:
             found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
         elif top == "metrics":
             found[name] = [without_times(row) for row in rows(file)]
+        elif "/settings/" in name:
+            found[name] = json.loads(file.read_text())
+        elif name == "grades/programs.jsonl":
+            found[name] = sorted(str(row) for row in rows(file))
         elif top == "generations":
             stored, left_out = read_generations(file)
             assert not left_out, left_out

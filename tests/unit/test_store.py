@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,9 +73,85 @@ def test_a_torn_line_is_set_aside_said_and_generated_again(tmp_path: Path, capsy
     assert read_generations(path) == ([row(0), row(1)], [])
 
 
-def test_a_corrupt_line_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_corrupt_line_is_quarantined_said_and_its_sample_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "sft.jsonl"
     path.write_text(row(0).model_dump_json() + "\nnonsense\n" + row(1).model_dump_json() + "\n")
     with SampleStore(path) as store:
-        assert store.missing([key(0), key(1)]) == []
-    assert "line 2" in capsys.readouterr().err
+        assert store.missing([key(0), key(1), key(2)]) == [key(2)]
+        store.add(row(2))
+    assert "moved to sft.jsonl.quarantine" in capsys.readouterr().err
+    assert (tmp_path / "sft.jsonl.quarantine").read_text() == "nonsense\n"
+    assert read_generations(path) == ([row(0), row(1), row(2)], [])
+    with SampleStore(path):
+        assert capsys.readouterr().err == ""
+
+
+def test_samples_of_another_process_are_seen_and_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "sft.jsonl"
+    with SampleStore(path) as one, SampleStore(path) as other:
+        assert one.add(row(0, "first"))
+        assert not other.add(row(0, "second"))
+        assert other.rows([key(0)])[0].text == "first"
+        assert other.add(row(1)) and one.missing([key(0), key(1), key(2)]) == [key(2)]
+    assert [found.sample_index for found in read_generations(path)[0]] == [0, 1]
+
+
+def test_a_line_that_a_killed_process_left_half_written_spoils_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sft.jsonl"
+    with SampleStore(path) as store:
+        store.add(row(0))
+        with open(path, "ab") as killed:
+            killed.write(row(1).model_dump_json().encode()[:40])
+        store.add(row(2))
+    assert capsys.readouterr().err.count("moved to") == 1
+    assert [found.sample_index for found in read_generations(path)[0]] == [0, 2]
+
+
+FILL = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {here!r}]
+from test_store import key, row
+from klear_repro.store import SampleStore
+wanted = list(range(300))
+wanted = wanted if sys.argv[2] == "0" else wanted[::-1]
+with SampleStore(Path(sys.argv[1])) as store:
+    for index in wanted:
+        if store.missing([key(index)]):
+            store.add(row(index, "x" * 20_000))
+"""
+
+
+def test_two_processes_that_are_killed_and_started_again_fill_one_store_without_a_double(tmp_path: Path) -> None:
+    path, here = tmp_path / "sft.jsonl", Path(__file__).parent
+    code = FILL.format(root=str(here.parents[1]), here=str(here))
+
+    def begin(which: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", code, str(path), str(which)], stderr=subprocess.DEVNULL)
+
+    rng = random.Random(0)
+    running = [begin(0), begin(1)]
+    kills = 0
+    while kills < 6:
+        time.sleep(rng.uniform(0.3, 1.2))
+        which = rng.randrange(2)
+        running[which].kill()
+        running[which].wait()
+        running[which] = begin(which)
+        kills += 1
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+    rows, left_out = read_generations(path)
+    assert not left_out and len(rows) == 300 == len(lines)
+    assert {found.sample_index for found in rows} == set(range(300))
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_whatever_is_cut_off_the_file_only_the_last_sample_is_lost(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "sft.jsonl"
+    with SampleStore(path) as store:
+        for index in range(3):
+            store.add(row(index))
+    path.write_bytes(path.read_bytes()[:-cut])
+    with SampleStore(path) as store:
+        assert store.missing([key(0), key(1), key(2)]) == [key(2)]

@@ -1,0 +1,221 @@
+"""Attribution: which difference between two protocols changes a checkpoint's score, and by how much.
+
+One checkpoint is measured under FROM, under TO, and under FROM with one factor of TO at a time.  A factor's effect is the
+difference that it makes alone; what the effects do not add up to is the remainder, their interaction.  Context
+extension and budget are in order: a larger budget is measured on top of the extension that makes it possible.
+
+A sample has one seed in all variants, so variants are compared sample by sample, on the same problems.  Whatever cannot
+differ is not generated twice: variants with equal prompt and sampling are the same samples, and a sample that ended by
+itself within a smaller budget is the same one under a larger, and the reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.estimators import paired_effect
+from benchmarks.protocols import Protocol, protocol_diff
+from benchmarks.records import Grade, SampleKey, write_grades
+from klear_repro.config import EvalConfig
+from klear_repro.engines.base import Engine
+from klear_repro.errors import UserError
+from klear_repro.evaluate import Task, generate, make_task, sample_keys, store_path
+from klear_repro.judging import Judges
+from klear_repro.progress import say
+from klear_repro.store import SampleStore
+
+FROM, TO = "from", "to"
+BUDGET, EXTENSION = "budget", "context extension"
+GROUPS = {
+    "max_new_tokens": BUDGET, "max_model_len": BUDGET, "rope": EXTENSION, "prompt": "prompt", "judges": "judge",
+    "thinking": "thinking rule", "extraction": "extraction",
+}  # fmt: skip
+"""Protocol field → factor; each sampling parameter is a factor of its own."""
+REJUDGED = ("judge", "thinking rule", "extraction")
+"""Factors that leave the samples alone."""
+Z95 = 1.960
+"""Normal quantile of the 95 % interval."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One protocol between FROM and TO."""
+
+    name: str
+    protocol: Protocol
+    base: str
+    """The variant that the factor's effect is measured against."""
+    fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    """What the factor changes: dotted field → (value of FROM, value of TO)."""
+
+
+def variants(start: Protocol, end: Protocol) -> list[Variant]:
+    """FROM, a variant for each factor in which the two differ, and TO.
+
+    Raises:
+        UserError: they differ in nothing that changes a sample or its grade.
+    """
+    found: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for name, values in protocol_diff(start, end).items():
+        head, _, rest = name.partition(".")
+        factor = rest if head == "sampling" else GROUPS.get(head)
+        if factor is not None:
+            found.setdefault(factor, {})[name] = values
+    if not found:
+        raise UserError(f"eval.attribute='{start.name},{end.name}': they differ in nothing to attribute")
+    first = EXTENSION if end.rope is not None else BUDGET
+    second = BUDGET if first == EXTENSION else EXTENSION
+    listed = [Variant(FROM, start, "")]
+    for factor, fields in found.items():
+        chain = [first] if factor == second and first in found else []
+        changed = start
+        for one in (*chain, factor):
+            changed = _with(changed, end, found[one])
+        listed.append(Variant(factor, changed, chain[0] if chain else FROM, fields))
+    return [*listed, Variant(TO, end, FROM)]
+
+
+def _with(protocol: Protocol, other: Protocol, fields: Mapping[str, Any]) -> Protocol:
+    """`protocol` with these fields of `other`."""
+    overrides: dict[str, Any] = {}
+    for name in fields:
+        head, _, rest = name.partition(".")
+        if head == "sampling":
+            overrides[name] = getattr(other.sampling, rest)
+        else:
+            overrides[head] = other.model_dump()[head]
+    return protocol.resolve(overrides)
+
+
+def share(store: SampleStore, keys: Sequence[SampleKey], protocol: Protocol, siblings: Mapping[str, Protocol]) -> int:
+    """Copy what is there of these keys under another budget and ended by itself within this one; returns how many.
+
+    `siblings`: sampling hash → protocol, of the other variants.
+    """
+    alike = {
+        name for name, other in siblings.items() if other.sampling == protocol.sampling and other.rope == protocol.rope
+    }
+    missing = {key.model_copy(update={"sampling_hash": ""}): key for key in store.missing(keys)}
+    copied = 0
+    for row in store:
+        if row.sampling_hash not in alike or row.finish_reason != "stop" or row.token_count > protocol.max_new_tokens:
+            continue
+        key = missing.pop(row.key.model_copy(update={"sampling_hash": ""}), None)
+        if key is not None:
+            copied += store.add(row.model_copy(update={"sampling_hash": key.sampling_hash, "shared_from": row.sampling_hash}))
+    return copied
+
+
+def attribute(
+    config: EvalConfig, benchmark: str, run_dir: Path, model: str, revision: str, seed: int, judges: Judges,
+    make_engine: Callable[[Protocol], Engine],
+) -> dict[str, Any]:  # fmt: skip
+    """Measure every variant of one benchmark and say what each factor does; returns the entry for the manifest.
+
+    Raises:
+        UserError: the protocols do not differ, or an engine cannot do what a variant asks for.
+    """
+    start, end = (make_task(config, benchmark, run_dir / "data", name) for name in config.attribute)
+    if start.protocol.samples != end.protocol.samples:
+        end = Task(benchmark, end.problems, end.protocol.model_copy(update={"samples": start.protocol.samples}))
+    listed = variants(start.protocol, end.protocol)
+    hashes = {variant.protocol.sampling_hash(seed): variant.protocol for variant in listed}
+    made: dict[str, tuple[int, int]] = {}
+    grades: dict[str, list[Grade]] = {}
+    engine, loaded = None, None
+    with SampleStore(store_path(run_dir, benchmark, model)) as store:
+        for variant in sorted(listed, key=lambda one: repr((one.protocol.rope, one.protocol.max_model_len))):
+            protocol = variant.protocol
+            wanted = (protocol.rope, protocol.max_model_len)
+            if engine is None or loaded != wanted:
+                engine = None  # its memory is needed for the next one
+                engine, loaded = make_engine(protocol), wanted
+            task = Task(benchmark, start.problems, protocol)
+            keys = sample_keys(task, model, revision, engine, seed)
+            shared = share(store, list(keys), protocol, hashes)
+            say(f"attribute {benchmark}: {variant.name} ({_shown(variant)})")
+            made[variant.name] = generate(engine, task, keys, store, seed), shared
+            grades[variant.name] = judges.grade(task.by_id, protocol, store.rows(list(keys)))
+    unique = {(grade.grader, grade.key): grade for rows in grades.values() for grade in rows}
+    write_grades(run_dir / "attribution" / benchmark / f"{model}.parquet", unique.values())
+    entry: dict[str, Any] = {
+        "benchmark": benchmark, "model": model, "revision": revision, "from": start.protocol.name, "to": end.protocol.name,
+        "problems": len(start.problems), "samples": start.protocol.samples, "sampling_hashes": sorted(hashes),
+        "variants": {
+            one.name: {"protocol": one.protocol.model_dump(mode="json"), "generated": made[one.name][0], "shared": made[one.name][1]}
+            for one in listed
+        },
+        "judges": {
+            judge: effects(listed, {name: outcomes(rows, judge) for name, rows in grades.items()}) for judge in _graders(grades[FROM])
+        },
+    }  # fmt: skip
+    if own := _own_judge(listed, grades):
+        entry["judges"] = {f"{start.protocol.judges[0]} → {end.protocol.judges[0]}": own} | entry["judges"]
+    named: dict[str, list[dict[str, Any]]] = entry["judges"]
+    for judge, found in named.items():
+        for row in found:
+            low, high = row["ci95"]
+            say(f"attribute {benchmark} ({judge}): {row['factor']}: {row['effect']:+.2f} points (95 % {low:+.2f} to {high:+.2f})")
+    return entry
+
+
+def _shown(variant: Variant) -> str:
+    if not variant.fields:
+        return variant.protocol.name
+    return ", ".join(f"{name} {_short(a)} → {_short(b)}" for name, (a, b) in variant.fields.items())
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def _graders(grades: Sequence[Grade]) -> list[str]:
+    return list(dict.fromkeys(grade.grader for grade in grades))
+
+
+def outcomes(grades: Sequence[Grade], judge: str) -> NDArray[np.float64]:
+    """1 or 0 for every sample under one judge: [problems, samples], problems and samples in the order of their ids."""
+    rows = {(grade.key.problem_id, grade.key.sample_index): grade.correct for grade in grades if grade.grader == judge and grade.key}
+    problems, samples = sorted({problem for problem, _ in rows}), sorted({index for _, index in rows})
+    return np.array([[rows[problem, index] for index in samples] for problem in problems], dtype=np.float64)
+
+
+def _own_judge(listed: Sequence[Variant], grades: Mapping[str, Sequence[Grade]]) -> list[dict[str, Any]]:
+    """Effects when every variant is scored by its own judge; empty where that is the same one for all."""
+    if len({variant.protocol.judges[0] for variant in listed}) == 1 or "klear" not in _graders(grades[FROM]):
+        return []
+    return effects(listed, {one.name: outcomes(grades[one.name], one.protocol.judges[0]) for one in listed})
+
+
+def effects(listed: Sequence[Variant], scored: Mapping[str, NDArray[np.float64]]) -> list[dict[str, Any]]:
+    """Score of FROM, effect of each factor, their remainder, and the whole difference, in points with 95 % intervals."""
+    rows: list[dict[str, Any]] = []
+    noisy = any(variant.protocol.sampling.temperature > 0 for variant in listed)
+    rest = scored[TO] - scored[FROM]
+    for variant in listed[1:-1]:
+        after, before = scored[variant.name], scored[variant.base]
+        rest = rest - (after - before)
+        resampled = noisy and variant.name not in REJUDGED
+        rows.append({"factor": variant.name, "on": variant.base, "fields": {name: list(pair) for name, pair in variant.fields.items()}}
+                    | _effect(before, after, resampled=resampled))  # fmt: skip
+    if len(listed) > 3:
+        rows.append({"factor": "remainder (interaction)", "on": "", "fields": {}} | _effect(np.zeros_like(rest), rest, resampled=False))
+    rows.append({"factor": "whole difference", "on": FROM, "fields": {}} | _effect(scored[FROM], scored[TO], resampled=noisy))
+    return rows
+
+
+def _effect(before: NDArray[np.float64], after: NDArray[np.float64], *, resampled: bool) -> dict[str, Any]:
+    difference, error = paired_effect(before, after, resampled=resampled)
+    return {
+        "effect": 100 * difference,
+        "ci95": [100 * (difference - Z95 * error), 100 * (difference + Z95 * error)],
+        "before": 100 * float(before.mean()),
+        "after": 100 * float(after.mean()),
+    }
