@@ -197,6 +197,21 @@ class EvalConfig(Section):
         return self
 
 
+class TracesConfig(Section):
+    """Responses that were generated elsewhere, for the stage import."""
+
+    paths: tuple[str, ...] = Field((), description="files, comma-separated: released traces (.jsonl, .zip), lm-eval's samples_*.jsonl, lighteval's details_*.parquet, LiveCodeBench's *_eval_all.json")
+    format: Literal["auto", "klear", "lm-eval", "lighteval", "lcb"] = Field("auto", description="of the files")
+    model: str = Field("", description="name of the checkpoint that they come from; empty: the first file's name")
+    thinking: Literal["auto-by-format", "auto", "required"] = Field("auto-by-format", description="where strict looks for the end of the thinking; auto-by-format: required for released traces, else auto")
+
+    @model_validator(mode="after")
+    def _a_file_name(self) -> Self:
+        if "/" in self.model or self.model.startswith("."):
+            raise ValueError(f"model={self.model!r}: must be a name without / that does not begin with a dot")
+        return self
+
+
 class ReportConfig(Section):
     """The report."""
 
@@ -216,6 +231,7 @@ class Config(Section):
     rl_math: RLConfig = RLConfig()
     rl_code: RLConfig = RLConfig()
     eval: EvalConfig = EvalConfig()
+    traces: TracesConfig = TracesConfig()
     report: ReportConfig = ReportConfig()
 
     @model_validator(mode="after")

@@ -88,13 +88,15 @@ class Judges:
     def _math(self, problems: Mapping[str, Problem], protocol: Protocol, rows: Sequence[Generation]) -> list[Grade]:
         if self._pool is None:
             self._pool = GraderPool(workers=self._config.runtime.workers)
-        items = [(row.text, problems[row.problem_id].answer, row.finish_reason) for row in rows]
         grades = []
         for judge in protocol.judges:
-            with Progress(f"grade {rows[0].model} {rows[0].benchmark} ({judge})", len(items), "sample") as progress:
-                for start in range(0, len(items), MATH_BATCH):
-                    batch = self._pool.grade_many(items[start : start + MATH_BATCH], judge, protocol.thinking)
-                    grades += [keyed(grade, row) for grade, row in zip(batch, rows[start:], strict=False)]
+            mine = [row for row in rows if judge == "klear" or row.error is None]  # a failed request is no answer
+            with Progress(f"grade {rows[0].model} {rows[0].benchmark} ({judge})", len(mine), "sample") as progress:
+                for start in range(0, len(mine), MATH_BATCH):
+                    batch = mine[start : start + MATH_BATCH]
+                    items = [(row.text, problems[row.problem_id].answer, row.finish_reason) for row in batch]
+                    given = self._pool.grade_many(items, judge, protocol.thinking)
+                    grades += [keyed(grade, row) for grade, row in zip(given, batch, strict=True)]
                     progress.update(len(batch))
         return grades
 

@@ -33,9 +33,9 @@ def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = Fals
         RunError: it was begun and failed; what was finished is kept.
     """
     if config.data.source == "none":
-        stages = [stage for stage in stages if stage in ("eval", "report")]
+        stages = [stage for stage in stages if stage in ("eval", "import", "report")]
         if not stages:
-            raise UserError(f"profile {config.profile} trains nothing (data.source='none'): its stages are eval, report")
+            raise UserError(f"profile {config.profile} trains nothing (data.source='none'): its stages are eval, import, report")
     try:
         device = choose_device(config.runtime.device, config.runtime.dtype, config.runtime.threads)
     except ValueError as error:
@@ -97,10 +97,12 @@ class _Pipeline:
                 record = self.folder.manifest.get("stages", {}).get(needed)
                 if needed not in stages and (record is None or record["status"] != "done"):
                     raise UserError(f"--stage={stage}: needs stage {needed}, which this run folder does not have; pass --stage {needed},{stage}")
+        if "import" in stages and not self.config.traces.paths:
+            raise UserError("traces.paths: needed by --stage import; pass --traces.paths FILE")
         if "eval" in stages:
             self.check_eval(trains="sft" in stages, makes_data="data" in stages)
-        if "report" in stages and "eval" not in stages and not (self.path / "manifest.json").exists():
-            raise UserError(f"run-dir={str(self.path)!r}: nothing to report there; run the stage eval first")
+        if "report" in stages and not {"eval", "import"} & set(stages) and not (self.path / "manifest.json").exists():
+            raise UserError(f"run-dir={str(self.path)!r}: nothing to report there; run the stage eval or import first")
 
     def check_eval(self, *, trains: bool, makes_data: bool) -> None:
         """Find models, protocols and problems before anything is written; those that this run makes are left out."""
@@ -123,14 +125,14 @@ class _Pipeline:
         """Run one stage, unless it is done."""
         job: Callable[[], None] = {
             "data": self.data, "sft": self.sft, "rl-math": lambda: self.rl("rl-math"), "rl-code": lambda: self.rl("rl-code"),
-            "eval": lambda: self.evaluate(force), "report": self.report,
+            "eval": lambda: self.evaluate(force), "import": self.import_traces, "report": self.report,
         }[stage]  # fmt: skip
         if stage in self.fingerprints:
             fingerprint = self.fingerprints[stage]
             if force:
                 self.folder.forget(stage)
         else:
-            fingerprint = self.eval_fingerprint() if stage == "eval" else self.report_fingerprint()
+            fingerprint = {"eval": self.eval_fingerprint, "import": self.import_fingerprint, "report": self.report_fingerprint}[stage]()
         if not force and self.folder.is_done(stage, fingerprint):
             say(f"{stage}: done already, nothing to do")
             return
@@ -332,6 +334,18 @@ class _Pipeline:
                     others = [old for old in self.folder.manifest["attributions"] if (old["benchmark"], old["model"]) != (name, label)]
                     self.folder.manifest["attributions"] = [*others, entry]
                     self.folder.save()
+
+    def import_fingerprint(self) -> str:
+        files = [file_hash(Path(path)) if Path(path).is_file() else "" for path in self.config.traces.paths]
+        config = self.config.eval
+        return digest([files, self.config.traces.model_dump(mode="json"), config.benchmarks, config.benchmark_path, config.protocol, config.code_mode])
+
+    def import_traces(self) -> None:
+        from klear_repro.importing import import_traces
+        from klear_repro.judging import Judges
+
+        with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
+            import_traces(self.config, self.folder, judges)
 
     def engine(self, source: Any, protocol: Any) -> Any:
         """The engine that was asked for, with the model loaded."""

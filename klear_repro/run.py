@@ -17,7 +17,9 @@ from typing import Any, NoReturn
 from klear_repro.config import SECTIONS, Config, ConfigError, fields, load_config, profile_names
 from klear_repro.errors import RunError, UserError
 
-STAGES = ("data", "sft", "rl-math", "rl-code", "eval", "report")
+STAGES = ("data", "sft", "rl-math", "rl-code", "eval", "import", "report")
+ALONE = ("import",)
+"""Stages that `all` leaves out."""
 
 SHORT = {
     "seed": "runtime.seed",
@@ -48,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=f"profiles: {', '.join(profile_names())}",
         allow_abbrev=False,
     )
-    parser.add_argument("--stage", default="all", metavar="NAMES", help=f"comma-separated: {', '.join(STAGES)}, or all (default: all)")
+    parser.add_argument("--stage", default="all", metavar="NAMES", help=f"comma-separated: {', '.join(STAGES)}, or all, which is all but {', '.join(ALONE)} (default: all)")
     parser.add_argument("--profile", default="", metavar="NAME|FILE", help="named configuration or TOML file (default: the run folder's own, else smoke)")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="run folder (default: runs/PROFILE)")
     again = parser.add_mutually_exclusive_group()
@@ -96,7 +98,7 @@ def chosen_stages(text: str) -> list[str]:
             raise ConfigError(f"--stage={name!r}: allowed are {', '.join(STAGES)}, all")
     if not names:
         raise ConfigError(f"--stage={text!r}: allowed are {', '.join(STAGES)}, all")
-    return list(STAGES) if "all" in names else [name for name in STAGES if name in names]
+    return [name for name in STAGES if name in names or ("all" in names and name not in ALONE)]
 
 
 def check_packages() -> None:
@@ -121,7 +123,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, overrides = parse(argv)
         stages = chosen_stages(arguments.stage)
         stored = arguments.run_dir / "config.toml" if arguments.run_dir else None
-        config = load_config(arguments.profile, overrides, stored if stored and stored.is_file() else None)
+        profile = arguments.profile
+        if "import" in stages and not profile and not (stored and stored.is_file()):
+            profile = "import"
+        config = load_config(profile, overrides, stored if stored and stored.is_file() else None)
         run_dir = arguments.run_dir or Path("runs") / config.profile
         check_packages()
         return _run(config, run_dir, stages, arguments.force)

@@ -1,0 +1,170 @@
+"""Traces of other programs: every format, rows matched by statement, and whatever is wrong named and refused."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmarks import BenchmarkError, load_benchmark
+from benchmarks.protocols import load_protocol
+from benchmarks.traces import extractions, file_hashes, find_format, read_traces
+
+
+def released_rows(shared: Path, name: str, repeats: int = 1) -> list[dict[str, Any]]:
+    """Rows as the released script writes them: the input row goes into `meta` whole, so `meta` is nested twice."""
+    inputs = [json.loads(line) for line in (shared / "data" / f"{name}.qs.jsonl").read_text().splitlines()] * repeats
+    return [
+        {"id": place, "meta": row, "messages": [*row["messages"], {"role": "assistant", "content": f"response {place}"}]}
+        for place, row in enumerate(inputs)
+    ]
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_the_released_format_is_read_with_its_error_rows(shared: Path, tmp_path: Path) -> None:
+    rows = released_rows(shared, "aime24", 3)
+    rows[40] = {**rows[40], "messages": rows[40]["messages"][:1], "error": "CUDA out of memory"}
+    path = written(tmp_path / "aime24_inference_avg64.jsonl", rows)
+    assert find_format(path) == "klear"
+    traces = read_traces(path, "klear")
+    assert {trace.problem.benchmark for trace in traces} == {"aime24"} and len({trace.problem.id for trace in traces}) == 30
+    assert [trace.sample_index for trace in traces] == [0] * 30 + [1] * 30 + [2] * 30
+    failed = [trace for trace in traces if trace.error is not None]
+    assert [trace.text for trace in failed] == [rows[40]["messages"][0]["content"]] and failed[0].error == "CUDA out of memory"
+    official = {problem.id: problem.answer for problem in load_benchmark("aime24", shared / "data")}
+    assert all(trace.problem.answer == official[trace.problem.id] for trace in traces)
+
+
+def test_a_zip_with_one_trace_file_is_read_like_the_file(shared: Path, tmp_path: Path) -> None:
+    plain = written(tmp_path / "aime25_inference_avg64.jsonl", released_rows(shared, "aime25"))
+    with zipfile.ZipFile(tmp_path / "traces.jsonl.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(plain, plain.name)
+        archive.writestr("__MACOSX/._x.jsonl", "{}")
+    packed = tmp_path / "traces.jsonl.zip"
+    assert find_format(packed) == "klear"
+    assert read_traces(packed, "klear") == read_traces(plain, "klear")
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(BenchmarkError, match="zip"):
+        read_traces(tmp_path / "broken.zip", "klear")
+
+
+def test_hmmt_rows_without_an_inner_meta_are_matched_too(shared: Path, tmp_path: Path) -> None:
+    inputs = [json.loads(line) for line in (shared / "data" / "HMMT-202502.jsonl").read_text().splitlines()]
+    rows = [{"id": i, "meta": row, "messages": [*row["messages"], {"role": "assistant", "content": ["text"]}]} for i, row in enumerate(inputs)]
+    traces = read_traces(written(tmp_path / "h.jsonl", rows), "klear")
+    assert {trace.problem.benchmark for trace in traces} == {"hmmt25"} and len(traces) == 30
+    assert {trace.text for trace in traces} == {"text"}
+
+
+@pytest.mark.parametrize("prompt", ["lighteval", "lm-eval", "boxed", "bare"])
+@pytest.mark.parametrize("benchmark", ["aime24", "hmmt25"])
+def test_lighteval_details_are_matched_through_the_prompts_of_harnesses(shared: Path, tmp_path: Path, prompt: str, benchmark: str) -> None:
+    from benchmarks.protocols import Prompt
+
+    made = Prompt.model_validate(prompt)
+    problems = load_benchmark(benchmark, shared / "data")
+    rows = [
+        {"doc": {"query": made.user_message(problem.statement), "choices": [problem.answer], "id": str(place)},
+         "model_response": {"text": ["one", "two"]}, "metric": {"avg@n:n=2": 0.5}}
+        for place, problem in enumerate(problems)
+    ]  # fmt: skip
+    path = tmp_path / "details_lighteval|x|0_2025.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    assert find_format(path) == "lighteval"
+    traces = read_traces(path, "lighteval")
+    assert [trace.problem.id for trace in traces] == [problem.id for problem in problems for _ in range(2)]
+    assert [trace.text for trace in traces[:2]] == ["one", "two"] and traces[0].recorded is None
+    assert load_protocol("lighteval").prompt.user == Prompt.model_validate("lighteval").user
+
+
+def test_the_single_verdict_of_a_lighteval_row_is_kept(shared: Path, tmp_path: Path) -> None:
+    problem = load_benchmark("aime24", shared / "data")[0]
+    row = {"doc": {"query": problem.statement}, "model_response": {"text": ["x"]}, "metric": {"pass@k": 1.0}}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "d.parquet")
+    assert [trace.recorded for trace in read_traces(tmp_path / "d.parquet", "lighteval")] == [True]
+
+
+def test_lm_eval_rows_of_further_filters_are_not_counted_again(shared: Path, tmp_path: Path) -> None:
+    problem = load_benchmark("aime24", shared / "data")[0]
+    row = {"doc_id": 0, "doc": {"Problem": problem.statement, "Answer": 1}, "resps": [["a"]], "metrics": ["exact_match"], "exact_match": 0}
+    path = written(tmp_path / "samples_aime24_x.jsonl", [{**row, "filter": "strict"}, {**row, "filter": "flexible", "exact_match": 1}])
+    assert find_format(path) == "lm-eval"
+    assert [(trace.text, trace.recorded) for trace in read_traces(path, "lm-eval")] == [("a", False)]
+
+
+def test_the_official_livecodebench_outputs_give_the_published_score_and_all_extractions(shared: Path) -> None:
+    path = shared / "data" / "lcb_o1_mini_eval_all.json"
+    assert find_format(path) == "lcb"
+    traces = read_traces(path, "lcb")
+    assert extractions(traces) == (880, 880)
+    window = [trace for trace in traces if trace.problem.benchmark == "lcb_v5"]
+    assert len({trace.problem.id for trace in window}) == 279 == len(window)
+    assert round(sum(bool(trace.recorded) for trace in window) / 279, 4) == 0.5197
+
+
+def test_a_row_of_no_known_problem_is_named_and_refused(shared: Path, tmp_path: Path) -> None:
+    rows = released_rows(shared, "aime24")
+    rows[7]["messages"][0] = {"role": "user", "content": "What is the airspeed of a swallow?"}
+    path = written(tmp_path / "t.jsonl", rows)
+    with pytest.raises(BenchmarkError, match=r"t\.jsonl, line 8: not a problem of"):
+        read_traces(path, "klear")
+    with pytest.raises(BenchmarkError, match="not a problem of aime25"):
+        read_traces(written(tmp_path / "u.jsonl", released_rows(shared, "aime24")), "klear", ["aime25"])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "is empty"),
+        ("nonsense\n", "line 1: not JSON"),
+        ("[1]\n", "expected a JSON object"),
+        ('{"a": 1}\n', "none of the formats"),
+        ("[" * 100_000 + "\n", "nested too deeply|not JSON"),
+        ('{"messages": []}\n', "a list of messages is expected"),
+        ('{"messages": [{"role": "user", "content": "x"}]}\n', "there is no error"),
+        ('{"messages": [{"role": "assistant", "content": 3}]}\n', "a message without text"),
+        ('{"doc": {}, "resps": [[3]]}\n', "a int where text is expected"),
+    ],
+)
+def test_files_that_are_no_traces_are_refused_in_one_line(tmp_path: Path, content: str, reason: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(content)
+    with pytest.raises(BenchmarkError, match=reason) as caught:
+        read_traces(path, find_format(path))
+    assert "\n" not in str(caught.value)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["messages", "role", "content", "meta", "doc", "resps", "error", "query", "arguments", "text"]), inner, max_size=4
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(VALUES, max_size=3), form=st.sampled_from(["klear", "lm-eval", "lcb"]))
+def test_no_content_of_a_file_raises_anything_but_a_benchmark_error(tmp_path: Path, rows: list[Any], form: Any) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(rows) if form == "lcb" else "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(BenchmarkError):
+        traces = read_traces(path, form)
+        if form == "lcb" and not traces:
+            raise BenchmarkError("nothing")
+
+
+def test_the_hash_is_gits(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"what is up, doc?")
+    assert file_hashes(tmp_path / "x")[1] == "bd9dbf5aae1a3862dd1526723246b20206e5fc37"

@@ -1,0 +1,123 @@
+"""The stage import: traces become samples and grades under every judge, without a model."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from klear_program import inside, klear
+
+from benchmarks import load_benchmark
+from benchmarks.answer_keys import load_key
+from benchmarks.records import read_generations, read_grades
+
+
+def answered(shared: Path, file: str, answer: Any, repeats: int = 2) -> list[dict[str, Any]]:
+    """Output of the released script with `answer(problem, repeat)` as responses."""
+    inputs = [json.loads(line) for line in (shared / "data" / file).read_text().splitlines()]
+    by_statement = {problem.statement: problem for problem in load_benchmark({"a": "aime24", "H": "hmmt25"}[file[0]], shared / "data")}
+    rows = []
+    for repeat in range(repeats):
+        for row in inputs:
+            response = answer(by_statement[row["messages"][0]["content"]], repeat)
+            rows.append({"id": len(rows), "meta": row, "messages": [*row["messages"], {"role": "assistant", "content": response}]})
+    return rows
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def share(run: Path, benchmark: str, model: str, grader: str) -> tuple[float, int]:
+    grades = [grade for grade in read_grades(run / "grades" / benchmark / f"{model}.parquet") if grade.grader == grader]
+    return sum(grade.correct for grade in grades) / len(grades), len(grades)
+
+
+def test_traces_with_failed_requests_are_scored_by_both_judges(shared: Path, tmp_path: Path) -> None:
+    rows = answered(shared, "aime24.qs.jsonl", lambda problem, repeat: (
+        f"<think>\n\\boxed{{{problem.answer}}}\n</think>\n\\boxed{{{problem.answer if repeat else 'x'}}}"))  # fmt: skip
+    rows[3] = {**rows[3], "messages": rows[3]["messages"][:1], "error": "engine died"}
+    written(tmp_path / "aime24_inference_avg64.jsonl", rows)
+    with zipfile.ZipFile(tmp_path / "t.jsonl.zip", "w") as archive:
+        archive.write(tmp_path / "aime24_inference_avg64.jsonl", "aime24_inference_avg64.jsonl")
+    outcome = klear("--stage", "import,report", "--traces.paths", tmp_path / "t.jsonl.zip", "--traces.model", "Klear-Reasoner-8B",
+                    "--run-dir", tmp_path / "run")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "SHA-256 " in outcome.err and "1 failed requests" in outcome.err
+    strict, graded = share(tmp_path / "run", "aime24", "Klear-Reasoner-8B", "strict")
+    assert graded == 59 and strict == pytest.approx(30 / 59)
+    klear_share, graded = share(tmp_path / "run", "aime24", "Klear-Reasoner-8B", "klear")
+    assert graded == 60 and klear_share >= 30 / 60
+    report = (tmp_path / "run" / "report" / "report.md").read_text()
+    assert "1 generation failed" in report and "Klear-Reasoner-8B" in report
+    again = inside("--stage", "import", "--traces.paths", tmp_path / "t.jsonl.zip", "--traces.model", "Klear-Reasoner-8B",
+                   "--run-dir", tmp_path / "run")  # fmt: skip
+    assert again.code == 0 and "done already" in again.err
+
+
+def test_the_official_livecodebench_outputs_are_imported_with_the_published_score(shared: Path, tmp_path: Path) -> None:
+    outcome = klear("--stage", "import,report", "--traces.paths", shared / "data" / "lcb_o1_mini_eval_all.json", "--run-dir", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "880 of 880 recorded programs" in outcome.err
+    score, graded = share(tmp_path / "run", "lcb_v5", "lcb_o1_mini_eval_all", "recorded")
+    assert graded == 279 and round(score, 4) == 0.5197
+    stored, _ = read_generations(tmp_path / "run" / "generations" / "lcb_v5" / "lcb_o1_mini_eval_all.jsonl")
+    assert len(stored) == 279
+    (entry,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["evaluations"]
+    assert entry["extractions"] == {"recorded": 880, "same": 880}
+    assert {one["difficulty"] for one in entry["groups"].values()} == {"easy", "medium", "hard"}
+
+
+NEAR = {
+    "sign": lambda answer: f"-({answer})",
+    "last digit": lambda answer: f"{answer[:-1]}{(int(answer[-1]) + 1) % 10}" if answer[-1].isdigit() else f"{answer}+1",
+    "unreduced but unequal": lambda answer: f"\\frac{{2*({answer})+1}}{{2}}",
+}
+
+
+def swapped(answer: str) -> str:
+    parts = answer.split(",")
+    return ",".join(parts[:-1]) if len(parts) > 1 else f"{answer}, {answer}+1"
+
+
+@pytest.mark.parametrize("near", ["perfect", *NEAR, "list"])
+def test_a_perfect_hmmt_sheet_scores_100_and_near_misses_0(shared: Path, tmp_path: Path, near: str) -> None:
+    """The released judge finds no gold answer in the released HMMT file and scores a perfect sheet 0 %."""
+    miss = {"perfect": str, "list": swapped, **NEAR}[near]
+    rows = answered(shared, "HMMT-202502.jsonl", lambda problem, repeat: f"<think>\nhm\n</think>\n\n\\boxed{{{miss(problem.answer)}}}", 1)
+    outcome = inside("--stage", "import", "--traces.paths", written(tmp_path / "sheet.jsonl", rows), "--run-dir", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    for judge in ("klear", "strict"):
+        grades = [grade for grade in read_grades(tmp_path / "run" / "grades" / "hmmt25" / "sheet.parquet") if grade.grader == judge]
+        wrong = [(grade.key and grade.key.problem_id, grade.extracted) for grade in grades if grade.correct != (near == "perfect")]
+        assert len(grades) == 30 and wrong == []
+
+
+def test_aime_files_of_two_shapes_give_the_same_score(shared: Path, tmp_path: Path) -> None:
+    key = load_key("aime24")
+    flat = [{"problem": problem.statement, "answer": int(problem.answer or 0)} for problem in load_benchmark("aime24", shared / "data")]
+    written(tmp_path / "aime24.jsonl", flat[::-1])
+    nested = load_benchmark("aime24", shared / "data")
+    assert [problem.id for problem in nested] == [entry.id for entry in key.problems]
+    other = load_benchmark("aime24", tmp_path / "aime24.jsonl")
+    fields = ("id", "statement", "answer")
+    assert [[getattr(problem, name) for name in fields] for problem in other] == [[getattr(problem, name) for name in fields] for problem in nested]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "traces.paths: needed by --stage import"),
+        (("--traces.paths", "nowhere.jsonl"), "no such file"),
+        (("--traces.paths", "README.md"), "not JSON"),
+        (("--traces.paths", "README.md", "--traces.format", "tsv"), "traces.format='tsv'"),
+        (("--traces.paths", "README.md", "--traces.model", "a/b"), "without /"),
+    ],
+)
+def test_what_cannot_be_imported_is_refused_in_one_line(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    outcome = inside("--stage", "import", "--run-dir", tmp_path / "run", *words)
+    assert outcome.code == 2 and message in outcome.lines[-1] and "Traceback" not in outcome.err
