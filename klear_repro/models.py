@@ -5,6 +5,8 @@ Only safetensors and GGUF weights are read, and no code that comes with a model 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,11 @@ from klear_repro.config import ModelConfig
 from klear_repro.device import Device
 from klear_repro.errors import UserError
 from klear_repro.files import file_hash, folder_hash
+from klear_repro.progress import say
 
-WEIGHTS = ("*.safetensors", "*.gguf")
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+HUB_TIMEOUT_S = 20.0
 FILES = ("*.safetensors", "*.gguf", "*.json", "*.jinja", "*.txt", "*.model")
 
 
@@ -118,11 +123,31 @@ def new_model(config: ModelConfig, tokenizer: Any, seed: int) -> Any:
 def _folder(path: Path) -> ModelSource:
     if not (path / "config.json").is_file():
         raise UserError(f"eval.model={str(path)!r}: no config.json there; pass a folder in Hub format")
-    if not list(path.glob("*.safetensors")):
-        others = ", ".join(sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in path.glob(pattern)))
-        why = f"only {others}, which is never unpickled" if others else "none of any kind"
-        raise UserError(f"eval.model={str(path)!r}: no *.safetensors weights there ({why})")
+    _check_files(str(path), [file.name for file in path.iterdir() if file.is_file()])
+    _check_config(str(path), path / "config.json")
     return ModelSource(path.resolve().name, path, "", folder_hash(path, FILES))
+
+
+def _check_files(name: str, files: Sequence[str]) -> None:
+    """Refuse a model without weights that may be read."""
+    if any(file.endswith(".safetensors") for file in files):
+        return
+    others = ", ".join(sorted(file for file in files if file.endswith(PICKLED)))
+    why = f"only {others}, which is pickled, and unpickling runs code; convert it to safetensors first" if others else "none of any kind"
+    raise UserError(f"eval.model={name!r}: no *.safetensors weights there ({why})")
+
+
+def _check_config(name: str, file: Path) -> None:
+    """Refuse a model that is defined by code of its own."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"eval.model={name!r}: config.json is not JSON") from None
+    if not isinstance(config, dict):
+        raise UserError(f"eval.model={name!r}: config.json is not an object")
+    if code := config.get("auto_map"):
+        modules = sorted({str(value).partition(".")[0] for value in code.values()}) if isinstance(code, dict) else ["its repository"]
+        raise UserError(f"eval.model={name!r}: it needs code from {', '.join(modules)} (auto_map in config.json), and no code that comes with a model is run")
 
 
 def _gguf(path: Path) -> ModelSource:
@@ -142,26 +167,33 @@ def _package_gguf(package: str) -> Path:
 
 
 def _from_hub(name: str, revision: str) -> ModelSource:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    """The model at one commit, which is resolved first; from the local cache where the Hub cannot be reached."""
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
+    transport_error: Any = HfHubHTTPError.__bases__[0]  # of httpx or requests, whichever the client is built on
     try:
-        folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=list(FILES)))
-    except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError) as error:
-        if not isinstance(error, LocalEntryNotFoundError):
-            raise UserError(f"eval.model={name!r}: not on the Hub at revision {revision or 'main'!r}; pass a local folder or another id") from None
-        raise _no_hub(name) from None
-    except (HfHubHTTPError, OSError):
-        raise _no_hub(name) from None
+        info = HfApi().model_info(name, revision=revision or None, timeout=HUB_TIMEOUT_S)
+        files = [one.rfilename for one in info.siblings or []]
+        _check_files(name, files)
+        if "config.json" not in files:
+            raise UserError(f"eval.model={name!r}: no config.json in that repository")
+        _check_config(name, Path(hf_hub_download(name, "config.json", revision=revision or None)))
+        folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"]))
+    except GatedRepoError:
+        raise UserError(f"eval.model={name!r}: access has to be asked for on the Hub, and HF_TOKEN set") from None
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        raise UserError(f"eval.model={name!r}: not on the Hub at revision {revision or 'main'!r}; pass a local folder or another id") from None
+    except (HfHubHTTPError, transport_error, OSError) as error:
+        try:
+            folder = Path(snapshot_download(name, revision=revision or None, local_files_only=True))
+        except (EntryNotFoundError, HfHubHTTPError, OSError):
+            raise _no_hub(name, error) from None
+        say(f"model {name}: the Hub cannot be reached; the copy from before is taken, commit {folder.name}")
     source = _folder(folder)
     return ModelSource(name.rpartition("/")[2], folder, "", folder.name if folder.parent.name == "snapshots" else source.revision)
 
 
-def _no_hub(name: str) -> UserError:
-    return UserError(f"eval.model={name!r}: no such folder here, and the Hub cannot be reached; pass --model with a local folder in Hub format")
+def _no_hub(name: str, error: Exception) -> UserError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:100]
+    return UserError(f"eval.model={name!r}: no such folder here, and the Hub cannot be reached ({reason}); pass --model with a local folder in Hub format")

@@ -61,7 +61,8 @@ def test_a_zip_with_one_trace_file_is_read_like_the_file(shared: Path, tmp_path:
 
 def test_hmmt_rows_without_an_inner_meta_are_matched_too(shared: Path, tmp_path: Path) -> None:
     inputs = [json.loads(line) for line in (shared / "data" / "HMMT-202502.jsonl").read_text().splitlines()]
-    rows = [{"id": i, "meta": row, "messages": [*row["messages"], {"role": "assistant", "content": ["text"]}]} for i, row in enumerate(inputs)]
+    answer = {"role": "assistant", "content": ["text"]}
+    rows = [{"id": place, "meta": row, "messages": [*row["messages"], answer]} for place, row in enumerate(inputs)]
     traces = read_traces(written(tmp_path / "h.jsonl", rows), "klear")
     assert {trace.problem.benchmark for trace in traces} == {"hmmt25"} and len(traces) == 30
     assert {trace.text for trace in traces} == {"text"}

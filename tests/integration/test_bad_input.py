@@ -48,7 +48,7 @@ def refused(outcome: Outcome, *words: str, code: int = 2) -> None:
         (["--model.kv_heads", "3"], ("kv_heads=3", "heads=4")),
         (["--engine", "llama"], ("eval.engine", "llama", "hf", "vllm")),
         (["--resume", "--force"], ("--force", "--resume")),
-        (["--profile", "klear-8b-eval", "--stage", "sft"], ("data.source", "eval, report")),
+        (["--profile", "klear-8b-eval", "--stage", "sft"], ("data.source", "eval, import, report")),
     ],
 )
 def test_a_wrong_argument_is_refused_in_one_line(words: list[str], said: tuple[str, ...], tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def test_traces_with_failed_requests_are_scored_by_both_judges(shared: Path, tmp
 
 
 def test_the_official_livecodebench_outputs_are_imported_with_the_published_score(shared: Path, tmp_path: Path) -> None:
-    outcome = klear("--stage", "import,report", "--traces.paths", shared / "data" / "lcb_o1_mini_eval_all.json", "--run-dir", tmp_path / "run")
+    file = shared / "data" / "lcb_o1_mini_eval_all.json"
+    outcome = klear("--stage", "import,report", "--traces.paths", file, "--run-dir", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     assert "880 of 880 recorded programs" in outcome.err
     score, graded = share(tmp_path / "run", "lcb_v5", "lcb_o1_mini_eval_all", "recorded")
@@ -104,8 +105,7 @@ def test_aime_files_of_two_shapes_give_the_same_score(shared: Path, tmp_path: Pa
     nested = load_benchmark("aime24", shared / "data")
     assert [problem.id for problem in nested] == [entry.id for entry in key.problems]
     other = load_benchmark("aime24", tmp_path / "aime24.jsonl")
-    fields = ("id", "statement", "answer")
-    assert [[getattr(problem, name) for name in fields] for problem in other] == [[getattr(problem, name) for name in fields] for problem in nested]
+    assert [(one.id, one.statement, one.answer) for one in other] == [(one.id, one.statement, one.answer) for one in nested]
 
 
 @pytest.mark.parametrize(

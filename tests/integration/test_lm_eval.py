@@ -30,7 +30,8 @@ SAMPLES = 4
 def task_file(folder: Path, benchmark: str, **changes: Any) -> str:
     """A task that includes the shipped one, as a user would change its repeats."""
     name = f"quick_{benchmark}"
-    text = f"include: {TASKS}/klear_{benchmark}.yaml\ntask: {name}\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in changes.items())
+    text = f"include: {TASKS}/klear_{benchmark}.yaml\ntask: {name}\n"
+    text += "".join(f"{key}: {json.dumps(value)}\n" for key, value in changes.items())
     (folder / f"{name}.yaml").write_text(text)
     return name
 
@@ -64,8 +65,13 @@ def lm_eval(model: Any, tasks: list[str], folder: Path) -> dict[str, Any]:
     return dict(simple_evaluate(model=model, tasks=tasks, task_manager=manager, bootstrap_iters=100, log_samples=True))
 
 
-def test_a_replayed_run_has_the_scores_of_this_projects_own_grades(stored: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def local_problems(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLEAR_BENCHMARKS", str(shared / "data"))
+
+
+@pytest.mark.usefixtures("local_problems")
+def test_a_replayed_run_has_the_scores_of_this_projects_own_grades(stored: Path, shared: Path, tmp_path: Path):
     tasks = [task_file(tmp_path, name, repeats=SAMPLES) for name in ("aime24", "hmmt25")]
     found = lm_eval(ReplayLM(stored, "made"), tasks, tmp_path)
     from benchmarks.grading import GraderPool
@@ -87,8 +93,8 @@ def test_a_replayed_run_has_the_scores_of_this_projects_own_grades(stored: Path,
                 assert result[f"avg_at_k_{judge}_stderr,all"] == pytest.approx(clustered_standard_error(list(correct.values()), SAMPLES))
 
 
-def test_a_replay_with_fewer_samples_than_the_task_asks_for_says_so(stored: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("KLEAR_BENCHMARKS", str(shared / "data"))
+@pytest.mark.usefixtures("local_problems")
+def test_a_replay_with_fewer_samples_than_the_task_asks_for_says_so(stored: Path, tmp_path: Path):
     with pytest.raises(UserError, match="has 4 stored samples"):
         lm_eval(ReplayLM(stored, "made"), [task_file(tmp_path, "aime24", repeats=5)], tmp_path)
     with pytest.raises(UserError, match="nothing is stored"):
