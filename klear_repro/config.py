@@ -181,6 +181,8 @@ class EvalConfig(Section):
     request_s: PositiveFloat = Field(7200, description="engine openai: time limit of one request, seconds")
     slots: Positive = Field(128, description="samples that are generated side by side")
     max_model_len: Count = Field(0, description="prompt and answer together, tokens; 0: what the protocol or the model says")
+    data_parallel: Positive = Field(1, description="processes that share the samples, each with its own copy of the model", le=64)
+    tensor_parallel: Positive = Field(1, description="engine vllm: GPUs that one copy of the model is spread over", le=64)
     shard: str = Field("", description="I/N: generate only the I-th of N parts, beside other processes in the same run folder, and grade nothing")
     code_mode: Literal["auto", "native", "lcb_compat", "both"] = Field("auto", description="how programs are judged; auto: both modes for LiveCodeBench, else native")
     soft_tests: Count = Field(16, description="tests that the soft score of a failing program is measured on, drawn from all; 0: all of them")

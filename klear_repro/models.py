@@ -17,7 +17,7 @@ from benchmarks.protocols import Rope
 from klear_repro.config import ModelConfig
 from klear_repro.device import Device
 from klear_repro.errors import UserError
-from klear_repro.files import file_hash, folder_hash
+from klear_repro.files import file_hash, folder_hash, make_folder
 from klear_repro.progress import say
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -79,6 +79,38 @@ def load(source: ModelSource, device: Device, rope: Rope | None = None, max_mode
     except (ValueError, ImportError, SafetensorError) as error:
         raise UserError(f"model {source.name}: {error}") from None
     return model.to(device.device).eval(), tokenizer
+
+
+def load_tokenizer(source: ModelSource) -> Any:
+    """The tokenizer alone.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    extra: dict[str, Any] = {"gguf_file": source.gguf} if source.gguf else {}
+    try:
+        return AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, **extra)
+    except (ValueError, ImportError, OSError) as error:
+        raise UserError(f"model {source.name}: {error}") from None
+
+
+def as_folder(source: ModelSource, home: Path) -> ModelSource:
+    """A GGUF model as a folder in Hub format, `home/NAME`, written once; its revision stays that of the GGUF file."""
+    if not source.gguf:
+        return source
+    folder = home / f"{source.name}-{source.revision}"
+    if not folder.is_dir():
+        model, tokenizer = load(source, Device(torch.device("cpu"), torch.float32, torch.get_num_threads()))
+
+        def fill(target: Path) -> None:
+            model.config.__dict__.pop("quantization_config", None)  # the weights are floats now
+            model.save_pretrained(target)
+            tokenizer.save_pretrained(target)
+
+        make_folder(folder, fill)
+    return ModelSource(source.name, folder, "", source.revision)
 
 
 def extended_config(source: ModelSource, rope: Rope, max_model_len: int) -> Any:

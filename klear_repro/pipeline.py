@@ -5,6 +5,7 @@ A stage whose fingerprint (its configuration and what it was made from) is uncha
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -108,6 +109,10 @@ class _Pipeline:
         """Find models, protocols and problems before anything is written; those that this run makes are left out."""
         from klear_repro.evaluate import STAND_INS, make_task
 
+        if self.config.eval.engine == "vllm":
+            from klear_repro.engines.vllm import require_vllm
+
+            require_vllm()  # before gigabytes of a model are downloaded
         if self.config.eval.model or not trains:
             self.models()
         from benchmarks.protocols import load_protocol
@@ -311,6 +316,7 @@ class _Pipeline:
         if self.config.eval.attribute:
             return self.attribute(models)
         tasks = {name: make_task(self.config.eval, name, self.path / "data") for name in self.config.eval.benchmarks}
+        self.run_shards()
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
             for label, (source, on) in models.items():
                 engine = self.engine(source, tasks[on[0]].protocol)
@@ -348,29 +354,49 @@ class _Pipeline:
             import_traces(self.config, self.folder, judges)
 
     def engine(self, source: Any, protocol: Any) -> Any:
-        """The engine that was asked for, with the model loaded."""
+        """The engine that was asked for; it starts when it has something to generate."""
+        from klear_repro.engines.lazy import LazyEngine
+
+        return LazyEngine(self.config.eval.engine, source, partial(self._start_engine, source, protocol))
+
+    def _start_engine(self, source: Any, protocol: Any) -> Any:
+        from klear_repro.models import as_folder, load
+
         config = self.config.eval
         length = protocol.max_model_len or 0
         if config.engine == "vllm":
             from klear_repro.engines.vllm import VLLMEngine
 
             return VLLMEngine(
-                source, device=self.device, max_model_len=length, rope=protocol.rope, seed=self.seed, slots=config.slots
-            )
+                as_folder(source, self.path / "models"), device=self.device, max_model_len=length, rope=protocol.rope, seed=self.seed,
+                slots=config.slots, tensor_parallel=config.tensor_parallel,
+            )  # fmt: skip
         if config.engine == "openai":
             from klear_repro.engines.openai import OpenAIEngine
 
             return OpenAIEngine(
-                source, endpoints=config.endpoints, model=config.served_name, slots=config.slots, request_s=config.request_s
-            )
+                as_folder(source, self.path / "models"), endpoints=config.endpoints, model=config.served_name, slots=config.slots,
+                request_s=config.request_s,
+            )  # fmt: skip
         from klear_repro.engines.hf import HFEngine
-        from klear_repro.models import load
 
         model, tokenizer = load(source, self.device, protocol.rope, length)
         try:
             return HFEngine(model, tokenizer, slots=config.slots, max_model_len=length)
         except ValueError as error:
             raise UserError(f"model {source.name}: {error}") from None
+
+    def run_shards(self) -> None:
+        """Generate with several processes, where that was asked for."""
+        from klear_repro.parallel import run_shards
+
+        config = self.config.eval
+        if config.data_parallel == 1:
+            return
+        cuda = self.device.device.type == "cuda"
+        threads = self.config.runtime.threads or max(1, len(os.sched_getaffinity(0)) // config.data_parallel)
+        with self.folder.shared():
+            run_shards(self.path, config.data_parallel, threads=threads, gpus_each=config.tensor_parallel if cuda else 0)
 
     def report_fingerprint(self) -> str:
         manifest = {name: value for name, value in self.folder.manifest.items() if name in ("evaluations", "stand_in", "model_note", "preset")}

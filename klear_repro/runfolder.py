@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +67,15 @@ class RunFolder:
         if not self._shared:
             self._events.__exit__(kind, error, trace)
         self._lock.close()
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Let processes that only add samples into the folder for a while."""
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def event(self, name: str, **fields: Any) -> None:
         """Append to events.jsonl."""

