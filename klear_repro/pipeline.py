@@ -399,7 +399,7 @@ class _Pipeline:
             run_shards(self.path, config.data_parallel, threads=threads, gpus_each=config.tensor_parallel if cuda else 0)
 
     def report_fingerprint(self) -> str:
-        manifest = {name: value for name, value in self.folder.manifest.items() if name in ("evaluations", "stand_in", "model_note", "preset")}
+        manifest = {name: value for name, value in self.folder.manifest.items() if name in ("evaluations", "attributions", "stand_in", "model_note", "preset")}
         stages = {name: record["fingerprint"] for name, record in self.folder.manifest["stages"].items() if name != "report"}
         metrics = folder_hash(self.path / "metrics") if (self.path / "metrics").is_dir() else ""
         grades = [file_hash(file) for file in sorted((self.path / "grades").glob("*/*.parquet"))]

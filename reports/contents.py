@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.against_published import comparisons, published_blocks
+from reports.attributions import attribution_blocks
 from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, table
 from reports.figures import Canvas, draw_clip_shares, rl_runs, training_curves
 from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stage_gains
@@ -39,6 +40,7 @@ def contents(run: Run, figures: Path) -> Report:
     sections = [
         Section("scores", "Measured scores", tuple(score_blocks(run, canvas))),
         Section("published", "Against the published numbers", tuple(published_blocks(run))),
+        *([Section("attribution", "Attribution", tuple(attributed))] if (attributed := attribution_blocks(run)) else []),
         *training,
         Section("samples", "Sample generations", tuple(sample_blocks(run))),
         Section("preset", "Preset", tuple(preset_blocks(run))),

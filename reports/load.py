@@ -51,6 +51,7 @@ class Evaluation(_Lenient):
     samples: int | None = None
     expected: int | None = None
     problem_ids: tuple[str, ...] = ()
+    groups: Mapping[str, Mapping[str, str]] = {}
 
     @property
     def protocol_name(self) -> str:
@@ -354,9 +355,12 @@ def _measurements(run: Run) -> list[Measurement]:
         groups[identity] = Measurement(*identity, evaluation=entry)
         described.add(identity[:2])
     strangers: dict[tuple[str, str], int] = {}
+    attributed = _attributed(run.raw_manifest)
 
     def group(key: SampleKey) -> Measurement | None:
         identity = (key.benchmark, key.model, key.revision, key.sampling_hash)
+        if identity not in groups and identity in attributed:
+            return None
         if identity not in groups and identity[:2] in described:
             strangers[identity[:2]] = strangers.get(identity[:2], 0) + 1
             return None
@@ -378,6 +382,17 @@ def _measurements(run: Run) -> list[Measurement]:
             if measurement is not None and grade.key:
                 measurement.grades.setdefault(grade.grader, {})[grade.key] = grade
     return list(groups.values())
+
+
+def _attributed(manifest: Mapping[str, Any]) -> set[tuple[str, str, str, str]]:
+    """The samplings that an attribution made beside those of the evaluations."""
+    found = set()
+    entries = manifest.get("attributions")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("sampling_hashes"), list):
+            names = [str(entry.get(name, "")) for name in ("benchmark", "model", "revision")]
+            found |= {(names[0], names[1], names[2], str(one)) for one in entry["sampling_hashes"]}
+    return found
 
 
 def _samples(path: Path, root: Path, notes: list[str]) -> Iterator[Sample]:

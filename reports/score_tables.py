@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from reports.against_published import comparisons
 from reports.blocks import Block, Bullets, Cell, Paragraph, between, percent, points, signed, table
+from reports.breakdown import breakdown_blocks
 from reports.figures import Canvas, Dot, accuracy_by_checkpoint, length_histograms
 from reports.load import Measurement, Run
 from reports.scores import Scores, defects, scores
@@ -41,6 +42,7 @@ def score_blocks(run: Run, canvas: Canvas) -> list[Block]:
     for benchmark, measured in benchmarks.items():
         graders = list(dict.fromkeys(grader for _, results in measured for grader in results))
         blocks.append(_score_table(benchmark, measured, graders))
+        blocks += breakdown_blocks(benchmark, measured)
         blocks += _tally(benchmark, measured)
         blocks += _remarks(measured)
     return blocks + lengths

@@ -35,6 +35,8 @@ class Scores:
     """Share of samples that ended at the length limit, or that the grader calls truncated."""
     partial: float
     """Mean share of passed tests, in points; equals the score for maths."""
+    partials: NDArray[np.float64]
+    """Mean share of passed tests of each problem, in points."""
     lengths_right: NDArray[np.int64]
     """Tokens of each correct sample."""
     lengths_wrong: NDArray[np.int64]
@@ -77,9 +79,11 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
     )
     place = {name: index for index, name in enumerate(names)}
     correct, samples = np.zeros(len(names), dtype=np.int64), np.zeros(len(names), dtype=np.int64)
+    partials = np.zeros(len(names))
     for key, grade in grades:
         samples[place[key.problem_id]] += 1
         correct[place[key.problem_id]] += grade.correct
+        partials[place[key.problem_id]] += 100 * grade.score
     rows = [grade for _, grade in grades]
     cut = sum(row.finish_reason == "length" or row.reason == "truncated" for row in rows)
     return Scores(
@@ -91,6 +95,7 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
         verdicts=Counter(row.verdict for row in rows if row.verdict is not None),
         truncated=cut / len(rows),
         partial=100 * sum(row.score for row in rows) / len(rows),
+        partials=partials / samples,
         lengths_right=np.array([row.token_count for row in rows if row.correct], dtype=np.int64),
         lengths_wrong=np.array([row.token_count for row in rows if not row.correct], dtype=np.int64),
     )

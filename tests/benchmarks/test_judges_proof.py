@@ -34,11 +34,14 @@ LONG = st.builds(
 )  # fmt: skip
 TOWERS = st.builds(
     lambda base, heights, form: form.format("".join(f"{base}^{{" for _ in heights) + str(base) + "}" * len(heights)),
-    st.integers(2, 99), st.lists(st.none(), min_size=2, max_size=6), st.sampled_from(["\\boxed{{{}}}", "so it is ${}$", "\\boxed{{5}} ${}$"]),
+    st.integers(2, 99), st.lists(st.none(), min_size=2, max_size=6),
+    st.sampled_from(["\\boxed{{{}}}", "so it is ${}$", "\\boxed{{5}} ${}$"]),
 )  # fmt: skip
 FACTORIALS = st.builds(lambda n, depth: "\\boxed{" + "(" * depth + str(n) + "!)" * depth + "}", st.integers(3, 30), st.integers(1, 5))
 ORDINARY = st.integers(0, 9).flatmap(lambda kind: NESTED if kind == 0 else SHORT)
-GOLDS = st.sampled_from(["204", "33", "\\frac{1}{2}", "8\\sqrt{10}", "-984", "1, 2", "9!", "\\frac{-1+\\sqrt{17}}{2}, \\frac{-1-\\sqrt{17}}{2}"])
+GOLDS = st.sampled_from(
+    ["204", "33", "\\frac{1}{2}", "8\\sqrt{10}", "-984", "1, 2", "9!", "\\frac{-1+\\sqrt{17}}{2}, \\frac{-1-\\sqrt{17}}{2}"]
+)
 BATCH = 20
 
 

@@ -89,10 +89,10 @@ def test_shards_make_disjoint_parts_that_are_graded_when_all_are_there(setting: 
     assert sum(1 for _ in read_grades(run / "grades" / "mini-aime" / "tiny.parquet")) == 48
 
 
-@pytest.mark.parametrize(("shard", "said"), [("0/2", "I from 1 to N"), ("3/2", "I from 1 to N"), ("x", "must be I/N"), ("1/2,", "must be I/N")])
-def test_shards_that_cannot_be_are_refused(setting: Path, tmp_path: Path, shard: str, said: str):
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "x", "1/2,"])
+def test_shards_that_cannot_be_are_refused(setting: Path, tmp_path: Path, shard: str):
     outcome = inside(*words(setting, tmp_path, "--eval.shard", shard))
-    assert outcome.code == 2 and said in outcome.lines[-1]
+    assert outcome.code == 2 and "must be I/N with I from 1 to N" in outcome.lines[-1]
 
 
 def test_two_processes_with_a_copy_of_the_model_each_make_the_same_samples(setting: Path, whole: Path, tmp_path: Path):
@@ -173,7 +173,7 @@ def test_the_attribution_between_two_protocols_is_run_and_reported(setting: Path
     (entry,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["attributions"]
     assert set(entry["variants"]) == {"from", "top_k", "repetition_penalty", "to"}
     report = (tmp_path / "run" / "report" / "report.md").read_text()
-    assert "Attribution" in report and "repetition_penalty" in report and "remainder" in report
+    assert "Attribution" in report and "sampling.top\\_k 0 → 3" in report and "remainder" in report
     assert "left out: of another checkpoint or sampling" not in report
     refused = inside(*words(setting, tmp_path / "other", "--attribute", "klear-paper-32k,nothing"))
     assert refused.code == 2 and "unknown protocol 'nothing'" in refused.lines[-1]
@@ -191,8 +191,9 @@ def stored_programs(folder: Path, benchmark: str, programs: dict[str, list[str]]
         for identity, listed in programs.items():
             for index, program in enumerate(listed):
                 store.add(Generation(
-                    model="m", revision="r", benchmark=benchmark, problem_id=identity, sample_index=index, prompt_hash="p", sampling_hash="s",
-                    text=f"<think>\n</think>\n```python\n{program}\n```", token_count=1, finish_reason="stop", seed=index, seconds=0,
+                    model="m", revision="r", benchmark=benchmark, problem_id=identity, sample_index=index, prompt_hash="p",
+                    sampling_hash="s", text=f"<think>\n</think>\n```python\n{program}\n```", token_count=1, finish_reason="stop",
+                    seed=index, seconds=0,
                 ))  # fmt: skip
         return list(store)
 
@@ -242,8 +243,8 @@ def test_human_eval_solutions_pass_as_whole_functions_and_as_bodies(shared: Path
     assert protocol.prompt.name == "humaneval"
     with Judges(Config()) as judges:
         grades = judges.grade(problems, protocol, rows)
-    passed = [{grade.key.problem_id for grade in grades if grade.key and grade.correct and grade.key.sample_index == index} for index in range(3)]
-    assert [len(one) for one in passed] == [164, 164, 0]
+    passed = [grade.key.sample_index for grade in grades if grade.key and grade.correct]
+    assert [passed.count(index) for index in range(3)] == [164, 164, 0]
 
 
 def test_a_window_of_livecodebench_is_imported_and_judged_on_its_tests(shared: Path, tmp_path: Path):
@@ -251,22 +252,20 @@ def test_a_window_of_livecodebench_is_imported_and_judged_on_its_tests(shared: P
     listed, outputs = [], []
     for number, line in enumerate((shared / "data" / "lcb_v1_sample.jsonl").read_text().splitlines()):
         row = json.loads(line)
-        content = row["content"]
-        labels = row["labels"]
-        listed.append({
-            "question_id": f"q{number}", "question_content": content, "contest_date": f"2025-0{number + 2}-03T00:00:00", "platform": "leetcode",
-            "difficulty": ["easy", "medium", "hard"][number], "starter_code": "", "question_title": "t", "public_test_cases": "[]",
-            "private_test_cases": row["test"]["input_output"] if isinstance(row["test"], dict) else row["test"],
-            "metadata": json.dumps({"func_name": labels["fn_name"]} if isinstance(labels, dict) and labels.get("fn_name") else {}),
-        })  # fmt: skip
-        outputs.append({**{name: listed[-1][name] for name in ("question_id", "question_content", "contest_date", "platform", "difficulty")},
-                        "starter_code": "", "output_list": ["```python\npass\n```"], "code_list": ["pass"], "graded_list": [False]})  # fmt: skip
+        common = {
+            "question_id": f"q{number}", "question_content": row["content"], "contest_date": f"2025-0{number + 2}-03T00:00:00",
+            "platform": "leetcode", "difficulty": ["easy", "medium", "hard"][number], "starter_code": "",
+        }  # fmt: skip
+        tests = {"public_test_cases": "[]", "private_test_cases": row["test"], "metadata": "{}", "question_title": "t"}
+        listed.append(common | tests)
+        output = {"output_list": ["```python\npass\n```"], "code_list": ["pass"], "graded_list": [False]}
+        outputs.append(common | output)
     (tmp_path / "lcb.jsonl").write_text("".join(json.dumps(row) + "\n" for row in listed))
     (tmp_path / "eval_all.json").write_text(json.dumps(outputs))
     with pytest.warns(BenchmarkWarning, match="3 problems in the window"):
         assert len(load_benchmark("lcb_v6", tmp_path / "lcb.jsonl")) == 3
-    outcome = klear("--stage", "import,report", "--traces.paths", tmp_path / "eval_all.json", "--traces.model", "m", "--benchmark", "lcb_v6",
-                    "--benchmark-path", tmp_path / "lcb.jsonl", "--run-dir", tmp_path / "run")  # fmt: skip
+    outcome = klear("--stage", "import,report", "--traces.paths", tmp_path / "eval_all.json", "--traces.model", "m", "--benchmark",
+                    "lcb_v6", "--benchmark-path", tmp_path / "lcb.jsonl", "--run-dir", tmp_path / "run")  # fmt: skip
     assert outcome.code == 0, outcome.err
     grades = list(read_grades(tmp_path / "run" / "grades" / "lcb_v6" / "m.parquet"))
     assert sorted({grade.grader for grade in grades}) == ["lcb_compat", "native", "recorded"] and len(grades) == 9
