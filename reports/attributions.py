@@ -49,7 +49,8 @@ def _row(row: Mapping[str, Any]) -> list[Cell | str]:
     changes = "; ".join(f"{name} {_short(pair[0])} → {_short(pair[1])}" for name, pair in row["fields"].items())
     rest = row["factor"].startswith("remainder")
     before, after = ("–", "–") if rest else (points(float(row["before"])), points(float(row["after"])))
-    return [str(row["factor"]), changes, str(row["on"]), before, after, Cell(signed(float(row["effect"])), tone), between(low, high, sign=True)]
+    effect = Cell(signed(float(row["effect"])), tone)
+    return [str(row["factor"]), changes, str(row["on"]), before, after, effect, between(low, high, sign=True)]
 
 
 def _short(value: Any) -> str:

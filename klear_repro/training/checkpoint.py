@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from klear_repro.files import make_folder
 
+OPTIMIZER = "trainer/optimizer.safetensors"
+"""In a folder of its own: who loads a model, vLLM for one, takes every safetensors file beside its configuration for weights."""
 KEEP = 2
 """Checkpoints of a stage that stay on disk: the newest, and the one before it."""
 
@@ -29,7 +31,8 @@ def save_checkpoint(folder: Path, step: int, model: Any, tokenizer: Any, optimiz
     def fill(target: Path) -> None:
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
-        save_file(_optimizer_tensors(model, optimizer), target / "optimizer.safetensors")
+        (target / OPTIMIZER).parent.mkdir()
+        save_file(_optimizer_tensors(model, optimizer), target / OPTIMIZER)
         (target / "state.json").write_text(json.dumps({"step": step, **state}))
 
     path = folder / f"step-{step}"
@@ -66,7 +69,7 @@ def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer | None) -> 
         for name, tensor in weights.items():
             own[name].copy_(tensor)
     if optimizer is not None:
-        tensors = load_file(path / "optimizer.safetensors")
+        tensors = load_file(path / OPTIMIZER)
         for name, parameter in model.named_parameters():
             keys = [key for key in tensors if key.rpartition("/")[0] == name]
             optimizer.state[parameter] = {key.rpartition("/")[2]: tensors[key].clone() for key in keys}

@@ -280,7 +280,8 @@ def half_written(folder: Path) -> list[str]:
     """What a failed write must not leave: temporary files, and checkpoints that lack a part."""
     left = [str(path) for path in folder.rglob("*") if ".tmp" in path.name]
     for path in folder.glob("checkpoints/*/step-*"):
-        left += [f"{path}/{name}" for name in ("model.safetensors", "optimizer.safetensors", "state.json") if not (path / name).is_file()]
+        needed = ("model.safetensors", "trainer/optimizer.safetensors", "state.json")
+        left += [f"{path}/{name}" for name in needed if not (path / name).is_file()]
     return left
 
 

@@ -10,10 +10,19 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from benchmarks.protocols import Protocol
+from benchmarks.records import Problem
+from klear_repro.config import Config
 from klear_repro.data.synthetic import math_task
 from klear_repro.data.tokenizer import TURN_END, train_tokenizer
+from klear_repro.device import choose_device
 from klear_repro.engines.base import Request, Sampling
 from klear_repro.engines.hf import HFEngine
+from klear_repro.evaluate import Task, evaluate
+from klear_repro.judging import Judges
+from klear_repro.models import find_model, load
+
+from .queueing import compare, geometric_model, sentence
 
 pytestmark = pytest.mark.perf
 
@@ -71,3 +80,44 @@ def test_continuous_batching_gives_more_tokens_a_second_than_batches_that_wait(r
     ratios = [ours() / waiting() for _ in range(ROUNDS)]
     spread = f"transformers generate in batches of {SLOTS}, median of {ROUNDS}, {min(ratios):.2f} to {max(ratios):.2f}"
     report("engine-throughput", statistics.median(ratios), "x tokens a second", 1.0, spread)
+
+
+def test_queueing_everything_beats_the_loop_of_the_released_script(report, tmp_path):
+    model, tokenizer = load(find_model(str(geometric_model(tmp_path))), choose_device("cpu", "float32", 0))
+    ratios, mean = compare(HFEngine(model, tokenizer, slots=128))
+    report("engine-queueing-hf", statistics.median(ratios), "x tokens a second", 1.2, sentence(ratios, mean))
+
+
+def test_the_time_of_a_sample_does_not_grow_with_their_number(report, tmp_path):
+    """A whole evaluation (keys, generation, store, both judges) of 16 times the samples, in alternation."""
+    rng = random.Random(0)
+    tasks = [math_task(rng) for _ in range(32)]
+    tokenizer = train_tokenizer([task.statement + task.teach(rng, 0.0) for task in tasks], 400)
+    torch.manual_seed(0)
+    model = Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, intermediate_size=64, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=16, max_position_embeddings=512, eos_token_id=tokenizer.eos_token_id,
+        )
+    ).eval()  # fmt: skip
+    engine = HFEngine(model, tokenizer, slots=SLOTS)
+    engine.stop_ids = {-1}  # every answer as long as the budget
+    problems = [
+        Problem(benchmark="mini-aime", id=f"p{index}", kind="math", statement=task.statement, answer="1")
+        for index, task in enumerate(tasks)
+    ]
+
+    def seconds(samples: int, turn: int, judges: Judges) -> float:
+        protocol = Protocol(name="x", description="", max_new_tokens=32, samples=samples)
+        began = time.perf_counter()
+        evaluate(engine, Task("mini-aime", problems, protocol), "m", "r", tmp_path / f"{samples}-{turn}", 0, judges)
+        return (time.perf_counter() - began) / (samples * len(problems))
+
+    ratios = []
+    with Judges(Config()) as judges:
+        seconds(16, -1, judges)
+        for turn in range(ROUNDS):
+            few, many = seconds(32, turn, judges), seconds(512, turn, judges)
+            ratios.append(many / few)
+    spread = f"time a sample of 16,384 samples over that of 1,024, median of {ROUNDS}, {min(ratios):.2f} to {max(ratios):.2f}"
+    report("evaluation-growth", statistics.median(ratios), "x time a sample", 1.1, spread, less=True)
