@@ -31,6 +31,7 @@ SHORT = {
     "samples": "eval.samples",
     "limit": "eval.limit",
     "attribute": "eval.attribute",
+    "traces": "traces.paths",
 }
 """Short flags of configuration fields."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +123,51 @@ def test_a_statement_enters_the_prompt_unchanged(statement: str, code: str) -> N
     system, user = prompt.messages(statement, code)
     assert system == {"role": "system", "content": "S"}
     assert user["content"] == f"A {statement} B {code or '# YOUR CODE HERE'} C"
+
+
+QUESTION = "Given {n} stones, print {statement}.\n\nInput: `n`"
+STARTER = "class Solution:\n    def count(self, n: int) -> int:\n        "
+OFFICIAL = {
+    ("lcb-generic", ""): "e4be43e490cee5ea",
+    ("lcb-generic", STARTER): "b6748b3e6b400f27",
+    ("lcb-qwen", ""): "e1a4748e7e7492a4",
+    ("lcb-qwen", STARTER): "fb217d8a9a9f39b5",
+    ("lcb-r1", ""): "b4163ac105b1d1d5",
+    ("lcb-r1", STARTER): "d18281a25058d1f6",
+}
+"""SHA-256 (16 digits) of system message, newline and user turn as LiveCodeBench at 28fef95 makes them, special tokens removed."""
+
+
+@pytest.mark.parametrize(("name", "starter"), list(OFFICIAL))
+def test_the_prompts_of_livecodebench_are_the_official_ones_letter_for_letter(name: str, starter: str) -> None:
+    prompt = Prompt.model_validate(name)
+    text = f"{prompt.system}\n{prompt.user_message(QUESTION, starter)}"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == OFFICIAL[name, starter]
+
+
+def test_the_generic_prompt_is_that_of_the_published_package() -> None:
+    spec = find_spec("livecodebench")
+    if spec is None or spec.origin is None:
+        pytest.skip("the package nvidia-livecodebench is not installed")
+    source = (Path(spec.origin).parent / "prompts" / "code_generation.py").read_text()
+    system = re.search(r'SYSTEM_MESSAGE_GENERIC = f?"(.*)"', source)
+    texts = re.findall(r'FORMATTING_\w+ = f?"(.*)"', source)
+    prompt = Prompt.model_validate("lcb-generic")
+    assert system and prompt.system == system[1]
+    assert len(texts) >= 2 and prompt.with_starter.startswith(texts[0]) and prompt.without_starter.startswith(texts[1])
+
+
+def test_on_programs_a_protocol_takes_its_part_for_programs() -> None:
+    release = load_protocol("klear-release-64k")
+    code, maths = release.for_benchmark("lcb_v5", "code"), release.for_benchmark("aime24", "math")
+    assert (code.samples, code.prompt.name, code.code) == (8, "lcb-plain", None)
+    assert (maths.samples, maths.prompt.name, maths.code) == (64, "bare", None)
+    assert release.for_benchmark("humaneval", "code").prompt.name == "humaneval"
+    assert code.sampling == release.sampling and code.sampling_hash(0) == release.sampling_hash(0)
+
+
+def test_a_prompt_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text('name = "p"\ndescription = ""\nmax_new_tokens = 1\nsamples = 1\nprompt = "nothing"\n')
+    with pytest.raises(BenchmarkError, match="no prompt 'nothing'; allowed: bare, boxed"):
+        load_protocol(file)

@@ -61,7 +61,7 @@ def test_traces_with_failed_requests_are_scored_by_both_judges(shared: Path, tmp
 
 def test_the_official_livecodebench_outputs_are_imported_with_the_published_score(shared: Path, tmp_path: Path) -> None:
     file = shared / "data" / "lcb_o1_mini_eval_all.json"
-    outcome = klear("--stage", "import,report", "--traces.paths", file, "--run-dir", tmp_path / "run")
+    outcome = klear("--stage", "import,report", "--traces", file, "--run-dir", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     assert "880 of 880 recorded programs" in outcome.err
     score, graded = share(tmp_path / "run", "lcb_v5", "lcb_o1_mini_eval_all", "recorded")

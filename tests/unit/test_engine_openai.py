@@ -303,3 +303,15 @@ def test_an_unexpected_error_is_raised_and_not_taken_for_the_end(local, server, 
             patch.setattr(engine, name, breaks)
             with pytest.raises(LookupError, match="nobody foresaw this"):
                 list(engine.generate(requests(engine, 4), GREEDY))
+
+
+@pytest.mark.parametrize("owner", ["vllm", "sglang", "somebody"])
+def test_servers_that_fill_in_what_is_not_said_are_told_that_nothing_is_to_be_filtered(local, server, owner):
+    server.models = [{"id": "served", "max_model_len": 256, "owned_by": owner}]
+    engine = OpenAIEngine(local[0], endpoints=[server.url], slots=4)
+    plain = Sampling(1.0, 1.0, 0, 0.0, 1.0, 4)
+    assert len(list(engine.generate(requests(engine, 2), plain))) == 2
+    beyond = {name: server.asked[0].get(name) for name in ("top_k", "min_p", "repetition_penalty")}
+    fills_in = owner != "somebody"
+    assert beyond == ({"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0} if fills_in else dict.fromkeys(beyond))
+    assert engine.settings(plain)["sent"].get("top_k") == (-1 if fills_in else None)
