@@ -11,6 +11,7 @@ import pytest
 from benchmarks import BenchmarkError, BenchmarkWarning, load_benchmark
 from benchmarks.answer_keys import load_key
 
+
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
