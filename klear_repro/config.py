@@ -193,6 +193,8 @@ class EvalConfig(Section):
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
         if self.shard and self.attribute:
             raise ValueError(f"shard={self.shard!r}: not with attribute")
+        if self.data_parallel > 1 and self.attribute:
+            raise ValueError(f"data_parallel={self.data_parallel}: must be 1 with attribute")
         index, _, count = self.shard.partition("/")
         if self.shard and not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
             raise ValueError(f"shard={self.shard!r}: must be I/N with I from 1 to N, such as 1/4")

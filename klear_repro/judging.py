@@ -56,6 +56,7 @@ class Judges:
         self._journal = journal
         self._pool: GraderPool | None = None
         self._executor: Executor | None = None
+        self._hashes: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Judges:
         return self
@@ -125,8 +126,7 @@ class Judges:
         limits = OFFICIAL_LIMITS if row.benchmark in WINDOWS else CODE_LIMITS
         soft = None if first_failure else self._config.eval.soft_tests or None
         settings = digest([mode, first_failure, soft, asdict(limits), self._executor.tier, self._executor.runtime])
-        tests = {identity: digest([problems[identity].model_dump(mode="json")]) for identity in dict.fromkeys(identity for identity, _ in jobs)}
-        names = {job: digest([settings, tests[job[0]], job[1]]) for job in jobs}
+        names = {job: digest([settings, self._problem_hash(problems[job[0]]), job[1]]) for job in jobs}
         known = {kept["job"]: Judged(kept["verdict"], kept["rate"]) for kept in read_rows(self._journal)} if self._journal else {}
         results = {job: known[name] for job, name in names.items() if name in known}
         waiting = [job for job in jobs if job not in results]
@@ -144,6 +144,13 @@ class Judges:
         if failed:
             raise RunError(f"the sandbox failed on {failed} programs of {row.benchmark}; the samples are kept, run the same command again")
         return results
+
+    def _problem_hash(self, problem: Problem) -> str:
+        """Once a problem: its tests may be megabytes."""
+        key = (problem.benchmark, problem.id)
+        if key not in self._hashes:
+            self._hashes[key] = digest([problem.model_dump(mode="json")])
+        return self._hashes[key]
 
 
 def _samples(problems: Mapping[str, Problem], jobs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[Test]]]:
