@@ -127,10 +127,10 @@ def paired_effect(before: ArrayLike, after: ArrayLike, *, resampled: bool = True
     """Mean difference of two outcomes of the same samples, and its standard error on these very problems.
 
     `before`, `after`: [problems, samples], the same problem and seed at the same place.  The error is
-    sqrt(m⁻² Σ s²/n) with s² the variance of the differences within a problem; with one sample a problem, or where
-    no problem's differences vary although samples were drawn anew (`resampled`), the larger of the spread between
-    problems and of what p̃ = (c+½)/(n+1) gives for two independent sets stands in.  Nothing drawn anew and no
-    variation: the error is 0.
+    sqrt(m⁻² Σ s²/n) with s² the variance of the differences within a problem.  With one sample a problem, or where no
+    problem's differences vary although samples were drawn anew (`resampled`), the share of samples whose outcome
+    changed stands in, as p̃ = (c+½)/(n+1), or the spread between problems where that is larger.  Nothing drawn anew
+    and no variation: the error is 0.
     """
     first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 2 or first.size == 0:
@@ -143,8 +143,5 @@ def paired_effect(before: ArrayLike, after: ArrayLike, *, resampled: bool = True
         if within > 0 or not resampled:
             return mean, within
     between = float(np.sqrt(np.sum((difference.mean(axis=1) - mean) ** 2) / (m * (m - 1)))) if m > 1 else 0.0
-    variance = 0.0
-    for outcome in (first, second):
-        smoothed = (outcome.sum(axis=1) + 0.5) / (n + 1)
-        variance += float(np.sum(smoothed * (1 - smoothed) / n)) / m**2
-    return mean, max(between, float(np.sqrt(variance)))
+    changed = (np.abs(difference).sum(axis=1) + 0.5) / (n + 1)
+    return mean, max(between, float(np.sqrt(np.sum(changed * (1 - changed) / n)) / m))
