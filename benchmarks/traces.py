@@ -32,6 +32,8 @@ Format = Literal["klear", "lm-eval", "lighteval", "lcb"]
 FORMATS: tuple[Format, ...] = ("klear", "lm-eval", "lighteval", "lcb")
 LONGEST_ROW = 1 << 28
 """Characters of one line; more is not a row."""
+LONGEST_PROMPT = 20_000
+"""Characters; in a longer prompt no statement is looked for between its paragraphs."""
 MOST_PARTS = 24
 """Paragraphs of a prompt among which a problem's statement is looked for."""
 RELEASED = {
@@ -165,6 +167,8 @@ def _find(keys: Sequence[AnswerKey], row: _Row) -> tuple[AnswerKey, KeyEntry] | 
 def _parts(text: str) -> Iterator[str]:
     """The text, and what of it stands between paragraphs, labels or lines of a prompt."""
     yield text
+    if len(text) > LONGEST_PROMPT:
+        return
     for separator in ("\n\n", "\n"):
         pieces = text.split(separator)[:MOST_PARTS]
         for start in range(len(pieces)):
@@ -174,7 +178,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _endings(text: str) -> Iterator[str]:
-    pieces = text.split("\n\n")[:MOST_PARTS]
+    pieces = text.split("\n\n")[:MOST_PARTS] if len(text) <= LONGEST_PROMPT else []
     for start in range(1, len(pieces)):
         yield "\n\n".join(pieces[start:])
 

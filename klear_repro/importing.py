@@ -35,7 +35,7 @@ def import_traces(config: Config, folder: RunFolder, judges: Judges) -> None:
     """
     traces, files = _read(config)
     revision = digest([file["sha256"] for file in files])
-    label = config.traces.model or Path(config.traces.paths[0]).name.split(".")[0]
+    label = config.traces.model or Path(config.traces.paths[0]).name.split(".")[0] or "traces"
     protocol = _protocol(config, files)
     by_benchmark: dict[str, list[Trace]] = {}
     for trace in traces:
