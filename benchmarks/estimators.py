@@ -128,9 +128,8 @@ def paired_effect(before: ArrayLike, after: ArrayLike, *, resampled: bool = True
 
     `before`, `after`: [problems, samples], the same problem and seed at the same place.  The error is
     sqrt(m⁻² Σ s²/n) with s² the variance of the differences within a problem.  With one sample a problem, or where no
-    problem's differences vary although samples were drawn anew (`resampled`), the share of samples whose outcome
-    changed stands in, as p̃ = (c+½)/(n+1), or the spread between problems where that is larger.  Nothing drawn anew
-    and no variation: the error is 0.
+    problem's differences vary, s² is (Σd²+½)/(n+1) − (Σd/(n+1))², which is not zero, or the spread between problems
+    stands in where that is larger.  `resampled` false: the samples are not random, and the error is what varies.
     """
     first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 2 or first.size == 0:
@@ -138,10 +137,9 @@ def paired_effect(before: ArrayLike, after: ArrayLike, *, resampled: bool = True
     difference = second - first
     m, n = difference.shape
     mean = float(difference.mean())
-    if n > 1:
-        within = float(np.sqrt(np.sum(difference.var(axis=1, ddof=1) / n)) / m)
-        if within > 0 or not resampled:
-            return mean, within
+    within = float(np.sqrt(np.sum(difference.var(axis=1, ddof=1) / n)) / m) if n > 1 else 0.0
+    if within > 0 or not resampled:
+        return mean, within
     between = float(np.sqrt(np.sum((difference.mean(axis=1) - mean) ** 2) / (m * (m - 1)))) if m > 1 else 0.0
-    changed = (np.abs(difference).sum(axis=1) + 0.5) / (n + 1)
-    return mean, max(between, float(np.sqrt(np.sum(changed * (1 - changed) / n)) / m))
+    spread = (np.square(difference).sum(axis=1) + 0.5) / (n + 1) - np.square(difference.sum(axis=1) / (n + 1))
+    return mean, max(between, float(np.sqrt(np.sum(spread / n)) / m))

@@ -92,6 +92,8 @@ def _file_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         text = file.read_text(encoding="utf-8")
         try:
             rows = json.loads(text)
+        except RecursionError as error:
+            raise BrokenRow(f"{file.name}: nested too deeply") from error
         except json.JSONDecodeError:
             yield from read_jsonl(file)
             return

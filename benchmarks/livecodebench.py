@@ -24,6 +24,8 @@ from benchmarks.records import CodeTest
 
 LARGEST_BYTES = 512 << 20
 """Decompressed size beyond which private tests are refused."""
+LARGEST_CALLS = 128 << 20
+"""Characters of all calls of a problem together; parsed, they may take twenty times as much memory."""
 STRING_OPCODES = {"PROTO", "FRAME", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINPUT", "MEMOIZE"}
 STRUCTURE_OPCODES = {"EMPTY_DICT", "MARK", "SETITEM", "SETITEMS", "STOP"}
 
@@ -48,7 +50,7 @@ def decode_private_tests(text: str, max_bytes: int = LARGEST_BYTES) -> list[dict
     `text` is JSON, or base64 → zlib → a pickled JSON string (the official form), or the same around a
     pickled dictionary `{"input_output": JSON of inputs, outputs, fn_name}`; tests of that last form
     carry `fn_name` too when they are functional.  No pickle can run code or take more than about
-    `max_bytes`.
+    `max_bytes`; what `code_tests` parses has a bound of its own.
 
     Raises:
         PrivateTestsError: (a BenchmarkError) none of these forms, too large, or a forbidden opcode.
@@ -141,6 +143,10 @@ def code_tests(tests: Sequence[dict[str, str]], function: str | None = None) -> 
     JSON values on the lines of `input` and whose expected value is the JSON value in `output`.
     """
     converted = []
+    if function or any("fn_name" in test for test in tests):
+        size = sum(len(test["input"]) + len(test["output"]) for test in tests)
+        if size > LARGEST_CALLS:
+            raise PrivateTestsError(f"private tests: {size} characters of arguments; at most {LARGEST_CALLS} are parsed")
     for test in tests:
         name = function or test.get("fn_name")
         if name is None:

@@ -21,7 +21,7 @@ from benchmarks.records import Thinking, digest
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Prompt(_Part):
@@ -246,7 +246,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _parsed(source: str, where: str) -> Protocol:
     try:
         values = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BenchmarkError(f"protocol {where}: not TOML ({error})") from error
     return _validated(values, where)
 

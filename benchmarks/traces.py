@@ -16,7 +16,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +32,12 @@ from benchmarks.records import BrokenRow, Problem
 
 Format = Literal["klear", "lm-eval", "lighteval", "lcb"]
 FORMATS: tuple[Format, ...] = ("klear", "lm-eval", "lighteval", "lcb")
-LONGEST_ROW = 1 << 28
+LONGEST_ROW = 1 << 26
 """Characters of one line; more is not a row."""
+LARGEST_FILE = 4 << 30
+"""Characters of all rows together, which are in memory at once; a small file may hold more than that."""
+MOST_STATEMENTS = 8
+"""Texts of one row in which its problem is looked for."""
 LONGEST_PROMPT = 20_000
 """Characters; in a longer prompt no statement is looked for between its paragraphs."""
 MOST_PARTS = 24
@@ -71,12 +77,16 @@ class _Response:
 
 @dataclass(frozen=True)
 class _Row:
-    """One row of a file: where the statement may be found, and the responses to it."""
+    """One row of a file: where the problem's statement may be found, and the responses to it."""
 
     place: str
     statements: tuple[str, ...]
-    ids: tuple[object, ...]
     responses: tuple[_Response, ...]
+
+
+def encodable(text: str) -> str:
+    """The text with a question mark for every half of a surrogate pair that stands alone, which no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def file_hashes(path: Path) -> tuple[str, str]:
@@ -95,6 +105,8 @@ def find_format(path: Path) -> Format:
     Raises:
         BenchmarkError: none of FORMATS.
     """
+    if not path.is_file():
+        raise BenchmarkError(f"{path}: no such file")
     if path.suffix == ".parquet":
         return "lighteval"
     if path.suffix == ".json":
@@ -148,19 +160,25 @@ def read_traces(path: Path, form: Format, benchmarks: Sequence[str] = ()) -> lis
 
 def _find(keys: Sequence[AnswerKey], row: _Row) -> tuple[AnswerKey, KeyEntry] | None:
     """The problem of a row: a statement that is the reference's, wherever in a prompt; else one that resembles it."""
-    for statement in row.statements:
+    for statement in row.statements[:MOST_STATEMENTS]:
+        found: dict[str, tuple[AnswerKey, KeyEntry]] = {}
         for part in _parts(statement):
             hashed = statement_hash(part)
             for key in keys:
                 if hashed in key.by_hash:
-                    return key, key.by_hash[hashed]
-    for statement in row.statements:
+                    found[hashed] = (key, key.by_hash[hashed])
+                    if part is statement:
+                        return found[hashed]
+        if len(found) > 1:
+            names = ", ".join(entry.id for _, entry in found.values())
+            raise BenchmarkError(f"{row.place}: its prompt has the statements of several problems ({names})")
+        if found:
+            return next(iter(found.values()))
+    for statement in row.statements[:MOST_STATEMENTS]:
         for part in (statement, *_endings(statement)):
             for key in keys:
                 if entry := match(key, part, ()):
                     return key, entry
-    if len(keys) == 1 and (entry := match(keys[0], "", row.ids)):
-        return keys[0], entry
     return None
 
 
@@ -203,7 +221,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     raise BenchmarkError(f"{path.name}: expected one .jsonl file in it, found {len(members)}")
                 with archive.open(members[0]) as data, io.TextIOWrapper(data, encoding="utf-8") as lines:
                     yield from _objects(lines, f"{path.name}/{members[0]}")
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
             raise BenchmarkError(f"{path.name}: not a zip file that can be read ({error})") from error
         return
     with open(path, encoding="utf-8") as lines:
@@ -211,10 +229,12 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _objects(lines: io.TextIOBase, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    number = 0
+    number = total = 0
     try:
         while line := lines.readline(LONGEST_ROW):
             number += 1
+            total += len(line)
+            _check_size(name, total)
             place = f"{name}, line {number}"
             if len(line) == LONGEST_ROW:
                 raise BrokenRow(f"{place}: longer than {LONGEST_ROW} characters")
@@ -232,12 +252,16 @@ def _objects(lines: io.TextIOBase, name: str) -> Iterator[tuple[str, dict[str, A
         raise BrokenRow(f"{name}, line {number}: nested too deeply") from error
 
 
+def _check_size(name: str, total: int) -> None:
+    if total > LARGEST_FILE:
+        raise BenchmarkError(f"{name}: more than {LARGEST_FILE >> 30} GiB of text; split the file")
+
+
 def _texts(holder: Mapping[str, Any], fields: Sequence[str]) -> tuple[str, ...]:
     return tuple(value for name in fields if isinstance(value := holder.get(name), str) and value.strip())
 
 
 STATEMENTS = ("problem", "question", "Problem", "Question", "prompt", "query", "original_query")
-IDS = ("unique_id", "id", "ID", "problem_id", "url")
 
 
 def _klear_rows(path: Path) -> Iterator[_Row]:
@@ -248,12 +272,11 @@ def _klear_rows(path: Path) -> Iterator[_Row]:
             raise BrokenRow(f"{place}: messages: a list of messages is expected")
         contents = [(one.get("role"), _message(one.get("content"), place)) for one in messages]
         asked = tuple(content for role, content in contents if role == "user")
-        error = row.get("error")
+        error = row.get("error") or None
         if contents[-1][0] != "assistant" and error is None:
             raise BrokenRow(f"{place}: the last message is the {contents[-1][0]}'s and there is no error")
-        ids = [row["meta"].get(name) for name in IDS] if isinstance(row.get("meta"), dict) else []
         response = _Response(contents[-1][1], None if error is None else str(error)[:500])
-        yield _Row(place, asked[:1], tuple(one for one in ids if one is not None), (response,))
+        yield _Row(place, asked[:1], (response,))
 
 
 def _message(content: object, place: str) -> str:
@@ -262,7 +285,7 @@ def _message(content: object, place: str) -> str:
         content = content[0]
     if not isinstance(content, str):
         raise BrokenRow(f"{place}: a message without text")
-    return content
+    return encodable(content)
 
 
 def _lm_eval_rows(path: Path) -> Iterator[_Row]:
@@ -279,14 +302,13 @@ def _lm_eval_rows(path: Path) -> Iterator[_Row]:
         texts = list(_strings(responses, place))
         recorded = _recorded(row, row.get("metrics")) if len(texts) == 1 else None
         asked = _texts(doc, STATEMENTS) + tuple(_prompts(row.get("arguments")))
-        ids = tuple(doc[name] for name in IDS if name in doc)
-        yield _Row(place, asked, ids, tuple(_Response(text, recorded=recorded) for text in texts))
+        yield _Row(place, asked, tuple(_Response(text, recorded=recorded) for text in texts))
 
 
 def _strings(value: object, place: str) -> Iterator[str]:
     """The texts in nested lists."""
     if isinstance(value, str):
-        yield value
+        yield encodable(value)
     elif isinstance(value, list):
         for one in value:
             yield from _strings(one, place)
@@ -314,22 +336,27 @@ def _lighteval_rows(path: Path) -> Iterator[_Row]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
     except (pa.ArrowException, OSError) as error:
         raise BrokenRow(f"{path.name}: not a Parquet file ({str(error)[:80]})") from error
-    if not {"doc", "model_response"} <= set(table.column_names):
-        raise BenchmarkError(f"{path.name}: columns {', '.join(table.column_names[:6])}; lighteval's details have doc and model_response")
-    for number, row in enumerate(table.to_pylist(), start=1):
+    if not {"doc", "model_response"} <= set(names):
+        raise BenchmarkError(f"{path.name}: columns {', '.join(names[:6])}; lighteval's details have doc and model_response")
+    total = 0
+    columns = [name for name in ("doc", "model_response", "metric") if name in names]
+    rows = (row for batch in file.iter_batches(16, columns=columns) for row in batch.to_pylist())
+    for number, row in enumerate(rows, start=1):
         place = f"{path.name}, row {number}"
         doc, response = row["doc"], row["model_response"]
         if not isinstance(doc, dict) or not isinstance(response, dict) or not isinstance(response.get("text"), list):
             raise BrokenRow(f"{place}: doc.query and model_response.text are expected")
         texts = list(_strings(response["text"], place))
+        total += sum(map(len, texts))
+        _check_size(path.name, total)
         metric = row.get("metric")
         values = list(metric.values()) if isinstance(metric, dict) else []
         recorded = bool(values[0]) if len(texts) == len(values) == 1 and values[0] in (0, 1) else None
-        ids = tuple(doc[name] for name in IDS if name in doc)
-        yield _Row(place, _texts(doc, STATEMENTS), ids, tuple(_Response(text, recorded=recorded) for text in texts))
+        yield _Row(place, _texts(doc, STATEMENTS), tuple(_Response(text, recorded=recorded) for text in texts))
 
 
 def _code_traces(path: Path, windows: Sequence[str]) -> Iterator[Trace]:
@@ -359,7 +386,9 @@ def _code_traces(path: Path, windows: Sequence[str]) -> Iterator[Trace]:
                 if not isinstance(text, str) or not isinstance(passed, bool):
                     raise BrokenRow(f"{place}: output {index} is no text, or its verdict neither true nor false")
                 code = codes[index] if isinstance(codes, list) and index < len(codes) else None
-                yield Trace(problem, index, text, recorded=passed, recorded_code=code)
+                if code is not None and not isinstance(code, str):
+                    raise BrokenRow(f"{place}: code_list: program {index} is no text")
+                yield Trace(problem, index, encodable(text), recorded=passed, recorded_code=code)
 
 
 def extractions(traces: Iterable[Trace]) -> tuple[int, int]:

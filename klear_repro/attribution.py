@@ -37,8 +37,6 @@ GROUPS = {
     "thinking": "thinking rule", "extraction": "extraction",
 }  # fmt: skip
 """Protocol field → factor; each sampling parameter is a factor of its own."""
-REJUDGED = ("judge", "thinking rule", "extraction")
-"""Factors that leave the samples alone."""
 Z95 = 1.960
 """Normal quantile of the 95 % interval."""
 
@@ -108,7 +106,7 @@ def share(store: SampleStore, keys: Sequence[SampleKey], protocol: Protocol, sib
             continue
         key = missing.pop(row.key.model_copy(update={"sampling_hash": ""}), None)
         if key is not None:
-            copied += store.add(row.model_copy(update={"sampling_hash": key.sampling_hash, "shared_from": row.sampling_hash}))
+            copied += store.add(row.model_copy(update={"sampling_hash": key.sampling_hash, "shared_from": row.shared_from or row.sampling_hash}))
     return copied
 
 
@@ -141,9 +139,10 @@ def attribute(
             shared = share(store, list(keys), protocol, hashes)
             say(f"attribute {benchmark}: {variant.name} ({_shown(variant)})")
             made[variant.name] = generate(engine, task, keys, store, seed), shared
-            grades[variant.name] = judges.grade(task.by_id, protocol, store.rows(list(keys)))
-    unique = {(grade.grader, grade.key): grade for rows in grades.values() for grade in rows}
-    write_grades(run_dir / "attribution" / benchmark / f"{model}.parquet", unique.values())
+            both = tuple(dict.fromkeys((*protocol.judges, *start.protocol.judges, *end.protocol.judges)))
+            grades[variant.name] = judges.grade(task.by_id, protocol.model_copy(update={"judges": both}), store.rows(list(keys)))
+    for name, rows in grades.items():
+        write_grades(run_dir / "attribution" / benchmark / model / f"{name.replace(' ', '-')}.parquet", rows)
     entry: dict[str, Any] = {
         "benchmark": benchmark, "model": model, "revision": revision, "from": start.protocol.name, "to": end.protocol.name,
         "problems": len(start.problems), "samples": start.protocol.samples, "sampling_hashes": sorted(hashes),
@@ -189,7 +188,8 @@ def outcomes(grades: Sequence[Grade], judge: str) -> NDArray[np.float64]:
 
 def _own_judge(listed: Sequence[Variant], grades: Mapping[str, Sequence[Grade]]) -> list[dict[str, Any]]:
     """Effects when every variant is scored by its own judge; empty where that is the same one for all."""
-    if len({variant.protocol.judges[0] for variant in listed}) == 1 or "klear" not in _graders(grades[FROM]):
+    own = {variant.protocol.judges[0] for variant in listed}
+    if len(own) == 1 or not own <= set(_graders(grades[FROM])):
         return []
     return effects(listed, {one.name: outcomes(grades[one.name], one.protocol.judges[0]) for one in listed})
 
@@ -202,11 +202,10 @@ def effects(listed: Sequence[Variant], scored: Mapping[str, NDArray[np.float64]]
     for variant in listed[1:-1]:
         after, before = scored[variant.name], scored[variant.base]
         rest = rest - (after - before)
-        resampled = noisy and variant.name not in REJUDGED
         rows.append({"factor": variant.name, "on": variant.base, "fields": {name: list(pair) for name, pair in variant.fields.items()}}
-                    | _effect(before, after, resampled=resampled))  # fmt: skip
+                    | _effect(before, after, resampled=noisy))  # fmt: skip
     if len(listed) > 3:
-        rows.append({"factor": "remainder (interaction)", "on": "", "fields": {}} | _effect(np.zeros_like(rest), rest, resampled=False))
+        rows.append({"factor": "remainder (interaction)", "on": "", "fields": {}} | _effect(np.zeros_like(rest), rest, resampled=noisy))
     rows.append({"factor": "whole difference", "on": FROM, "fields": {}} | _effect(scored[FROM], scored[TO], resampled=noisy))
     return rows
 

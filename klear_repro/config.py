@@ -189,6 +189,8 @@ class EvalConfig(Section):
 
     @model_validator(mode="after")
     def _shaped(self) -> Self:
+        if not self.benchmarks:
+            raise ValueError("benchmarks='': must be at least one name")
         if self.attribute and len(self.attribute) != 2:
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
         if self.shard and self.attribute:

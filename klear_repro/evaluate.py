@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+from pydantic import ValidationError
+
 from benchmarks import load_benchmark
 from benchmarks.protocols import Prompt, Protocol, load_protocol
 from benchmarks.records import Generation, Problem, SampleKey, digest, write_grades
@@ -66,8 +69,8 @@ def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
     if config.prompt:
         try:
             overrides["prompt"] = Prompt.model_validate(config.prompt).model_dump()
-        except ValueError as error:
-            raise UserError(f"eval.prompt={config.prompt!r}: {str(error).splitlines()[2].strip().removeprefix('Value error, ')}") from None
+        except ValidationError as error:
+            raise UserError(f"eval.prompt={config.prompt!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     return protocol.resolve(overrides)
 
 
@@ -76,7 +79,11 @@ def prompt_ids(engine: Engine, prompt: Prompt, problem: Problem) -> tuple[int, .
     if not prompt.chat_template:
         return tuple(engine.tokenizer(prompt.user_message(problem.statement, problem.starter_code)).input_ids)
     template = {} if prompt.enable_thinking is None else {"enable_thinking": prompt.enable_thinking}
-    return engine.encode_chat(prompt.messages(problem.statement, problem.starter_code), **template)
+    try:
+        return engine.encode_chat(prompt.messages(problem.statement, problem.starter_code), **template)
+    except (ValueError, TemplateError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(f"eval.model: its chat template cannot be used ({reason[:160]}); --eval.prompt lm-eval needs none") from None
 
 
 def sample_keys(task: Task, model: str, revision: str, engine: Engine, seed: int) -> dict[SampleKey, tuple[int, ...]]:

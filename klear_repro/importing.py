@@ -41,6 +41,9 @@ def import_traces(config: Config, folder: RunFolder, judges: Judges) -> None:
     for trace in traces:
         by_benchmark.setdefault(trace.problem.benchmark, []).append(trace)
     outside = by_benchmark.pop("livecodebench", [])
+    for entry in folder.manifest["evaluations"]:
+        if entry["model"] == label and entry["benchmark"] in by_benchmark and entry["engine"] != "imported":
+            raise UserError(f"traces.model={label!r}: this run folder has evaluated a model of that name on {entry['benchmark']}; pass another name or --run-dir")
     if not by_benchmark:
         raise UserError(f"traces.paths: none of the {len(outside)} problems is in a window of {', '.join(WINDOWS)}")
     prepared = {name: _problems(config, name, found) for name, found in by_benchmark.items()}
@@ -64,7 +67,7 @@ def _read(config: Config) -> tuple[list[Trace], list[dict[str, Any]]]:
     """All responses, counted through over the files, and a description of each file."""
     wanted = [name for name in config.eval.benchmarks if not name.startswith("mini-")]
     traces: list[Trace] = []
-    files = []
+    files: list[dict[str, Any]] = []
     counts: Counter[tuple[str, str]] = Counter()
     for text in config.traces.paths:
         path = Path(text)
@@ -72,6 +75,10 @@ def _read(config: Config) -> tuple[list[Trace], list[dict[str, Any]]]:
             form: Format = config.traces.format if config.traces.format != "auto" else find_format(path)
             found = read_traces(path, form, wanted)
             sha256, git = file_hashes(path)
+            if sha256 in {file["sha256"] for file in files}:
+                raise UserError(f"traces.paths={text!r}: the same content as a file before it")
+        except UserError:
+            raise
         except FileNotFoundError:
             raise UserError(f"traces.paths={text!r}: no such file") from None
         except ValueError as error:
@@ -96,7 +103,7 @@ def _protocol(config: Config, files: Sequence[dict[str, Any]]) -> Protocol:
     except ValueError as error:
         raise UserError(str(error)) from None
     if named is not None:
-        return named
+        return named if config.traces.thinking == "auto-by-format" else named.resolve({"thinking": rule})
     return Protocol(name="imported", description="not known", max_new_tokens=1, samples=1, judges=("klear", "strict"), thinking=rule)
 
 
@@ -112,6 +119,8 @@ def _problems(config: Config, name: str, traces: Sequence[Trace]) -> dict[str, P
                 loaded = {problem.id: problem for problem in load_benchmark(name, config.eval.benchmark_path)}
             except ValueError as error:
                 raise UserError(str(error)) from None
+            if without := len(set(problems) - set(loaded)):
+                say(f"import: {without} of {len(problems)} problems of {name} have no tests in {config.eval.benchmark_path}; they are not judged here")
             return {identity: loaded.get(identity, problem) for identity, problem in problems.items()}
     return problems
 

@@ -7,6 +7,7 @@ over a sample of them where there are many, because each may take the whole time
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -14,15 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.code_grading import OFFICIAL_LIMITS, sandbox_tests
-from benchmarks.grading import GraderPool
+from benchmarks.grading import GraderPool, JudgeError
 from benchmarks.livecodebench import extract_code
 from benchmarks.livecodebench_problems import WINDOWS
 from benchmarks.protocols import Protocol
 from benchmarks.records import Generation, Grade, Problem, Reason, digest
 from klear_repro.config import Config
 from klear_repro.errors import RunError
-from klear_repro.files import Appender, read_rows
-from klear_repro.progress import Progress
+from klear_repro.files import Appender
+from klear_repro.progress import Progress, say
 from sandbox import Executor, Limits, Test, Verdict
 
 CODE_LIMITS = Limits(cpu_s=6, wall_s=10, memory_mb=1024)
@@ -96,7 +97,10 @@ class Judges:
                 for start in range(0, len(mine), MATH_BATCH):
                     batch = mine[start : start + MATH_BATCH]
                     items = [(row.text, problems[row.problem_id].answer, row.finish_reason) for row in batch]
-                    given = self._pool.grade_many(items, judge, protocol.thinking)
+                    try:
+                        given = self._pool.grade_many(items, judge, protocol.thinking)
+                    except JudgeError as error:
+                        raise RunError(f"the judges cannot run: {error}; the samples are kept") from None
                     grades += [keyed(grade, row) for grade, row in zip(given, batch, strict=True)]
                     progress.update(len(batch))
         return grades
@@ -127,7 +131,7 @@ class Judges:
         soft = None if first_failure else self._config.eval.soft_tests or None
         settings = digest([mode, first_failure, soft, asdict(limits), self._executor.tier, self._executor.runtime])
         names = {job: digest([settings, self._problem_hash(problems[job[0]]), job[1]]) for job in jobs}
-        known = {kept["job"]: Judged(kept["verdict"], kept["rate"]) for kept in read_rows(self._journal)} if self._journal else {}
+        known = _read_journal(self._journal) if self._journal else {}
         results = {job: known[name] for job, name in names.items() if name in known}
         waiting = [job for job in jobs if job not in results]
         failed = 0
@@ -151,6 +155,19 @@ class Judges:
         if key not in self._hashes:
             self._hashes[key] = digest([problem.model_dump(mode="json")])
         return self._hashes[key]
+
+
+def _read_journal(path: Path) -> dict[str, Judged]:
+    """What was judged before; a broken line is said, and its program judged again."""
+    known = {}
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        try:
+            kept = json.loads(line or b"{}")
+            if kept:
+                known[str(kept["job"])] = Judged(str(Verdict(kept["verdict"])), float(kept["rate"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            say(f"{path}: a line is no verdict; its program is judged again")
+    return known
 
 
 def _samples(problems: Mapping[str, Problem], jobs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[Test]]]:

@@ -5,6 +5,7 @@ Only safetensors and GGUF weights are read, and no code that comes with a model 
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from klear_repro.errors import UserError
 from klear_repro.files import file_hash, folder_hash, make_folder
 from klear_repro.progress import say
 
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ImportError, OSError, RuntimeError)
+"""What transformers raises on files that are not what they should be."""
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 HUB_TIMEOUT_S = 20.0
@@ -47,7 +50,12 @@ def find_model(name: str, revision: str = "") -> ModelSource:
     """
     if name.startswith("package:"):
         return _gguf(_package_gguf(name.removeprefix("package:")))
-    path = Path(name).expanduser()
+    path = Path(name)
+    if name.startswith("~"):
+        try:
+            path = path.expanduser()
+        except RuntimeError:
+            raise UserError(f"eval.model={name!r}: no such home folder") from None
     if path.suffix == ".gguf" and path.is_file():
         return _gguf(path)
     if path.is_dir():
@@ -59,8 +67,9 @@ def find_model(name: str, revision: str = "") -> ModelSource:
 
 def load(source: ModelSource, device: Device, rope: Rope | None = None, max_model_len: int = 0) -> tuple[Any, Any]:
     """The model on its device, in `eval` mode, and its tokenizer; with YaRN, if asked, up to `max_model_len` tokens."""
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {"dtype": device.dtype}
     extra: dict[str, Any] = {}
@@ -72,12 +81,17 @@ def load(source: ModelSource, device: Device, rope: Rope | None = None, max_mode
     try:
         if rope is not None:
             options["config"] = extended_config(source, rope, max_model_len)
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, **extra)
-        model = AutoModelForCausalLM.from_pretrained(
-            source.folder, trust_remote_code=False, use_safetensors=None if source.gguf else True, **options, **extra
-        )
-    except (ValueError, ImportError, SafetensorError) as error:
-        raise UserError(f"model {source.name}: {error}") from None
+        model, info = AutoModelForCausalLM.from_pretrained(
+            source.folder, trust_remote_code=False, use_safetensors=None if source.gguf else True, output_loading_info=True,
+            **options, **extra,
+        )  # fmt: skip
+    except (*UNREADABLE, StrictDataclassError, SafetensorError) as error:
+        raise UserError(f"model {source.name}: {_first_line(error)}") from None
+    missing = sorted({*info["missing_keys"], *(key for key, *_ in info.get("mismatched_keys", ()))})
+    if missing:  # transformers makes them up and goes on
+        shown = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        raise UserError(f"model {source.name}: {len(missing)} weights are missing or of another shape: {shown}")
+    tokenizer = load_tokenizer(source)
     return model.to(device.device).eval(), tokenizer
 
 
@@ -92,8 +106,13 @@ def load_tokenizer(source: ModelSource) -> Any:
     extra: dict[str, Any] = {"gguf_file": source.gguf} if source.gguf else {}
     try:
         return AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, **extra)
-    except (ValueError, ImportError, OSError) as error:
-        raise UserError(f"model {source.name}: {error}") from None
+    except UNREADABLE as error:
+        raise UserError(f"model {source.name}: its tokenizer cannot be read ({_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    text = next(iter(str(error).strip().splitlines()), "")[:200]
+    return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
 
 
 def as_folder(source: ModelSource, home: Path) -> ModelSource:
@@ -101,15 +120,18 @@ def as_folder(source: ModelSource, home: Path) -> ModelSource:
     if not source.gguf:
         return source
     folder = home / f"{source.name}-{source.revision}"
-    if not folder.is_dir():
-        model, tokenizer = load(source, Device(torch.device("cpu"), torch.float32, torch.get_num_threads()))
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home / ".lock", "w") as lock:  # several processes may want it at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            model, tokenizer = load(source, Device(torch.device("cpu"), torch.float32, torch.get_num_threads()))
 
-        def fill(target: Path) -> None:
-            model.config.__dict__.pop("quantization_config", None)  # the weights are floats now
-            model.save_pretrained(target)
-            tokenizer.save_pretrained(target)
+            def fill(target: Path) -> None:
+                model.config.__dict__.pop("quantization_config", None)  # the weights are floats now
+                model.save_pretrained(target)
+                tokenizer.save_pretrained(target)
 
-        make_folder(folder, fill)
+            make_folder(folder, fill)
     return ModelSource(source.name, folder, "", source.revision)
 
 
@@ -201,7 +223,14 @@ def _package_gguf(package: str) -> Path:
 def _from_hub(name: str, revision: str) -> ModelSource:
     """The model at one commit, which is resolved first; from the local cache where the Hub cannot be reached."""
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     transport_error: Any = HfHubHTTPError.__bases__[0]  # of httpx or requests, whichever the client is built on
     try:
@@ -216,6 +245,8 @@ def _from_hub(name: str, revision: str) -> ModelSource:
         raise UserError(f"eval.model={name!r}: access has to be asked for on the Hub, and HF_TOKEN set") from None
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise UserError(f"eval.model={name!r}: not on the Hub at revision {revision or 'main'!r}; pass a local folder or another id") from None
+    except HFValidationError:
+        raise UserError(f"eval.model={name!r}: neither a folder here nor an id of the Hub (ORG/NAME)") from None
     except (HfHubHTTPError, transport_error, OSError) as error:
         try:
             folder = Path(snapshot_download(name, revision=revision or None, local_files_only=True))

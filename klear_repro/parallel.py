@@ -12,27 +12,32 @@ import sys
 import threading
 from pathlib import Path
 
-from klear_repro.errors import RunError
+from klear_repro.errors import RunError, UserError
 from klear_repro.progress import say
 
 
-def run_shards(run_dir: Path, count: int, *, threads: int, gpus_each: int) -> None:
+def run_shards(run_dir: Path, count: int, *, threads: int, gpus_each: int, device: str, dtype: str) -> None:
     """Run all shards of the evaluation that the run folder's configuration describes, and wait for them.
 
-    `threads`: CPU threads of each process.  `gpus_each`: GPUs of each process; 0: no CUDA.
+    `threads`: CPU threads of each process.  `gpus_each`: GPUs of each process; 0: no CUDA.  `device`, `dtype`: what
+    they all compute on and with.
 
     Raises:
+        UserError: there are not as many GPUs.
         RunError: a process failed; what it said has been shown.
     """
+    gpus = _gpus() if gpus_each else []
+    if len(gpus) < count * gpus_each:
+        raise UserError(f"eval.data_parallel={count}: needs {count * gpus_each} GPUs (eval.tensor_parallel={gpus_each} each), there are {len(gpus)}")
     running = []
     for index in range(count):
         command = [
             sys.executable, "-m", "klear_repro.run", "--stage", "eval", "--run-dir", str(run_dir), "--eval.shard", f"{index + 1}/{count}",
-            "--eval.data_parallel", "1", "--runtime.threads", str(threads),
+            "--eval.data_parallel", "1", "--runtime.threads", str(threads), "--runtime.device", device, "--runtime.dtype", dtype,
         ]  # fmt: skip
         environment = dict(os.environ)
         if gpus_each:  # CUDA only
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(_gpus()[index * gpus_each : (index + 1) * gpus_each])
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[index * gpus_each : (index + 1) * gpus_each])
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=environment)
         reader = threading.Thread(target=_forward, args=(process, f"[{index + 1}/{count}] "), daemon=True)
         reader.start()
@@ -56,9 +61,8 @@ def _gpus() -> list[str]:
     """CUDA only."""
     import torch
 
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if os.environ.get("CUDA_VISIBLE_DEVICES") else [
-        str(index) for index in range(torch.cuda.device_count())
-    ]  # fmt: skip
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
 
 
 def _forward(process: subprocess.Popen[str], prefix: str) -> None:

@@ -286,7 +286,7 @@ class _Pipeline:
         else:
             inputs += [str(self.folder.manifest.get("data_hashes", {}).get(f"{name}.jsonl")) for name in config.benchmarks]
         try:
-            names = [config.protocol or STAND_INS.get(name, "klear-paper-32k") for name in config.benchmarks]
+            names = [config.protocol or STAND_INS.get(name, "klear-paper-32k") for name in config.benchmarks] + list(config.attribute)
             protocols = [load_protocol(name).model_dump(mode="json") for name in names]
         except ValueError as error:
             raise UserError(str(error)) from None
@@ -299,8 +299,8 @@ class _Pipeline:
         config = self.config.eval
         for label, (source, on) in self.models().items():
             tasks = {name: make_task(config, name, self.path / "data") for name in on}
-            engine = self.engine(source, tasks[on[0]].protocol)
             for name in on:
+                engine = self.engine(source, tasks[name].protocol)
                 generate_shard(engine, tasks[name], label, source.revision, self.path, self.seed, config.shard)
 
     def evaluate(self, force: bool) -> None:
@@ -319,8 +319,12 @@ class _Pipeline:
         self.run_shards()
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
             for label, (source, on) in models.items():
-                engine = self.engine(source, tasks[on[0]].protocol)
+                engine, started = None, None
                 for name in on:
+                    protocol = tasks[name].protocol
+                    if engine is None or started != (protocol.rope, protocol.max_model_len):
+                        engine = None  # its memory is needed for the next one
+                        engine, started = self.engine(source, protocol), (protocol.rope, protocol.max_model_len)
                     entry = evaluate(engine, tasks[name], label, source.revision, self.path, self.seed, judges)
                     others = [old for old in self.folder.manifest["evaluations"] if (old["benchmark"], old["model"]) != (name, label)]
                     self.folder.manifest["evaluations"] = [*others, entry]
@@ -380,6 +384,8 @@ class _Pipeline:
             )  # fmt: skip
         from klear_repro.engines.hf import HFEngine
 
+        if protocol.rope is not None:  # a GGUF file has no configuration that can be extended
+            source = as_folder(source, self.path / "models")
         model, tokenizer = load(source, self.device, protocol.rope, length)
         try:
             return HFEngine(model, tokenizer, slots=config.slots, max_model_len=length)
@@ -396,7 +402,8 @@ class _Pipeline:
         cuda = self.device.device.type == "cuda"
         threads = self.config.runtime.threads or max(1, len(os.sched_getaffinity(0)) // config.data_parallel)
         with self.folder.shared():
-            run_shards(self.path, config.data_parallel, threads=threads, gpus_each=config.tensor_parallel if cuda else 0)
+            run_shards(self.path, config.data_parallel, threads=threads, gpus_each=config.tensor_parallel if cuda else 0,
+                       device=self.device.device.type, dtype=str(self.device.dtype).removeprefix("torch."))  # fmt: skip
 
     def report_fingerprint(self) -> str:
         manifest = {name: value for name, value in self.folder.manifest.items() if name in ("evaluations", "attributions", "stand_in", "model_note", "preset")}

@@ -7,7 +7,9 @@ have added, so a key is never written twice; a line that a killed writer left ha
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +18,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.records import Generation, SampleKey, digest
-from klear_repro.files import write_json
 from klear_repro.progress import say
 
 SYNC_EVERY_S = 1.0
@@ -105,7 +106,14 @@ class SampleStore:
         name = digest(settings)
         path = self.path.parent / "settings" / f"{name}.json"
         if not path.exists():
-            write_json(path, settings)
+            path.parent.mkdir(exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=path.parent)  # others may be writing it too
+            with os.fdopen(handle, "w") as out:
+                json.dump(settings, out, indent=2, allow_nan=False)
+                out.flush()
+                os.fsync(out.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
         return name
 
     @contextmanager

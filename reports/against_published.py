@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
@@ -128,7 +129,9 @@ def _protocol_blockers(evaluation: Evaluation | None, row: PublishedScore) -> li
         return ["the protocol of the published number is not known"]
     try:
         ours = Protocol.model_validate(evaluation.protocol)
-        theirs = load_protocol(row.protocol)
+        kind: Literal["math", "code"] = "code" if row.benchmark.startswith("lcb") else "math"
+        ours = ours.for_benchmark(row.benchmark, kind)
+        theirs = load_protocol(row.protocol).for_benchmark(row.benchmark, kind)
     except (ValidationError, BenchmarkError):
         return ["the run's protocol is unknown"]
     differences = protocol_diff(ours, theirs)

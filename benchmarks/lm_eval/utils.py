@@ -14,20 +14,22 @@ from typing import Any
 
 from benchmarks import load_benchmark
 from benchmarks.grading import Grader, GraderPool
+from benchmarks.records import Thinking
 
 PATH_VARIABLE = "KLEAR_BENCHMARKS"
 
 
-def problems(name: str, benchmark_path: str | None = None, **_: Any) -> dict[str, Any]:
+def problems(name: str, benchmark_path: str | None = None, thinking: Thinking = "required", **_: Any) -> dict[str, Any]:
     """The problems as lm-eval's documents.
 
     `--metadata benchmark_path=FOLDER` or the variable KLEAR_BENCHMARKS says where the JSONL files are; without
-    either the problems come from the Hub.
+    either the problems come from the Hub.  `thinking`: where `strict` finds the end of the thinking; `required` is the
+    protocol's, `--metadata thinking=auto` is for models without thinking tags.
     """
     from datasets import Dataset
 
     listed = load_benchmark(name, benchmark_path or os.environ.get(PATH_VARIABLE) or None)
-    rows = [{"id": one.id, "benchmark": name, "statement": one.statement, "answer": one.answer} for one in listed]
+    rows = [{"id": one.id, "benchmark": name, "statement": one.statement, "answer": one.answer, "thinking": thinking} for one in listed]
     return {"test": Dataset.from_list(rows)}
 
 
@@ -48,6 +50,6 @@ def process_results(doc: dict[str, Any], results: list[list[str]]) -> dict[str, 
     graders: tuple[Grader, ...] = ("klear", "strict")
     scores = {}
     for grader in graders:
-        grades = _pool().grade_many([(text, doc["answer"]) for text in results[0]], grader)
+        grades = _pool().grade_many([(text, doc["answer"]) for text in results[0]], grader, doc["thinking"])
         scores[f"avg_at_k_{grader}"] = sum(grade.correct for grade in grades) / len(grades)
     return scores

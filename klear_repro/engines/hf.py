@@ -129,6 +129,9 @@ class HFEngine:
         self.tokenizer = tokenizer
         self.slots = _round_up(slots, _NARROWEST)
         self.max_model_len = max_model_len or model.config.max_position_embeddings
+        positions = model.config.max_position_embeddings
+        if self.max_model_len > positions:
+            raise ValueError(f"max_model_len={self.max_model_len}: the model has {positions} positions; set eval.max_model_len, or a protocol with rope")
         kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
         if kinds != {"full_attention"}:
             raise ValueError(f"model has {', '.join(sorted(kinds))} layers: the hf engine has full attention only; use --engine vllm")

@@ -115,7 +115,8 @@ class OpenAIEngine:
                         if answer.status != 200:
                             raise UserError(f"eval.endpoints: {endpoint.url} answers {answer.status} to /models: {_short(body)}")
                         rows = {str(row["id"]): row for row in body["data"]}
-                except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+                        known = {name: int(row.get("max_model_len") or 0) for name, row in rows.items()}
+                except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     if isinstance(error, UserError):
                         raise
                     raise UserError(f"eval.endpoints: {endpoint.url} gives no list of models ({type(error).__name__}: {_short(error)})") from None
@@ -123,7 +124,7 @@ class OpenAIEngine:
                     raise UserError(f"eval.served_name={wanted!r}: {endpoint.url} serves {', '.join(sorted(rows)[:5])}")
                 names.update([wanted] if wanted else rows)
                 self.defaults_of_model |= any(row.get("owned_by") in FILLS_IN for row in rows.values())
-                lengths += [int(row.get("max_model_len") or 0) for name, row in rows.items() if name in names]
+                lengths += [length for name, length in known.items() if name in names]
         if len(names) != 1:
             raise UserError(f"eval.served_name: needed, for the endpoints serve {', '.join(sorted(names)[:5])}")
         return names.pop(), min(lengths, default=0)
@@ -211,7 +212,7 @@ class OpenAIEngine:
             raise _Passing(f"{type(error).__name__} {_short(error)}".strip()) from None
         except UserError:
             raise
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _Passing("an answer that is not JSON") from None
         return self._completion(request, sampling, body, time.monotonic() - began)
 
@@ -237,7 +238,7 @@ class OpenAIEngine:
         if not isinstance(text, str) or reason not in ("stop", "length") or not whole:
             raise _Passing(f"an answer that cannot be (finish_reason {reason!r}, {count!r} tokens)")
         return Completion(
-            tag=request.tag, token_ids=(), logprobs=(), text=text, finish_reason=reason, seconds=seconds, tokens=count
+            tag=request.tag, token_ids=(), logprobs=(), text=text.encode("utf-8", "replace").decode(), finish_reason=reason, seconds=seconds, tokens=count
         )
 
 

@@ -8,6 +8,7 @@ benchmark and problem.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,17 +25,18 @@ class ReplayLM(LM):
     Args:
         run_dir: the run folder.
         model: label of the checkpoint in it.
-        sampling_hash: which samples, where the folder has those of several protocols.
+        sampling_hash, revision, prompt_hashes: which samples, where the folder has those of several protocols,
+            checkpoints or prompts (a prompt has one hash a problem).
 
     Raises:
         UserError: nothing stored for a benchmark, several samplings, or fewer samples than a task asks for.
     """
 
-    def __init__(self, run_dir: Path | str, model: str, sampling_hash: str = "") -> None:
+    def __init__(self, run_dir: Path | str, model: str, sampling_hash: str = "", revision: str = "", prompt_hashes: Collection[str] = ()) -> None:
         super().__init__()
         self._folder = Path(run_dir) / "generations"
         self._model = model
-        self._sampling_hash = sampling_hash
+        self._sampling_hash, self._revision, self._prompts = sampling_hash, revision, frozenset(prompt_hashes)
         self._stored: dict[str, dict[str, list[Generation]]] = {}
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
@@ -58,11 +60,19 @@ class ReplayLM(LM):
             if not path.is_file():
                 raise UserError(f"{path}: nothing is stored there")
             rows, _ = read_generations(path)
-            hashes = sorted({row.sampling_hash for row in rows})
-            if self._sampling_hash:
-                rows = [row for row in rows if row.sampling_hash == self._sampling_hash]
-            elif len(hashes) > 1:
-                raise UserError(f"{path}: samples of {len(hashes)} protocols; sampling_hash says which: {', '.join(hashes)}")
+            rows = [
+                row for row in rows
+                if self._sampling_hash in ("", row.sampling_hash)
+                and self._revision in ("", row.revision)
+                and (not self._prompts or row.prompt_hash in self._prompts)
+            ]  # fmt: skip
+            for field, values in (("sampling_hash", {row.sampling_hash for row in rows}), ("revision", {row.revision for row in rows})):
+                if len(values) > 1:
+                    raise UserError(f"{path}: samples of {len(values)} kinds; {field} says which: {', '.join(sorted(values))}")
+            if len({(row.problem_id, row.sample_index) for row in rows}) < len(rows):
+                raise UserError(f"{path}: samples of several prompts; prompt_hashes says which")
+            if failed := sum(row.error is not None for row in rows):
+                raise UserError(f"{path}: {failed} samples are failed requests, which have no answer to replay")
             found: dict[str, list[Generation]] = {}
             for row in sorted(rows, key=lambda row: row.sample_index):
                 found.setdefault(row.problem_id, []).append(row)

@@ -169,3 +169,36 @@ def test_no_content_of_a_file_raises_anything_but_a_benchmark_error(tmp_path: Pa
 def test_the_hash_is_gits(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"what is up, doc?")
     assert file_hashes(tmp_path / "x")[1] == "bd9dbf5aae1a3862dd1526723246b20206e5fc37"
+
+
+def test_a_prompt_with_two_known_problems_is_refused_and_an_id_alone_is_no_problem(shared: Path, tmp_path: Path) -> None:
+    first, second = load_benchmark("aime24", shared / "data")[:2]
+    shots = f"Question: {first.statement}\nAnswer: 3\n\nQuestion: {second.statement}\nAnswer:"
+    answer = {"role": "assistant", "content": "x"}
+    row = {"messages": [{"role": "user", "content": shots}, answer]}
+    with pytest.raises(BenchmarkError, match="statements of several problems"):
+        read_traces(written(tmp_path / "a.jsonl", [row]), "klear")
+    row = {"id": first.id, "meta": {"id": first.id}, "messages": [{"role": "user", "content": "What is the colour of the sky?"}, answer]}
+    with pytest.raises(BenchmarkError, match="not a problem of aime24"):
+        read_traces(written(tmp_path / "b.jsonl", [row]), "klear", ["aime24"])
+
+
+def test_half_a_surrogate_pair_and_an_empty_error_do_no_harm(shared: Path, tmp_path: Path) -> None:
+    rows = released_rows(shared, "aime24")
+    rows[0]["messages"][1]["content"] = "a\ud800b"
+    rows[1]["error"] = ""
+    traces = read_traces(written(tmp_path / "t.jsonl", rows), "klear")
+    assert traces[0].text == "a?b" and traces[1].error is None
+
+
+def test_a_folder_and_broken_zip_data_are_refused(shared: Path, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="no such file"):
+        find_format(tmp_path)
+    plain = written(tmp_path / "t.jsonl", released_rows(shared, "aime24"))
+    with zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(plain, plain.name)
+    data = bytearray((tmp_path / "t.zip").read_bytes())
+    data[200:400] = bytes(200)
+    (tmp_path / "t.zip").write_bytes(data)
+    with pytest.raises(BenchmarkError):
+        read_traces(tmp_path / "t.zip", "klear")

@@ -285,3 +285,60 @@ def test_without_vllm_one_line_says_what_is_missing_and_what_works_before_anythi
                     env=environment(HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0"))  # fmt: skip
     assert outcome.code == 2 and len(outcome.lines) == 1
     assert "vLLM is not installed" in outcome.err and "--engine hf works without it" in outcome.err
+
+
+def test_a_checkpoint_with_missing_or_misshapen_weights_is_refused(setting: Path, tmp_path: Path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(setting / "tiny", tmp_path / "tiny")
+    weights = load_file(tmp_path / "tiny" / "model.safetensors")
+    name = next(name for name in weights if "mlp" in name)
+    for broken in ({key: value for key, value in weights.items() if key != name}, weights | {name: weights[name][:3].clone()}):
+        save_file(broken, tmp_path / "tiny" / "model.safetensors", metadata={"format": "pt"})
+        command = words(setting, tmp_path / "run")
+        command[command.index("--model") + 1] = tmp_path / "tiny"
+        outcome = klear(*command)
+        assert outcome.code == 2 and "Traceback" not in outcome.err, outcome.err
+        assert "tiny" in outcome.lines[-1]
+
+
+def test_changed_protocols_of_an_attribution_are_measured_anew(setting: Path, tmp_path: Path):
+    (tmp_path / "to.toml").write_text(PROTOCOL.replace('"tiny"', '"to"') + "top_k = 3\n")
+    command = words(setting, tmp_path / "run", "--attribute", f"{setting / 'tiny.toml'},{tmp_path / 'to.toml'}")
+    assert inside(*command).code == 0
+    assert "done already" in inside(*command).err
+    (tmp_path / "to.toml").write_text(PROTOCOL.replace('"tiny"', '"to"') + "top_k = 5\n")
+    assert "top_k 0 → 5" in inside(*command).err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--eval.prompt", "nosuch"), "no prompt 'nosuch'; allowed: bare"),
+        (("--benchmark", ","), "must be at least one name"),
+        (("--model", "org/na me"), "neither a folder here nor an id"),
+        (("--model", "~nosuchuser/x"), "no such home folder"),
+        (("--eval.max_model_len", "4096"), "the model has 2048 positions"),
+    ],
+)
+def test_mistakes_are_one_line(setting: Path, tmp_path: Path, more: tuple[str, str], said: str):
+    outcome = inside(*words(setting, tmp_path / "run", *more))
+    assert outcome.code == 2 and said in outcome.lines[-1], outcome.err
+
+
+def test_a_model_without_a_chat_template_is_told_which_prompt_needs_none(setting: Path, tmp_path: Path):
+    import shutil
+
+    shutil.copytree(setting / "tiny", tmp_path / "tiny")
+    for file in (tmp_path / "tiny").glob("*.jinja"):
+        file.unlink()
+    config = json.loads((tmp_path / "tiny" / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (tmp_path / "tiny" / "tokenizer_config.json").write_text(json.dumps(config))
+    command = words(setting, tmp_path / "run")
+    command[command.index("--model") + 1] = tmp_path / "tiny"
+    outcome = inside(*command)
+    assert outcome.code == 2 and "--eval.prompt lm-eval needs none" in outcome.lines[-1], outcome.err
+    assert inside(*command, "--eval.prompt", "lm-eval").code == 0

@@ -121,3 +121,36 @@ def test_aime_files_of_two_shapes_give_the_same_score(shared: Path, tmp_path: Pa
 def test_what_cannot_be_imported_is_refused_in_one_line(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     outcome = inside("--stage", "import", "--run-dir", tmp_path / "run", *words)
     assert outcome.code == 2 and message in outcome.lines[-1] and "Traceback" not in outcome.err
+
+
+def test_a_perfect_sheet_under_the_published_protocol_gets_a_verdict(shared: Path, tmp_path: Path) -> None:
+    """30 × 64 at 27 of 30: the published 90.5 is compared under the very protocol that the manifest names."""
+    counts: dict[str, int] = {}
+
+    def answer(problem: Any, repeat: int) -> str:
+        counts[problem.id] = repeat
+        return f"<think>hm</think>\\boxed{{{problem.answer if (int(problem.id[-1]) + repeat) % 11 else 'x'}}} {repeat}"
+
+    rows = answered(shared, "aime24.qs.jsonl", answer, 64)
+    words = ["--stage", "import,report", "--traces", written(tmp_path / "t.jsonl", rows), "--traces.model", "Klear-Reasoner-8B"]
+    for name in ("klear-release-64k", "klear-issue2-64k"):
+        outcome = inside(*words, "--protocol", name, "--run-dir", tmp_path / name)
+        assert outcome.code == 0, outcome.err
+    report = (tmp_path / "klear-release-64k" / "report" / "report.md").read_text()
+    assert "other protocol than klear-release-64k" not in report and "reproduced" in report.lower()
+    other = (tmp_path / "klear-issue2-64k" / "report" / "report.md").read_text()
+    assert "other protocol than klear-release-64k: max\\_new\\_tokens 64000 instead of 65536" in other
+
+
+def test_an_import_does_not_replace_an_evaluation_nor_count_a_file_twice(shared: Path, tmp_path: Path) -> None:
+    file = written(tmp_path / "t.jsonl", answered(shared, "aime24.qs.jsonl", lambda problem, repeat: "x", 1))
+    twice = inside("--stage", "import", "--traces", f"{file},{file}", "--run-dir", tmp_path / "a")
+    assert twice.code == 2 and "the same content" in twice.lines[-1]
+    run = tmp_path / "b"
+    assert inside("--stage", "import", "--traces", file, "--run-dir", run).code == 0
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["evaluations"][0]["engine"] = "hf"
+    manifest["stages"] = {}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    outcome = inside("--stage", "import", "--traces", file, "--run-dir", run)
+    assert outcome.code == 2 and "has evaluated a model of that name" in outcome.lines[-1]

@@ -82,7 +82,7 @@ def test_a_replayed_run_has_the_scores_of_this_projects_own_grades(stored: Path,
             problems = {problem.id: problem for problem in load_benchmark(name, shared / "data")}
             rows, _ = read_generations(stored / "generations" / name / "made.jsonl")
             for judge in ("klear", "strict"):
-                grades = pool.grade_many([(row.text, problems[row.problem_id].answer) for row in rows], judge)
+                grades = pool.grade_many([(row.text, problems[row.problem_id].answer) for row in rows], judge, "required")
                 correct = dict.fromkeys(problems, 0)
                 for row, grade in zip(rows, grades, strict=True):
                     correct[row.problem_id] += grade.correct
@@ -113,7 +113,7 @@ def test_stock_lm_eval_runs_the_tasks_offline_and_its_log_imports_with_the_same_
     command = [
         sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32", "--tasks", tasks,
         "--include_path", str(tmp_path), "--apply_chat_template", "--batch_size", "16", "--device", "cpu", "--log_samples",
-        "--output_path", str(tmp_path / "out"), "--metadata", json.dumps({"benchmark_path": str(shared / "data")}),
+        "--output_path", str(tmp_path / "out"), "--metadata", json.dumps({"benchmark_path": str(shared / "data"), "thinking": "auto"}),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=540, cwd=tmp_path, env=environment(HF_HOME=str(tmp_path / "hf")))
     assert done.returncode == 0, done.stderr[-3000:]
@@ -139,3 +139,21 @@ def test_the_task_files_are_listed_by_stock_lm_eval_and_ask_for_64_samples():
     assert {"klear_aime24", "klear_aime25", "klear_hmmt25"} <= set(manager.all_tasks)
     template = (TASKS / "_klear_template").read_text()
     assert "repeats: 64" in template and "until: []" in template
+
+
+@pytest.mark.parametrize("other", [{"revision": "r2"}, {"prompt_hash": "p2"}, {"sampling_hash": "s2"}])
+def test_a_replay_never_mixes_checkpoints_prompts_or_protocols(tmp_path: Path, other: dict[str, str]):
+    from types import SimpleNamespace
+
+    base = {"model": "m", "revision": "r", "benchmark": "aime24", "problem_id": "q", "prompt_hash": "p", "sampling_hash": "s"}
+    with SampleStore(tmp_path / "generations" / "aime24" / "m.jsonl") as store:
+        for changes in ({}, other):
+            for index in range(2):
+                fields = {**base, **changes}
+                rest: dict[str, Any] = {"token_count": 1, "finish_reason": "stop", "seed": 0, "seconds": 0}
+                store.add(Generation(**fields, **rest, sample_index=index, text=f"{changes}{index}"))
+    request: Any = SimpleNamespace(doc={"benchmark": "aime24", "id": "q"})
+    with pytest.raises(UserError, match=r"says which"):
+        ReplayLM(tmp_path, "m").generate_until([request, request])
+    chosen = ReplayLM(tmp_path, "m", sampling_hash="s", revision="r", prompt_hashes=["p"])
+    assert chosen.generate_until([request, request]) == ["{}0", "{}1"]

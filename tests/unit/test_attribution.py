@@ -106,7 +106,8 @@ def test_effects_are_measured_sample_by_sample_and_add_up(engine: HFEngine, prob
         generate(engine, alone, keys, store, 0)
         fresh = {row.key: row.text for row in store}
     assert {row.key: row.text for row in stored if row.sampling_hash == budget.sampling_hash(0)} == fresh
-    assert len(list(read_grades(tmp_path / "attribution" / "mini-aime" / "m.parquet"))) > 60
+    tables = {file.stem: list(read_grades(file)) for file in (tmp_path / "attribution" / "mini-aime" / "m").glob("*.parquet")}
+    assert set(tables) == set(entry["variants"]) and {len(rows) for rows in tables.values()} == {60}
     with Judges(Config()) as judges:
         again = attribute(config, "mini-aime", tmp_path, "m", "r", 0, judges, lambda protocol: engine)
     assert all(one["generated"] == 0 == one["shared"] for one in again["variants"].values())
@@ -147,3 +148,29 @@ def test_the_interval_covers_the_true_effect_as_often_as_it_says():
         difference, error = paired_effect(draws < rates[:, None], draws < shifted[:, None])
         covered += abs(difference - truth) <= 1.96 * error
     assert 0.92 <= covered / 600 <= 0.98
+
+
+@pytest.mark.parametrize("judges", [(("klear",), ("strict",)), (("strict",), ("klear",))])
+def test_protocols_with_one_judge_each_are_attributed_to_the_judge(engine: HFEngine, problems: Path, tmp_path: Path, judges: Any):
+    files = [write(tmp_path / f"{name}.toml", protocol(judges=one)) for name, one in zip(("x", "y"), judges, strict=True)]
+    config = EvalConfig(attribute=tuple(files), benchmark_path=str(problems))
+    with Judges(Config()) as made:
+        entry = attribute(config, "mini-aime", tmp_path, "m", "r", 0, made, lambda protocol: engine)
+    assert next(iter(entry["judges"])) == f"{judges[0][0]} → {judges[1][0]}" and set(entry["variants"]) == {FROM, "judge", TO}
+    assert all(row["ci95"][0] < row["ci95"][1] for rows in entry["judges"].values() for row in rows)
+
+
+def test_rare_changes_of_a_verdict_are_inside_the_interval():
+    """With most draws nothing changes, and the interval must still reach the true share."""
+    rng, covered = np.random.default_rng(2), 0
+    for _ in range(400):
+        before = (rng.random((30, 8)) < 0.5).astype(float)
+        after = np.where(rng.random((30, 8)) < 0.003, 1 - before, before)
+        difference, error = paired_effect(before, after)
+        covered += abs(difference) <= 1.96 * error
+    assert covered >= 380
+
+
+def test_a_remainder_of_any_size_has_a_real_error():
+    assert paired_effect(np.zeros((3, 1)), np.array([[2.0], [-2.0], [3.0]]))[1] > 0
+    assert paired_effect(np.array([[1.0], [0.0], [1.0]]), np.array([[1.0], [0.0], [1.0]]), resampled=False) == (0.0, 0.0)
