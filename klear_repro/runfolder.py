@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.metadata
 import json
 import platform
 import shutil
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from klear_repro.config import Config, preset_differences
+from klear_repro.engines.base import versions
 from klear_repro.errors import UserError
 from klear_repro.files import Appender, write_json
 
@@ -100,7 +100,7 @@ class RunFolder:
             "preset": preset,
             "stand_in": config.stand_in,
             "model_note": config.eval.note,
-            "versions": {"python": platform.python_version(), **_versions()},
+            "versions": {"python": platform.python_version(), **versions(*PACKAGES)},
             "hardware": hardware,
             "git": _git(),
             "command": " ".join(sys.argv[1:]),
@@ -164,16 +164,6 @@ class RunFolder:
         for folder, pattern in (("checkpoints", f"{stage}*"), ("metrics", f"{stage}*.jsonl*")):
             for path in (self.path / folder).glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _git() -> dict[str, Any]:
