@@ -44,7 +44,7 @@ def run_shards(run_dir: Path, count: int, *, threads: int, gpus_each: int, devic
         running.append((process, reader))
     try:
         codes = [process.wait() for process, _ in running]
-    except BaseException:
+    except BaseException:  # an interrupt: the processes must not outlive this one
         for process, _ in running:
             process.terminate()
         for process, _ in running:
