@@ -40,13 +40,15 @@ class RuntimeConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute; auto: CUDA where there is one")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="of the weights; auto: bfloat16 on CUDA, else float32")
     workers: Positive = Field(2, description="processes that grade answers and run programs", le=512)
+    gradient_checkpointing: bool = Field(False, description="training: compute activations twice and keep few of them")
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field((), description="where training metrics go besides metrics/*.jsonl: tensorboard, wandb, trackio, comma-separated")
     tier: Literal["auto", "root", "userns", "landlock", "unsafe"] = Field("auto", description="isolation of the sandbox; auto: the strongest of root, userns, landlock")
 
 
 class ModelConfig(Section):
     """The base model: a small one made on the spot, or one to load."""
 
-    path: str = Field("", description="base model: folder or Hub id; empty: a new small Qwen3 with the sizes below")
+    path: str = Field("", description="base model: folder, GGUF file, Hub id or package:NAME; empty: a new small Qwen3 with the sizes below")
     revision: str = Field("", description="Hub revision of `path`; empty: main")
     hidden_size: Positive = Field(192, description="width")
     layers: Positive = Field(3, description="decoder layers")
@@ -57,6 +59,9 @@ class ModelConfig(Section):
     vocab_size: int = Field(512, ge=300, le=65536, description="tokens of the small tokenizer")
     max_position: Positive = Field(512, description="longest prompt and answer together, tokens")
     initializer_range: float = Field(0.06, gt=0, le=1, description="standard deviation of the first weights")
+    lora_rank: Count = Field(0, description="train LoRA matrices of this rank instead of the weights; 0: the weights")
+    lora_alpha: Positive = Field(32, description="LoRA: the change is scaled by alpha / rank")
+    lora_targets: tuple[str, ...] = Field(("all-linear",), description="LoRA: layers by name, comma-separated, such as q_proj,v_proj; all-linear: all but the output head")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -93,7 +98,11 @@ class DataConfig(Section):
 class SFTConfig(Section):
     """Supervised fine-tuning (paper §3.1)."""
 
-    steps: Positive = Field(400, description="optimiser steps")
+    data: str = Field("", description="what to train on: .parquet or .jsonl file, or Hub data set, with `messages` or `prompt` and `response`; empty: the data stage's")
+    data_revision: str = Field("", description="Hub revision of `data`; empty: main")
+    max_length: Count = Field(0, description="longest prompt and response together, tokens; longer ones are left out and counted; 0: what the model takes")
+    epochs: Count = Field(0, description="passes over the data, instead of steps; 0: steps")
+    steps: Count = Field(400, description="optimiser steps; 0: no SFT, RL starts from the base model")
     batch_size: Positive = Field(32, description="sequences a step")
     lr: float = Field(3e-3, gt=0, lt=1, description="peak learning rate")
     lr_end: float = Field(3e-4, ge=0, lt=1, description="learning rate at the end of the cosine")
@@ -101,7 +110,7 @@ class SFTConfig(Section):
     weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW")
     betas: tuple[Share, Share] = Field((0.9, 0.98), description="AdamW")
     grad_clip: float = Field(1.0, gt=0, description="largest gradient norm")
-    micro_batch_tokens: Positive = Field(4096, description="tokens a forward pass, padding included")
+    micro_batch_tokens: Positive = Field(4096, description="tokens a forward pass; sequences are packed without padding")
     save_every: Positive = Field(20, description="steps between checkpoints")
 
     @model_validator(mode="after")
@@ -114,7 +123,7 @@ class SFTConfig(Section):
 class RLConfig(Section):
     """Reinforcement learning with group-relative advantages (paper §3.2, Eq. 4–14)."""
 
-    steps: Positive = Field(16, description="rollout steps")
+    steps: Count = Field(16, description="rollout steps; 0: the stage is left out")
     prompts_per_step: Positive = Field(24, description="prompts that are sampled each step")
     train_prompts: Positive = Field(24, description="kept groups that are trained on each step, at most; surplus is discarded")
     mini_batch_prompts: Positive = Field(8, description="groups an optimiser update")
@@ -134,7 +143,7 @@ class RLConfig(Section):
     beta_low: float = Field(1.0, ge=0, description="ce_gppo: factor of the gradient kept below the range")
     beta_high: float = Field(1.0, ge=0, description="ce_gppo: factor of the gradient kept above the range")
     alpha: float = Field(0.1, ge=0, description="weight of the LM loss on correct samples (Eq. 14)")
-    reward: Literal["paper", "release"] = Field("paper", description="scores of the verifiers (rewards.py)")
+    reward: Literal["paper", "release", "short-answer"] = Field("paper", description="scores of the verifiers (rewards.py)")
     std: Literal["population", "unbiased", "none"] = Field("population", description="standard deviation of a group")
     aggregation: Literal["token_mean", "sequence_mean", "klear_microbatch"] = Field("token_mean", description="how token losses become one")
     dual_clip_c: float = Field(0.0, ge=0, description="dual clip; 0: off, else above 1")
@@ -143,8 +152,27 @@ class RLConfig(Section):
     cpu_s: float = Field(2.0, gt=0, le=600, description="CPU seconds of a program and test")
     wall_s: float = Field(5.0, gt=0, le=600, description="seconds of a program and test")
     memory_mb: int = Field(256, ge=64, le=65536, description="MiB of a program and test")
-    micro_batch_tokens: Positive = Field(4096, description="tokens a forward pass, padding included")
+    micro_batch_tokens: Positive = Field(4096, description="tokens a forward pass; sequences are packed without padding")
     save_every: Positive = Field(1, description="steps between checkpoints")
+    data: str = Field("", description="prompts: .parquet or .jsonl file, or Hub data set, in the released format; empty: the data stage's")
+    data_revision: str = Field("", description="Hub revision of `data`; empty: main")
+    max_prompt_tokens: Count = Field(0, description="longer prompts are cut on the left, tokens; 0: none are")
+    engine: Literal["hf", "vllm"] = Field("hf", description="what generates rollouts: transformers on the live weights, or vLLM in this process with the weights loaded anew each step")
+    old_logp: Literal["auto", "engine", "trainer"] = Field("auto", description="who computes log π_old; auto: the engine if it is hf, else the trainer once more")
+    logprob_tolerance: float = Field(0.05, gt=0, description="mean |log π of trainer − of engine| over a step's trained tokens, nats, above which the run stops")
+    rollout_cap: float = Field(0.0, ge=0, description="truncated importance sampling: token losses are weighted with min(π_old / π_rollout, cap); 0: off")
+    refill_rounds: Count = Field(0, description="more rounds of prompts a step, at most, while kept groups are fewer than train_prompts; 0: no refill")
+    overlong_filter: bool = Field(False, description="leave out rollouts that hit the length limit, before advantages")
+    overlong_penalty_tokens: Count = Field(0, description="the last tokens of the budget, over which a penalty grows from 0 to −1 (DAPO Eq. 13); 0: none")
+    positive_by: Literal["accuracy", "reward"] = Field("accuracy", description="what makes a sample correct for the LM loss: the verifier, or a reward of exactly 1.0 after penalties")
+    verifier_retries: Count = Field(2, description="how often a rollout is scored again after its verifier failed; then it is left out and counted")
+    max_verifier_failures: Share = Field(0.5, description="share of a step's rollouts without a score above which the run stops")
+    patience: Positive = Field(5, description="steps in a row that are hopeless (all groups flat at the floor, entropy collapsed, no finite gradient) before the run stops")
+    stop_entropy: float = Field(0.0005, ge=0, description="mean entropy of the tokens, nats, that counts as collapsed; 0: never")
+    keep_rollouts: Count = Field(8, description="rollouts of a step that are kept in rollouts/STAGE.jsonl")
+    eval_every: Count = Field(0, description="steps between evaluations on held-out problems with the stage's own verifier; 0: none")
+    eval_problems: Count = Field(0, description="held-out problems of those evaluations; 0: all")
+    eval_samples: Positive = Field(1, description="samples a problem of those evaluations, at temperature 0.6 and top_p 0.95")
     controls: tuple[Literal["clip", "sft"], ...] = Field((), description="controls from the same start: the clip loss, and more SFT for the same time")
 
     @model_validator(mode="after")
@@ -155,8 +183,14 @@ class RLConfig(Section):
             raise ValueError(f"dual_clip_c={self.dual_clip_c}: must be 0 with loss=cispo, whose ratio is bounded already")
         if self.mini_batch_prompts > self.train_prompts:
             raise ValueError(f"mini_batch_prompts={self.mini_batch_prompts}: must be at most train_prompts={self.train_prompts}")
-        if self.train_prompts > self.prompts_per_step:
-            raise ValueError(f"train_prompts={self.train_prompts}: must be at most prompts_per_step={self.prompts_per_step}")
+        if self.train_prompts > self.prompts_per_step and not self.refill_rounds:
+            raise ValueError(f"train_prompts={self.train_prompts}: must be at most prompts_per_step={self.prompts_per_step}, or refill_rounds above 0")
+        if self.overlong_penalty_tokens > self.max_new_tokens:
+            raise ValueError(f"overlong_penalty_tokens={self.overlong_penalty_tokens}: must be at most max_new_tokens={self.max_new_tokens}")
+        if 0 < self.rollout_cap < 1:
+            raise ValueError(f"rollout_cap={self.rollout_cap}: must be at least 1, or 0 for off")
+        if self.rollout_cap and self.old_logp == "engine":
+            raise ValueError("old_logp='engine': must be trainer or auto with rollout_cap, which compares the two")
         return self
 
 
@@ -255,8 +289,8 @@ SECTIONS: dict[str, type[Section]] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"reward": "paper", "std": "population", "aggregation": "token_mean", "dual_clip_c": 0.0, "filter_by": "reward"},
-    "release": {"reward": "release", "std": "unbiased", "aggregation": "klear_microbatch", "dual_clip_c": 10.0, "filter_by": "acc"},
+    "paper": {"reward": "paper", "std": "population", "aggregation": "token_mean", "dual_clip_c": 0.0, "filter_by": "reward", "positive_by": "accuracy"},
+    "release": {"reward": "release", "std": "unbiased", "aggregation": "klear_microbatch", "dual_clip_c": 10.0, "filter_by": "acc", "positive_by": "reward"},
 }
 """Where the paper and the released code differ (rewards: rewards.py; the rest: training/)."""
 

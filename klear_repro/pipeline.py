@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import transformers
 
 from benchmarks.records import digest
@@ -21,6 +22,7 @@ from klear_repro.files import file_hash, folder_hash, read_rows
 from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
 from klear_repro.seeds import derive_seed
+from klear_repro.training.distributed import ALONE, Ranks, join, launched, leave
 
 RL_STAGES: tuple[Literal["rl-math", "rl-code"], ...] = ("rl-math", "rl-code")
 CONTROLS_RUN_ON = {"rl-math": "mini-aime", "rl-code": "mini-lcb"}
@@ -42,15 +44,44 @@ def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = Fals
     except ValueError as error:
         raise UserError(str(error)) from None
     transformers.utils.logging.disable_progress_bar()  # the stages have their own
+    if launched():
+        return _run_together(config, path, stages, device, force)
     with RunFolder(path, config, shared=bool(config.eval.shard)) as folder:
         if config.eval.shard:
             return _generate_shard(_Pipeline(config, folder, device), stages)
         pipeline = _Pipeline(config, folder, device)
+        stages = pipeline.with_data(stages)
         pipeline.check(stages, force)
         folder.describe(hardware(device))
         pipeline.write_config()
         for stage in stages:
             pipeline.stage(stage, force)
+        say(f"run folder: {path}")
+
+
+def _run_together(config: Config, path: Path, stages: Sequence[str], device: Device, force: bool) -> None:
+    """Under torchrun: the first process runs the stages, the others join it in training."""
+    ranks = join()
+    if config.rl_math.engine == "vllm" or config.rl_code.engine == "vllm":
+        raise UserError("rl_math.engine='vllm': one process only; under torchrun use hf")
+    if device.device.type == "cuda":  # CUDA only
+        device = Device(torch.device("cuda", torch.cuda.current_device()), device.dtype, device.threads)
+    if not ranks.first:
+        pipeline = _Pipeline(config, RunFolder(path, config), device, ranks)
+        while (order := ranks.told(None)) is not None:
+            job, words = order
+            getattr(pipeline, job)(*words)
+        return leave()
+    with RunFolder(path, config) as folder:
+        pipeline = _Pipeline(config, folder, device, ranks)
+        stages = pipeline.with_data(stages)
+        pipeline.check(stages, force)
+        folder.describe(hardware(device))
+        pipeline.write_config()
+        for stage in stages:
+            pipeline.stage(stage, force)
+        ranks.told(None)
+        leave()
         say(f"run folder: {path}")
 
 
@@ -64,15 +95,15 @@ def _generate_shard(pipeline: _Pipeline, stages: Sequence[str]) -> None:
 class _Pipeline:
     """What the stages share."""
 
-    def __init__(self, config: Config, folder: RunFolder, device: Device) -> None:
-        self.config, self.folder, self.device = config, folder, device
+    def __init__(self, config: Config, folder: RunFolder, device: Device, ranks: Ranks = ALONE) -> None:
+        self.config, self.folder, self.device, self.ranks = config, folder, device, ranks
         self.path = folder.path
         self.seed = config.runtime.seed
         machine = [self.seed, str(device.device), str(device.dtype)]
         self.fingerprints = {"data": digest([self.seed, config.data.model_dump(mode="json")])}
         before = self.fingerprints["data"]
         for stage, section in (
-            ("sft", [config.sft.model_dump(mode="json"), config.model.model_dump(mode="json"), *machine]),
+            ("sft", [config.sft.model_dump(mode="json"), config.model.model_dump(mode="json"), config.runtime.gradient_checkpointing, *machine]),
             ("rl-math", [config.rl_math.model_dump(mode="json")]),
             ("rl-code", [config.rl_code.model_dump(mode="json")]),
         ):
@@ -86,6 +117,12 @@ class _Pipeline:
         if not target.exists() or target.read_text() != text:
             write_atomic(target, text)
 
+    def with_data(self, stages: Sequence[str]) -> list[str]:
+        """SFT brings the data stage along where the run folder has none: it takes seconds."""
+        record = self.folder.manifest.get("stages", {}).get("data")
+        missing = "sft" in stages and "data" not in stages and (record is None or record["status"] != "done")
+        return ["data", *stages] if missing else list(stages)
+
     def check(self, stages: Sequence[str], force: bool) -> None:
         """Refuse, before anything is written, what would throw finished work away or has nothing to start from."""
         for stage in stages:
@@ -98,6 +135,15 @@ class _Pipeline:
                 record = self.folder.manifest.get("stages", {}).get(needed)
                 if needed not in stages and (record is None or record["status"] != "done"):
                     raise UserError(f"--stage={stage}: needs stage {needed}, which this run folder does not have; pass --stage {needed},{stage}")
+        for stage, section in (("rl-math", self.config.rl_math), ("rl-code", self.config.rl_code)):
+            if stage in stages and section.steps and section.engine == "vllm":
+                from klear_repro.engines.vllm import require_vllm
+
+                require_vllm()
+        if set(stages) & {"sft", *RL_STAGES}:
+            from klear_repro.training.logs import check_trackers
+
+            check_trackers(self.config.runtime.trackers)
         if "import" in stages and not self.config.traces.paths:
             raise UserError("traces.paths: needed by --stage import; pass --traces.paths FILE")
         if "eval" in stages:
@@ -166,62 +212,105 @@ class _Pipeline:
         model = new_model(self.config.model, tokenizer, derive_seed(self.seed, "model") % 2**32)
         return model.to(self.device.device, self.device.dtype), tokenizer
 
-    def pairs(self, tokenizer: Any, rows: Sequence[dict[str, Any]]) -> list[Any]:
+    def pairs(self, model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]]) -> list[Any]:
         from klear_repro.training.sft import encode_pairs
 
-        return encode_pairs(tokenizer, rows)
+        return encode_pairs(tokenizer, rows, self.config.sft.max_length or model.config.max_position_embeddings)
 
-    def start(self, label: str, model: Any, tokenizer: Any, stage: str = "") -> Any:
+    def sft_rows(self) -> list[dict[str, Any]]:
+        from klear_repro.data.sources import sft_rows
+        from klear_repro.data.stage import read_parquet
+
+        config = self.config.sft
+        return sft_rows(config.data, config.data_revision) if config.data else read_parquet(self.path / "data" / "sft.parquet")
+
+    def start(self, label: str, model: Any, tokenizer: Any, stage: str = "", source: Path = Path()) -> Any:
         """Where `label` trains; with the seeds of `stage`, if that is another one."""
         from klear_repro.training.sft import Start
 
         seed = derive_seed(self.seed, stage or label)
-        return Start(model, tokenizer, self.path / "checkpoints" / label, self.path / "metrics" / f"{label}.jsonl", seed, label)
+        return Start(model, tokenizer, self.path, seed, label, self.device, self.config.runtime, self.config.model, source, self.ranks)
 
     def sft(self) -> None:
-        from klear_repro.data.stage import read_parquet
+        """SFT; with no steps the base model stays as it is."""
+        if not self.config.sft.steps and not self.config.sft.epochs:
+            say("sft: steps=0, left out")
+            return
+        self.together("train_sft_stage")
+
+    def train_sft_stage(self) -> None:
         from klear_repro.training.sft import train_sft
 
-        rows = read_parquet(self.path / "data" / "sft.parquet")
+        rows = self.sft_rows()
         model, tokenizer = self.base_model(rows)
-        train_sft(self.start("sft", model, tokenizer), self.config.sft, self.pairs(tokenizer, rows))
+        train_sft(self.start("sft", model, tokenizer), self.config.sft, self.pairs(model, tokenizer, rows))
 
     def rl(self, stage: Literal["rl-math", "rl-code"]) -> None:
         config = self.config.rl_math if stage == "rl-math" else self.config.rl_code
-        before = "sft" if stage == "rl-math" else "rl-math"
-        self._train_rl(stage, stage, before, config)
+        if not config.steps:
+            say(f"{stage}: steps=0, left out")
+            return
+        before = self.before(stage)
+        self.together("train_rl_stage", stage, stage, before)
         if "clip" in config.controls:
-            self._train_rl(stage, f"{stage}-clip", before, config.model_copy(update={"loss": "clip"}))
+            self.together("train_rl_stage", stage, f"{stage}-clip", before)
         if "sft" in config.controls:
-            self._train_longer(stage, f"{stage}-sft", before)
+            self.together("train_longer", stage, f"{stage}-sft", before)
 
-    def _train_rl(self, stage: str, label: str, before: str, config: RLConfig) -> None:
+    def before(self, stage: str) -> str:
+        """The stage whose checkpoint this one starts from; empty: the base model."""
+        order = [name for name, steps in (("sft", self.config.sft.steps or self.config.sft.epochs), ("rl-math", self.config.rl_math.steps)) if steps]
+        if stage == "rl-math" and "rl-math" in order:
+            order.remove("rl-math")
+        return order[-1] if order else ""
+
+    def together(self, job: str, *words: str) -> None:
+        """A training job in every process (`klear_repro.training.distributed`); the first one says which."""
+        self.ranks.told((job, words))
+        getattr(self, job)(*words)
+
+    def train_rl_stage(self, stage: str, label: str, before: str) -> None:
         """RL from the last checkpoint of `before`; a control sees the prompts and seeds of the stage it is compared with."""
-        from klear_repro.data.stage import read_parquet
         from klear_repro.rewards import RewardModel
         from klear_repro.training.rl import make_prompts, train_rl
         from sandbox import Limits
 
+        config = self.config.rl_math if stage == "rl-math" else self.config.rl_code
+        if label.endswith("-clip"):
+            config = config.model_copy(update={"loss": "clip"})
         if self._finished(label, config.steps):
             return
-        model, tokenizer = self.load_checkpoint(before)
-        start = self.start(label, model, tokenizer, stage)
-        prompts = make_prompts(tokenizer, read_parquet(self.path / "data" / f"{stage}.parquet"))
+        model, tokenizer, source = self.load_checkpoint(before)
+        start = self.start(label, model, tokenizer, stage, source)
+        prompts = make_prompts(tokenizer, self.rl_rows(stage, config), config.max_prompt_tokens)
+        heldout = make_prompts(tokenizer, self.heldout_rows(stage)) if config.eval_every else []
         limits = Limits(cpu_s=config.cpu_s, wall_s=config.wall_s, memory_mb=config.memory_mb)
         runtime = self.config.runtime
         with RewardModel(config.reward, workers=runtime.workers, max_tests=config.max_tests, limits=limits, tier=runtime.tier) as rewards:
-            train_rl(start, config, prompts, rewards)
+            train_rl(start, config, prompts, rewards, heldout)
 
-    def _train_longer(self, stage: str, label: str, before: str) -> None:
-        """The control: more SFT from the same start, for the time that the RL stage took."""
+    def rl_rows(self, stage: str, config: RLConfig) -> list[dict[str, Any]]:
+        from klear_repro.data.sources import rl_rows
         from klear_repro.data.stage import read_parquet
+
+        return rl_rows(config.data, config.data_revision, stage) if config.data else read_parquet(self.path / "data" / f"{stage}.parquet")
+
+    def heldout_rows(self, stage: str) -> list[dict[str, Any]]:
+        """The held-out problems of a stage as training prompts."""
+        from benchmarks import load_benchmark
+        from klear_repro.data.stage import problem_row
+
+        return [problem_row(problem) for problem in load_benchmark(CONTROLS_RUN_ON[stage], self.path / "data")]
+
+    def train_longer(self, stage: str, label: str, before: str) -> None:
+        """The control: more SFT from the same start, for the time that the RL stage took."""
         from klear_repro.training.sft import train_sft
 
-        steps = self._control_steps(stage, label)
+        steps = self.ranks.told(self._control_steps(stage, label) if self.ranks.first else 0)
         if self._finished(label, steps):
             return
-        model, tokenizer = self.load_checkpoint(before)
-        pairs = self.pairs(tokenizer, read_parquet(self.path / "data" / "sft.parquet"))
+        model, tokenizer, _ = self.load_checkpoint(before)
+        pairs = self.pairs(model, tokenizer, self.sft_rows())
         train_sft(self.start(label, model, tokenizer), self.config.sft, pairs, steps=steps, constant_lr=self.config.sft.lr_end)
 
     def _control_steps(self, stage: str, label: str) -> int:
@@ -235,19 +324,26 @@ class _Pipeline:
         return int(chosen[label])
 
     def _finished(self, label: str, steps: int) -> bool:
-        from klear_repro.training.checkpoint import checkpoints
+        from klear_repro.training.checkpoint import checkpoints, newest_whole
 
-        found = checkpoints(self.path / "checkpoints" / label)
-        return bool(found) and found[-1][0] >= steps
+        folder = self.path / "checkpoints" / label
+        if self.ranks.first:
+            newest_whole(folder)
+        found = checkpoints(folder) if self.ranks.first else []
+        return self.ranks.told(bool(found) and found[-1][0] >= steps)
 
-    def load_checkpoint(self, label: str) -> tuple[Any, Any]:
-        from klear_repro.models import find_model, load
-        from klear_repro.training.checkpoint import latest
+    def load_checkpoint(self, label: str) -> tuple[Any, Any, Path]:
+        """Model, tokenizer and folder of the newest checkpoint of a stage; without a label the base model."""
+        from klear_repro.models import as_folder, find_model, load
+        from klear_repro.training.checkpoint import newest_whole
 
-        path = latest(self.path / "checkpoints" / label)
+        if not label:
+            source = as_folder(find_model(self.config.model.path, self.config.model.revision), self.path / "models")
+            return *load(source, self.device), source.folder
+        path = newest_whole(self.path / "checkpoints" / label)
         if path is None:
             raise RunError(f"no checkpoint of {label} in {self.path}")
-        return load(find_model(str(path.resolve())), self.device)
+        return *load(find_model(str(path.resolve())), self.device), path
 
     # --- evaluation and report ------------------------------------------------------------------
 

@@ -3,12 +3,15 @@
 Paper: arXiv 2508.07629 §3.2; released code: verl/utils/reward_score/ (math_verify on the text after the
 last `</think>`; code by its pass rate).  Scores by case:
 
-| case                                        | release          | paper             |
-| maths right / wrong                         | +1 / −1          | +1 / −1           |
-| no `</think>`                               | −0.5             | −1                |
-| `</think>` without `<think>`                | −2               | −1                |
-| code, share p of the tests passed           | 2p − 1           | p                 |
-| code, no ```python block after `</think>`   | −1               | 0                 |
+| case                                        | release          | paper             | short-answer      |
+| maths right / wrong                         | +1 / −1          | +1 / −1           | +1 / −1           |
+| no `</think>`                               | −0.5             | −1                | not looked for    |
+| `</think>` without `<think>`                | −2               | −1                | not looked for    |
+| code, share p of the tests passed           | 2p − 1           | p                 | p                 |
+| code, no ```python block after `</think>`   | −1               | 0                 | 0                 |
+
+`short-answer` is this project's own, for models that neither think nor box: the answer is what the strict judge reads in the
+response, which must be finished within the budget.
 
 The paper says only that format errors are penalised; its preset gives them the score of a wrong
 answer.  One functional *program* (a list of asserts, pytest) scores ±1 in the release; the smoke
@@ -27,7 +30,7 @@ from benchmarks.grading import GraderPool
 from benchmarks.livecodebench import extract_code
 from sandbox import Executor, Limits, Test, Verdict, choose_tests
 
-Preset = Literal["paper", "release"]
+Preset = Literal["paper", "release", "short-answer"]
 MATH_SOURCES = frozenset({"math_longcot_math_verify"})
 CODE_SOURCES = frozenset({"coder1_longcot"})
 
@@ -142,7 +145,9 @@ def after_thinking(response: str) -> str:
 
 
 def format_score(response: str, preset: Preset) -> Score | None:
-    """The score of a response without both thinking tags, None when they are there (released code, checked first)."""
+    """The score of a response without both thinking tags, None when they are there (released code, checked first) or not asked for."""
+    if preset == "short-answer":
+        return None
     if "</think>" not in response:
         return Score(-0.5 if preset == "release" else -1.0, 0.0, "no </think>")
     if "<think>" not in response:

@@ -90,6 +90,18 @@ def _rl_row(task: Task) -> dict[str, Any]:
     }
 
 
+def problem_row(problem: Problem) -> dict[str, Any]:
+    """A held-out problem in the format of the RL data."""
+    code = problem.kind == "code"
+    tests = [test.model_dump(exclude_none=True) for test in problem.tests]
+    return {
+        "data_source": CODE_SOURCE if code else MATH_SOURCE,
+        "prompt": [{"role": "user", "content": problem.statement}],
+        "ability": problem.kind,
+        "reward_model": {"ground_truth": json.dumps(tests) if code else problem.answer, "style": "rule"},
+    }
+
+
 def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import count
 from typing import Any, ClassVar, Literal
@@ -52,6 +52,7 @@ class VLLMEngine:
         slots: samples that run side by side; 0: as many as vLLM likes.
         tensor_parallel: GPUs that the model is spread over.
         logprobs: fill `Completion.logprobs`; vLLM then compiles a kernel for them on first use.
+        trained: the weights will be loaded anew (`load_weights`), and a GPU is shared with a trainer (`sleep`).
 
     Raises:
         UserError: vLLM is not installed, is built for another device, or cannot run this model at this length.
@@ -71,6 +72,7 @@ class VLLMEngine:
         slots: int = 0,
         logprobs: bool = False,
         tensor_parallel: int = 1,
+        trained: bool = False,
     ) -> None:
         if source.gguf:
             raise UserError(f"model {source.name}: the vllm engine reads folders in Hub format, not GGUF; use --engine hf")
@@ -92,7 +94,7 @@ class VLLMEngine:
                 }
             self._llm: Any = _start(
                 vllm, model=str(source.folder), dtype=str(device.dtype).removeprefix("torch."), seed=seed % 2**32,
-                max_num_seqs=slots or None, **options, **_device_options(device.device.type, tensor_parallel),
+                max_num_seqs=slots or None, **options, **_device_options(device.device.type, tensor_parallel, trained),
             )  # fmt: skip
         except (ValueError, NotImplementedError) as error:
             raise UserError(f"model {source.name}: {_first_line(error)}") from None
@@ -106,6 +108,7 @@ class VLLMEngine:
         self.stop_ids = {*(ends if isinstance(ends, list) else [ends]), self.tokenizer.eos_token_id} - {None}
         self._vllm = vllm
         self._logprobs = logprobs
+        self._sleeps = trained and device.device.type == "cuda"
         self._ids = count()
 
     def close(self) -> None:
@@ -113,6 +116,21 @@ class VLLMEngine:
         if self._llm is not None:
             self._llm.engine_core.shutdown()
             self._llm = None
+
+    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take over weights, names as on the Hub, whole tensors; what was cached of prompts is dropped."""
+        if self._sleeps:  # CUDA only
+            self._llm.wake_up(tags=["weights"])
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights.items())})
+        self._llm.apply_model(_repack_tied_head)
+        if self._sleeps:  # CUDA only
+            self._llm.wake_up(tags=["kv_cache"])
+        self._llm.reset_prefix_cache()
+
+    def sleep(self) -> None:
+        """Give the GPU's memory back until `load_weights`; nothing on a CPU."""
+        if self._sleeps:  # CUDA only
+            self._llm.sleep(level=2)
 
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""
@@ -227,9 +245,19 @@ def _import_vllm(device: str) -> Any:
     return vllm
 
 
-def _device_options(device: str, tensor_parallel: int) -> dict[str, Any]:
-    if device == "cuda":
-        return {"gpu_memory_utilization": 0.9, "tensor_parallel_size": tensor_parallel}  # CUDA only
+def _repack_tied_head(model: Any) -> None:
+    """The CPU build computes logits with a packed copy of the head's weight, which a reload leaves stale where it is the embedding's."""
+    head = getattr(model, "lm_head", None)
+    if head is None or head.weight.device.type != "cpu" or not model.config.tie_word_embeddings:
+        return
+    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
+
+    dispatch_cpu_unquantized_gemm(head, remove_weight=False)
+
+
+def _device_options(device: str, tensor_parallel: int, trained: bool) -> dict[str, Any]:
+    if device == "cuda":  # CUDA only
+        return {"gpu_memory_utilization": 0.5 if trained else 0.9, "tensor_parallel_size": tensor_parallel, "enable_sleep_mode": trained}
     if tensor_parallel > 1:
         raise UserError(f"eval.tensor_parallel={tensor_parallel}: must be 1 on a CPU; --eval.data_parallel uses more processes")
     # Prompts in one piece (vLLM then raises max_num_batched_tokens to max_model_len): the CPU build cannot

@@ -53,3 +53,21 @@ def kept_groups(rewards: Tensor, accuracy: Tensor, by: FilterBy = "acc") -> Tens
     high = torch.where(known, values, -torch.inf).amax(1)
     low = torch.where(known, values, torch.inf).amin(1)
     return known.any(1) & (high > low)
+
+
+def overlong_penalty(lengths: Tensor, budget: int, buffer: int) -> Tensor:
+    """What a response loses for its length: 0 up to budget − buffer tokens, then linear down to −1 at the budget.
+
+    DAPO, arXiv 2503.14476, Eq. 13.  `lengths`: tokens, any shape; `buffer` 0 is no penalty.
+    """
+    if not buffer:
+        return torch.zeros(lengths.shape, dtype=torch.float64)
+    return ((budget - buffer - lengths.double()) / buffer).clamp(-1, 0)
+
+
+def without_overlong(rewards: Tensor, truncated: Tensor) -> Tensor:
+    """Rewards with NaN where a response hit the length limit: such samples count nowhere, neither in mean and std nor in the loss.
+
+    The released code's `overlong_filter`; DAPO masks only their loss and leaves them in the mean.
+    """
+    return rewards.masked_fill(truncated, torch.nan)

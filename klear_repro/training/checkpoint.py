@@ -1,8 +1,11 @@
 """Checkpoints: Hub format, and beside it all that a trainer needs to go on bit for bit.
 
-A checkpoint is a folder `step-N` that is either whole or absent.  The optimiser's tensors are
-safetensors, the rest is JSON: nothing is pickled.  No state of a random generator is kept because
-every random choice is derived from (seed, stage, step).
+A checkpoint is a folder `step-N` that is either whole or absent; its `state.json` has the hash of every file of tensors,
+and one whose files do not match is set aside for the one before it.  Tensors are safetensors, the rest is JSON: nothing
+is pickled.  No state of a random generator is kept because every random choice is derived from (seed, stage, step).
+
+Several processes write their shards side by side in the background while training goes on; the first one puts the
+weights together in Hub format when all are done.  A checkpoint of N processes can be resumed by any number.
 """
 
 from __future__ import annotations
@@ -10,43 +13,197 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from klear_repro.files import make_folder
+from klear_repro.errors import RunError
+from klear_repro.files import file_hash, make_folder, sync_folder
+from klear_repro.progress import say
+from klear_repro.training.distributed import ALONE, Ranks
+from klear_repro.training.lora import hub_tensors
+from klear_repro.training.optim import Optimizer, like
+from klear_repro.training.packing import Policy
 
-OPTIMIZER = "trainer/optimizer.safetensors"
-"""In a folder of its own: who loads a model, vLLM for one, takes every safetensors file beside its configuration for weights."""
 KEEP = 2
 """Checkpoints of a stage that stay on disk: the newest, and the one before it."""
+DAMAGED = "damaged-"
 
 
-def save_checkpoint(folder: Path, step: int, model: Any, tokenizer: Any, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
-    """Write `folder/step-N` and drop the oldest beyond `KEEP`."""
+class Checkpoints:
+    """The checkpoints of one stage.
 
-    def fill(target: Path) -> None:
-        model.save_pretrained(target)
-        tokenizer.save_pretrained(target)
-        (target / OPTIMIZER).parent.mkdir()
-        save_file(_optimizer_tensors(model, optimizer), target / OPTIMIZER)
-        (target / "state.json").write_text(json.dumps({"step": step, **state}))
+    Args:
+        folder: where `step-N` are.
+        policy, optimizer, tokenizer: what is saved and restored.
+        dtype: of the weights in Hub format.
+    """
 
-    path = folder / f"step-{step}"
-    try:
-        make_folder(path, fill)
-    except SafetensorError as error:  # says an I/O error in words only
-        if "os error 28" in str(error):
-            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from None
-        raise
-    kept = [path for _, path in checkpoints(folder)[-KEEP:]]
-    for old in folder.glob("step-*"):  # also what a kill left half deleted
-        if old not in kept:
-            shutil.rmtree(old)
-    return path
+    def __init__(self, folder: Path, policy: Policy, optimizer: Optimizer, tokenizer: Any, dtype: torch.dtype, ranks: Ranks = ALONE) -> None:
+        self.folder = folder
+        self._policy, self._optimizer, self._tokenizer, self._dtype, self._ranks = policy, optimizer, tokenizer, dtype, ranks
+        self._writer: _ShardWriter | None = None
+
+    def save(self, step: int, state: Mapping[str, Any]) -> None:
+        """Write `step-N` and drop the oldest beyond `KEEP`; with several processes it is whole after `finish` or a later `poll`."""
+        tensors = self._trainer_tensors()
+        if self._ranks.world > 1:
+            self.finish()
+            self._writer = _ShardWriter(self._hidden(step), step, dict(state), tensors, self._ranks)
+            return
+
+        def fill(target: Path) -> None:
+            self._write_hub(target, self._policy.named_weights())
+            (target / "trainer").mkdir()
+            save_file(tensors, target / "trainer" / "optimizer.safetensors")
+            _write_state(target, {"step": step, **state})
+
+        with _full_disk(self.folder / f"step-{step}"):
+            make_folder(self.folder / f"step-{step}", fill)
+        self._prune()
+
+    def poll(self) -> None:
+        """Complete the checkpoint in the background, if all processes have written theirs."""
+        if self._writer is not None and all(self._ranks.all(self._writer.ready)):
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait for the checkpoint in the background and complete it."""
+        if self._writer is None:
+            return
+        writer, self._writer = self._writer, None
+        error = writer.join()
+        failures = [text for text in self._ranks.all(str(error) if error else "") if text]
+        if error is not None:
+            raise error
+        if failures:
+            raise RunError(f"checkpoint step-{writer.step}: another process could not write its part: {failures[0]}")
+        failed = ""
+        if self._ranks.first:
+            try:
+                self._complete(writer)
+            except OSError as problem:
+                failed = str(problem)
+        if failed := self._ranks.told(failed):
+            raise RunError(f"checkpoint step-{writer.step}: {failed}")
+
+    def restore(self) -> dict[str, Any] | None:
+        """Go back to the newest checkpoint that is whole; returns its state, None if there is none."""
+        if self._ranks.first:
+            newest_whole(self.folder)
+        path = self._ranks.told(latest(self.folder) if self._ranks.first else None)
+        if path is None:
+            return None
+        weights = self._policy.named_weights()
+        saved = load_file(path / "model.safetensors") if not any(".lora_" in name for name in weights) else {}
+        shards = sorted((path / "trainer").glob("*.safetensors"))
+        tensors = {key: _joined(shards, key) for key in _keys(shards)}
+        with torch.no_grad():
+            for name, weight in weights.items():
+                value = tensors.pop(f"{name}/weight", saved.get(name))
+                if value is not None:
+                    weight.copy_(like(value, weight))
+        masters = set(self._optimizer.tensors())
+        wanted = {key: value for key, value in tensors.items() if not key.endswith("/master") or key in masters}
+        self._optimizer.load(wanted)
+        return json.loads((path / "state.json").read_text())
+
+    def _trainer_tensors(self) -> dict[str, Tensor]:
+        """The optimiser's state, and the weights that the Hub format does not keep as they are; of shards the local part."""
+        tensors = self._optimizer.tensors()
+        sharded = self._ranks.world > 1
+        for name, weight in self._policy.named_weights().items():
+            if sharded or ".lora_" in name:
+                tensors[f"{name}/weight"] = weight.detach()
+        return {key: _local(value).contiguous() for key, value in tensors.items()}
+
+    def _write_hub(self, target: Path, weights: Mapping[str, Tensor]) -> None:
+        model = self._policy.model
+        state = {name: tensor.to(self._dtype).contiguous() for name, tensor in hub_tensors(model, weights).items()}
+        model.config.architectures = [type(model).__name__.removeprefix("FSDP")]
+        model.config.dtype = self._dtype
+        model.config.save_pretrained(target)
+        if model.generation_config is not None:
+            model.generation_config.save_pretrained(target)
+        save_file(state, target / "model.safetensors", metadata={"format": "pt"})
+        self._tokenizer.save_pretrained(target)
+
+    def _complete(self, writer: _ShardWriter) -> None:
+        """The first process: weights in Hub format from all shards, then the folder gets its name."""
+        path = self.folder / f"step-{writer.step}"
+        with _full_disk(path):
+            shards = sorted((writer.target / "trainer").glob("*.safetensors"))
+            self._write_hub(writer.target, {name: _joined(shards, f"{name}/weight") for name in self._policy.named_weights()})
+            _write_state(writer.target, {"step": writer.step, **writer.state})
+            if path.exists():
+                shutil.rmtree(path)
+            writer.target.rename(path)
+            sync_folder(self.folder)
+        self._prune()
+
+    def _hidden(self, step: int) -> Path:
+        target = self.folder / f".step-{step}.tmp"
+        if self._ranks.first:
+            shutil.rmtree(target, ignore_errors=True)
+            (target / "trainer").mkdir(parents=True)
+        self._ranks.all(None)  # nobody writes before it is there
+        return target
+
+    def _prune(self) -> None:
+        kept = [path for _, path in checkpoints(self.folder)[-KEEP:]]
+        for old in self.folder.glob("step-*"):  # also what a kill left half deleted
+            if old not in kept:
+                shutil.rmtree(old)
+
+
+class _ShardWriter:
+    """Writes this process's tensors in a thread; they are copied first, so training can go on."""
+
+    def __init__(self, target: Path, step: int, state: dict[str, Any], tensors: dict[str, Tensor], ranks: Ranks) -> None:
+        self.target, self.step, self.state = target, step, state
+        self._tensors = {key: value.to("cpu", copy=True) for key, value in tensors.items()}
+        self._file = target / "trainer" / f"optimizer-{ranks.rank + 1:05}-of-{ranks.world:05}.safetensors"
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._write, name=f"checkpoint {step}")
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the thread has ended."""
+        return not self._thread.is_alive()
+
+    def join(self) -> Exception | None:
+        """Wait; returns what went wrong."""
+        self._thread.join()
+        return self._error
+
+    def _write(self) -> None:
+        try:
+            with _full_disk(self._file):
+                save_file(self._tensors, self._file)
+        except (OSError, SafetensorError) as error:
+            self._error = error
+        self._tensors = {}
+
+
+class _full_disk:
+    """safetensors says an I/O error in words only; a full disk becomes the error that it is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, SafetensorError) and "os error 28" in str(error):
+            raise OSError(errno.ENOSPC, "No space left on device", str(self._path)) from None
 
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:
@@ -61,24 +218,61 @@ def latest(folder: Path) -> Path | None:
     return found[-1][1] if found else None
 
 
-def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
-    """Load weights, and the optimiser's state if one is given, into what exists; returns the state."""
-    weights = load_file(path / "model.safetensors")
-    own = model.state_dict()
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            own[name].copy_(tensor)
-    if optimizer is not None:
-        tensors = load_file(path / OPTIMIZER)
-        for name, parameter in model.named_parameters():
-            keys = [key for key in tensors if key.rpartition("/")[0] == name]
-            optimizer.state[parameter] = {key.rpartition("/")[2]: tensors[key].clone() for key in keys}
-    return json.loads((path / "state.json").read_text())
+def newest_whole(folder: Path) -> Path | None:
+    """The newest checkpoint whose files are what was written; damaged ones are renamed, and it is said.
+
+    Raises:
+        RunError: there are checkpoints, and all of them are damaged.
+    """
+    found = checkpoints(folder)
+    for _, path in reversed(found):
+        problem = damage(path)
+        if not problem:
+            return path
+        aside = path.with_name(DAMAGED + path.name)
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+        say(f"checkpoint {path} is damaged ({problem}); it is now {aside.name}, and the one before it is taken")
+    if found:
+        raise RunError(f"{folder}: every checkpoint is damaged; --force does the stage anew")
+    return None
 
 
-def _optimizer_tensors(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    return {
-        f"{name}/{key}": value.contiguous()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
+def damage(path: Path) -> str:
+    """What is wrong with the files of a checkpoint, empty if nothing is."""
+    try:
+        state = json.loads((path / "state.json").read_text())
+        files = state["files"].items()
+    except (ValueError, KeyError, AttributeError, TypeError, UnicodeDecodeError):
+        return "state.json cannot be read"
+    for name, expected in files:
+        if not (path / name).is_file():
+            return f"{name} is missing"
+        if file_hash(path / name) != expected:
+            return f"{name} is not what was written"
+    return ""
+
+
+def _write_state(target: Path, state: dict[str, Any]) -> None:
+    names = sorted(str(file.relative_to(target)) for file in target.rglob("*") if file.is_file())
+    (target / "state.json").write_text(json.dumps({**state, "files": {name: file_hash(target / name) for name in names}}, indent=1))
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def _keys(shards: list[Path]) -> list[str]:
+    if not shards:
+        return []
+    with safe_open(shards[0], "pt") as file:
+        return list(file.keys())
+
+
+def _joined(shards: list[Path], key: str) -> Tensor:
+    """A tensor from its shards, which are slices of the first dimension; a number is the same in all."""
+    parts = []
+    for shard in shards:
+        with safe_open(shard, "pt") as file:
+            parts.append(file.get_tensor(key))
+    return parts[0] if len(parts) == 1 or parts[0].ndim == 0 else torch.cat(parts)

@@ -8,7 +8,8 @@ sequence: on a CPU attention is computed sequence by sequence, on CUDA by flash 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 from klear_repro.training.chunked_head import token_logprobs
+from klear_repro.training.distributed import Ranks
 
 Pair = tuple[Sequence[int], Sequence[int]]
 """Prompt and response, token ids."""
@@ -90,20 +92,58 @@ def cut(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
     return cuts
 
 
-def response_logprobs(model: Any, batch: Packed, temperature: float = 1.0, *, with_entropy: bool = True) -> tuple[Tensor, Tensor]:
-    """log π of every response token and the entropy of its distribution, float32 [N]; entropy has no gradient."""
-    config = model.config
-    before = config._attn_implementation
-    config._attn_implementation = FLASH if batch.input_ids.is_cuda else ATTENTION  # CUDA only: the first
-    try:
-        hidden = model.base_model(
+def shares(lengths: Sequence[int], most_tokens: int, ranks: Ranks) -> list[list[int]]:
+    """The micro-batches of this process: as many as every other one has, the last ones empty where there are too few.
+
+    Several processes cut finer where one of them would have nothing to do.
+    """
+    if ranks.world == 1:
+        return cut(lengths, most_tokens)
+    fair = -(-sum(lengths) // ranks.world)
+    cuts = cut(lengths, min(most_tokens, max(fair, *lengths)))
+    return [cuts[index] if index < len(cuts) else [] for index in range(ranks.rank, -(-len(cuts) // ranks.world) * ranks.world, ranks.world)]
+
+
+class Policy(torch.nn.Module):
+    """π_θ for training: a causal language model of transformers whose `forward` gives log-probabilities of packed responses."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def named_weights(self) -> dict[str, Tensor]:
+        """Name in the model → parameter; tied ones once."""
+        return dict(self.model.named_parameters())
+
+    @contextmanager
+    def updating(self) -> Iterator[None]:
+        """Training mode and packed attention, for forward and backward passes alike (gradient checkpointing runs both)."""
+        config, training = self.model.config, self.model.training
+        before = config._attn_implementation
+        config._attn_implementation = FLASH if self.device.type == "cuda" else ATTENTION  # CUDA only: the first
+        self.model.train()
+        try:
+            yield
+        finally:
+            config._attn_implementation = before
+            self.model.train(training)
+
+    def forward(self, batch: Packed, temperature: float = 1.0, with_entropy: bool = True) -> tuple[Tensor, Tensor]:
+        """log π of every response token and the entropy of its distribution, float32 [N]; entropy has no gradient.
+
+        Only inside `updating`.
+        """
+        hidden = self.model.base_model(
             input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, cu_seq_lens_q=batch.bounds,
             cu_seq_lens_k=batch.bounds, max_length_q=batch.longest, max_length_k=batch.longest,
         ).last_hidden_state[0]  # fmt: skip
-    finally:
-        config._attn_implementation = before
-    head = model.get_output_embeddings()
-    return token_logprobs(hidden[batch.predicting], head.weight, batch.targets, temperature, with_entropy=with_entropy)
+        head = self.model.get_output_embeddings()
+        return token_logprobs(hidden[batch.predicting], head.weight, batch.targets, temperature, with_entropy=with_entropy)
 
 
 def _attend(

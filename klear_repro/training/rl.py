@@ -1,24 +1,28 @@
 """Reinforcement learning with verified rewards: the loop, in the order of the paper.
 
 One step (arXiv 2508.07629 §3.2, §4.1):
- 1. sample `prompts_per_step` prompts, `samples_per_prompt` rollouts of each, from the live weights (π_old);
+ 1. give the weights (π_old) to the rollout engine; sample `prompts_per_step` prompts, `samples_per_prompt` rollouts of each;
  2. score every rollout with the verifier of its `data_source`: maths right or wrong, code soft;
  3. A = (reward − mean) / std inside each group (Eq. 4); drop groups without advantage (§5.2.5);
  4. cut the kept groups into mini-batches; for each one, one update of L = L_policy + α·L_LM (Eq. 7, 11, 14),
     L_LM over the correct samples (Eq. 13).  From the second mini-batch on, π_θ ≠ π_old: that is what
     the clip range is about.
+Before anything is updated, the trainer's log-probabilities are compared with the engine's, and a mismatch stops the run.
 
 Deviations from the paper: none known beyond the fields of `RLConfig`.
-From the released code: surplus groups are those that come last, not balanced by tokens across ranks;
-L_LM is a token mean over the positives of the mini-batch (the release averages by micro-batch);
-π_old comes from the sampling engine, which here computes on the trainer's own weights in the same
-precision, and `logprob_gap` logs how far the two computations are apart; a rollout whose verifier failed is left out.
+From the released code: surplus groups are those that come last, and mini-batches are cut in the order of the prompts, not
+balanced by tokens across ranks; log π_old of the `hf` engine, which computes on the trainer's weights in the same precision,
+is taken as it is (`old_logp`); a rollout whose verifier failed is left out; tests are drawn with a seed.
+With `aggregation=klear_microbatch` L_LM is the released one, a token mean over the positives of a micro-batch weighted with
+all its sequences; else it is the mean over all positive tokens of the mini-batch.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +33,19 @@ from torch import Tensor
 
 from klear_repro.config import RLConfig
 from klear_repro.engines.base import Completion, Request, Sampling, chat_ids
-from klear_repro.engines.hf import HFEngine
-from klear_repro.errors import RunError
-from klear_repro.files import Appender
-from klear_repro.progress import Progress
+from klear_repro.errors import RunError, UserError
+from klear_repro.files import Appender, keep_rows, read_rows
 from klear_repro.rewards import RewardModel, Rollout, Score
 from klear_repro.seeds import derive_seed
-from klear_repro.training.advantages import group_advantages, kept_groups
-from klear_repro.training.batches import collate, micro_batches, response_logprobs
-from klear_repro.training.checkpoint import latest, save_checkpoint
+from klear_repro.training.advantages import group_advantages, kept_groups, overlong_penalty, without_overlong
+from klear_repro.training.checkpoint import latest
+from klear_repro.training.distributed import ALONE, Ranks
 from klear_repro.training.losses import policy_loss, positive_lm_loss
-from klear_repro.training.optim import adamw, apply_gradients
-from klear_repro.training.sft import Start, epoch_slice, resume
+from klear_repro.training.optim import Optimizer
+from klear_repro.training.packing import Policy, pack, shares
+from klear_repro.training.rollouts import Rollouts, make_rollouts
+from klear_repro.training.start import Start, epoch_slice, prepare
+from klear_repro.training.watch import hopeless
 
 
 @dataclass(frozen=True)
@@ -53,220 +58,407 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The scored rollouts of one prompt."""
+
+    prompt: Prompt
+    completions: tuple[Completion, ...]
+    scores: tuple[Score, ...]
+
+
+@dataclass
 class Sample:
     """One rollout that is trained on."""
 
     prompt: tuple[int, ...]
-    completion: Completion
+    tokens: tuple[int, ...]
     advantage: float
     positive: bool
+    rollout_logp: tuple[float, ...]
+    """log π of each token by the engine."""
+    old_logp: Sequence[float] = ()
+    """log π_old of each token."""
+
+    @property
+    def length(self) -> int:
+        """Prompt and response, tokens."""
+        return len(self.prompt) + len(self.tokens)
 
 
-def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards: RewardModel) -> Path:
+def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards: RewardModel, heldout: Sequence[Prompt] = ()) -> Path:
     """Train, checkpoint, resume; returns the last checkpoint.
 
+    Args:
+        heldout: prompts of the evaluations every `config.eval_every` steps.
+
     Raises:
-        RunError: the verifier failed on every rollout of a step.
+        RunError: the run cannot go on, with the reason; the last checkpoint is kept.
     """
-    model = start.model
-    optimizer = adamw(model, config.lr, config.betas, config.weight_decay)
-    done = resume(start, model, optimizer)
-    path = latest(start.checkpoints)
-    if done >= config.steps and path:
-        return path
-    updates = _updates_so_far(path)
-    engine = HFEngine(model, start.tokenizer, slots=config.slots)
-    with Appender(start.metrics) as metrics, Progress(start.label, config.steps, "step", done) as progress:
+    ranks = start.ranks
+    separate = ranks.world > 1 or start.lora.lora_rank > 0
+    rollouts = make_rollouts(config, start.model, start.tokenizer, start.source, start.device, start.seed, separate=separate)
+    policy, optimizer, checkpoints, state = prepare(start, config.lr, config.betas, config.weight_decay)
+    done, updates, position = state["step"], state.get("updates", 0), state.get("position", 0)
+    recent = deque(read_rows(start.metrics)[-config.patience :], maxlen=config.patience)
+    with start.log(config.steps, done) as log, _Kept(start, done) as kept:
+        if config.eval_every and done == 0:
+            rollouts.sync(policy)
+            kept.evaluation(0, evaluate(rollouts, heldout, rewards, config, ranks, start.seed))
         for step in range(done, config.steps):
             clock = _Clock()
-            chosen = [prompts[index] for index in epoch_slice(len(prompts), step, config.prompts_per_step, start.seed)]
-            groups = roll_out(engine, chosen, config, derive_seed(start.seed, "rollout", step))
-            clock.lap("generate")
-            scores = _score(rewards, chosen, groups, derive_seed(start.seed, "tests", step))
-            clock.lap("reward")
-            samples, row = select(chosen, groups, scores, config)
-            if row["verifier_failures"] == len(chosen) * config.samples_per_prompt:
-                raise RunError(f"{start.label}: the verifier failed on every rollout of step {step + 1}; the last checkpoint is kept")
-            row |= _update(model, optimizer, samples, config, start.tokenizer.pad_token_id, updates)
+            rollouts.sync(policy)
+            clock.lap("sync")
+            groups: list[Group] = []
+            for _ in range(1 + config.refill_rounds):
+                chosen = [prompts[index] for index in epoch_slice(len(prompts), position, config.prompts_per_step, start.seed)]
+                position += config.prompts_per_step
+                groups += _roll_out_and_score(rollouts, chosen, len(groups), rewards, config, ranks, start.seed, step, clock)
+                if len(_kept(groups, config)) >= config.train_prompts:
+                    break
+            rollouts.rest()
+            samples, row = select(groups, config)
+            if row["verifier_failures"] > config.max_verifier_failures * row["rollouts"]:
+                raise RunError(
+                    f"{start.label}: the verifier failed on {row['verifier_failures']} of {row['rollouts']} rollouts of step {step + 1}, more than "
+                    f"max_verifier_failures={config.max_verifier_failures} allows ({_most_common(row['details'])}); the last checkpoint is kept"
+                )
+            with policy.updating():
+                row |= _update(policy, optimizer, samples, config, updates, ranks, rollouts.own_logprobs, f"{start.label}: step {step + 1}")
             updates += row["updates"]
             clock.lap("train")
-            metrics.append({"step": step + 1, **row, "lr": _learning_rate(config, updates), **clock.seconds()})
-            if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-                path = save_checkpoint(start.checkpoints, step + 1, model, start.tokenizer, optimizer, {"updates": updates})
-            progress.update(text=f"reward {row['reward_mean']:.2f}, accuracy {row['accuracy']:.0%}")
+            row = {"step": step + 1, **row, "lr": learning_rate(config, updates), **clock.seconds()}
+            row["tokens_per_second"] = row["trained_tokens"] / row["seconds"]
+            kept.rollouts(step + 1, groups, config)
+            if config.eval_every and ((step + 1) % config.eval_every == 0 or step + 1 == config.steps):
+                rollouts.sync(policy)
+                kept.evaluation(step + 1, evaluate(rollouts, heldout, rewards, config, ranks, start.seed))
+                rollouts.rest()
+            log.step(row)
+            recent.append(row)
+            checkpoints.poll()
+            why = hopeless(list(recent), config)
+            if (step + 1) % config.save_every == 0 or step + 1 == config.steps or why:
+                checkpoints.save(step + 1, {"updates": updates, "position": position})
+            if why:
+                checkpoints.finish()
+                raise RunError(f"{start.label}: stopped after step {step + 1}: {why}")
+        checkpoints.finish()
+    path = latest(start.checkpoints)
     assert path is not None
     return path
 
 
-def roll_out(engine: HFEngine, prompts: Sequence[Prompt], config: RLConfig, seed: int) -> list[list[Completion]]:
-    """`samples_per_prompt` completions of every prompt, each with its own seed."""
-    sampling = Sampling(config.temperature, config.top_p, 0, 0.0, 1.0, config.max_new_tokens)
+# --- 1, 2: rollouts and their scores --------------------------------------------------------------
+
+
+def roll_out(rollouts: Rollouts, prompts: Sequence[Prompt], sampling: Sampling, samples: int, seeds: Sequence[int]) -> list[list[Completion]]:
+    """`samples` completions of every prompt; each has a seed derived from its prompt's."""
     requests = [
-        Request((group, sample), prompt.ids, derive_seed(seed, group, sample))
-        for group, prompt in enumerate(prompts)
-        for sample in range(config.samples_per_prompt)
+        Request((group, sample), prompt.ids, derive_seed(seed, sample))
+        for group, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+        for sample in range(samples)
     ]
-    finished = {completion.tag: completion for completion in engine.generate(requests, sampling)}
-    return [[finished[group, sample] for sample in range(config.samples_per_prompt)] for group in range(len(prompts))]
+    finished = {completion.tag: completion for completion in rollouts.generate(requests, sampling)}
+    return [[finished[group, sample] for sample in range(samples)] for group in range(len(prompts))]
 
 
-def _score(rewards: RewardModel, prompts: Sequence[Prompt], groups: Sequence[Sequence[Completion]], seed: int) -> list[list[Score]]:
-    rollouts = [
-        Rollout(prompt.data_source, completion.text, prompt.ground_truth, derive_seed(seed, index))
-        for index, (prompt, group) in enumerate(zip(prompts, groups, strict=True))
+def score(rewards: RewardModel, prompts: Sequence[Prompt], groups: Sequence[Sequence[Completion]], seeds: Sequence[int], retries: int) -> list[Group]:
+    """The groups with their scores; a rollout whose verifier failed is scored again up to `retries` times."""
+    rolled = [
+        Rollout(prompt.data_source, completion.text, prompt.ground_truth, seed)
+        for prompt, group, seed in zip(prompts, groups, seeds, strict=True)
         for completion in group
     ]
-    scores = iter(rewards.score(rollouts))
-    return [[next(scores) for _ in group] for group in groups]
+    scores = rewards.score(rolled)
+    for _ in range(retries):
+        failed = [index for index, one in enumerate(scores) if math.isnan(one.reward)]
+        if not failed:
+            break
+        for index, again in zip(failed, rewards.score([rolled[index] for index in failed]), strict=True):
+            scores[index] = again
+    each = iter(scores)
+    return [Group(prompt, tuple(group), tuple(next(each) for _ in group)) for prompt, group in zip(prompts, groups, strict=True)]
 
 
-def select(
-    prompts: Sequence[Prompt], groups: Sequence[Sequence[Completion]], scores: Sequence[Sequence[Score]], config: RLConfig
-) -> tuple[list[list[Sample]], dict[str, Any]]:
+def _roll_out_and_score(
+    rollouts: Rollouts, prompts: Sequence[Prompt], before: int, rewards: RewardModel, config: RLConfig, ranks: Ranks, seed: int, step: int, clock: _Clock
+) -> list[Group]:
+    """Groups of the prompts in their order; every process makes its share and gets all of them.  `before`: groups of the step so far."""
+    sampling = Sampling(config.temperature, config.top_p, 0, 0.0, 1.0, config.max_new_tokens)
+    numbers = ranks.share(range(len(prompts)))
+    mine = [prompts[number] for number in numbers]
+    completions = roll_out(rollouts, mine, sampling, config.samples_per_prompt, [derive_seed(seed, "rollout", step, before + number) for number in numbers])
+    clock.lap("generate")
+    groups = score(rewards, mine, completions, [derive_seed(seed, "tests", step, before + number) for number in numbers], config.verifier_retries)
+    groups = ranks.whole(groups)
+    clock.lap("reward")
+    return groups
+
+
+def evaluate(rollouts: Rollouts, prompts: Sequence[Prompt], rewards: RewardModel, config: RLConfig, ranks: Ranks, seed: int) -> dict[str, Any]:
+    """Held-out prompts with the sampling of the released validation (T 0.6, top_p 0.95) and the stage's own verifier."""
+    prompts = prompts[: config.eval_problems or None]
+    sampling = Sampling(0.6, 0.95, 0, 0.0, 1.0, config.max_new_tokens)
+    numbers = ranks.share(range(len(prompts)))
+    mine = [prompts[number] for number in numbers]
+    seeds = [derive_seed(seed, "evaluation", number) for number in numbers]  # the same at every step
+    groups = ranks.whole(score(rewards, mine, roll_out(rollouts, mine, sampling, config.eval_samples, seeds), seeds, config.verifier_retries))
+    known = [one for group in groups for one in group.scores if not math.isnan(one.reward)]
+    every = [completion for group in groups for completion in group.completions]
+    return {
+        "accuracy": sum(one.accuracy for one in known) / len(known) if known else None,
+        "reward_mean": sum(one.reward for one in known) / len(known) if known else None,
+        "problems": len(groups), "samples": len(every), "verifier_failures": len(every) - len(known),
+        "length_mean": sum(len(one.token_ids) for one in every) / len(every),
+        "truncated": sum(one.finish_reason == "length" for one in every) / len(every),
+    }  # fmt: skip
+
+
+# --- 3: advantages and the groups that have one -----------------------------------------------------
+
+
+def _tables(groups: Sequence[Group], config: RLConfig) -> tuple[Tensor, Tensor]:
+    """(rewards after filter and penalty, accuracies), both [groups, samples]."""
+    reward = torch.tensor([[one.reward for one in group.scores] for group in groups], dtype=torch.float64)
+    accuracy = torch.tensor([[one.accuracy for one in group.scores] for group in groups], dtype=torch.float64)
+    if config.overlong_filter:
+        reward = without_overlong(reward, torch.tensor([[one.finish_reason == "length" for one in group.completions] for group in groups]))
+    lengths = torch.tensor([[one.token_count for one in group.completions] for group in groups])
+    return reward + overlong_penalty(lengths, config.max_new_tokens, config.overlong_penalty_tokens), accuracy
+
+
+def _kept(groups: Sequence[Group], config: RLConfig) -> list[int]:
+    reward, accuracy = _tables(groups, config)
+    return kept_groups(reward, accuracy, config.filter_by).nonzero()[:, 0].tolist()
+
+
+def select(groups: Sequence[Group], config: RLConfig) -> tuple[list[list[Sample]], dict[str, Any]]:
     """Groups to train on, with advantages, and what the metrics say of the rollouts.
 
     A number of groups that fills no whole mini-batch is cut, unless there is only one mini-batch.
     """
-    reward = torch.tensor([[score.reward for score in group] for group in scores], dtype=torch.float64)
-    accuracy = torch.tensor([[score.accuracy for score in group] for group in scores], dtype=torch.float64)
+    reward, accuracy = _tables(groups, config)
     advantages = group_advantages(reward, config.std)
-    kept = kept_groups(reward, accuracy, config.filter_by).nonzero()[:, 0].tolist()
+    kept = _kept(groups, config)
     trained = kept[: config.train_prompts]
     if len(trained) > config.mini_batch_prompts:
         trained = trained[: len(trained) // config.mini_batch_prompts * config.mini_batch_prompts]
     samples = [
         [
-            Sample(prompts[group].ids, completion, float(advantages[group, index]), scores[group][index].accuracy == 1.0)
-            for index, completion in enumerate(groups[group])
-            if not math.isnan(scores[group][index].reward)
+            Sample(
+                groups[number].prompt.ids, completion.token_ids, float(advantages[number, index]),
+                float((accuracy if config.positive_by == "accuracy" else reward)[number, index]) == 1.0, completion.logprobs,
+            )
+            for index, completion in enumerate(groups[number].completions)
+            if not math.isnan(reward[number, index])
         ]
-        for group in trained
-    ]
-    known = ~reward.isnan()
-    every = [completion for group in groups for completion in group]
+        for number in trained
+    ]  # fmt: skip
+    scores = [one for group in groups for one in group.scores]
+    failed = sum(math.isnan(one.reward) for one in scores)
+    known = reward[~reward.isnan()]
+    every = [completion for group in groups for completion in group.completions]
     tokens = sum(len(completion.token_ids) for completion in every)
     return samples, {
-        "reward_mean": float(reward[known].mean()) if known.any() else None,
-        "accuracy": float(accuracy[known].mean()) if known.any() else None,
+        "reward_mean": float(known.mean()) if len(known) else None,
+        "reward_std": float(known.std(correction=0)) if len(known) else None,
+        "reward_max": float(known.max()) if len(known) else None,
+        "accuracy": sum(one.accuracy for one in scores) / (len(scores) - failed) if failed < len(scores) else None,
+        "rollouts": len(scores),
         "groups": len(groups),
         "groups_kept": len(kept),
         "groups_trained": len(trained),
         "length_mean": tokens / len(every),
+        "length_max": max(len(completion.token_ids) for completion in every),
         "truncated": sum(completion.finish_reason == "length" for completion in every) / len(every),
-        "verifier_failures": int((~known).sum()),
+        "verifier_failures": failed,
+        "details": dict(Counter(one.detail for one in scores).most_common(8)),
         "tokens": tokens,
+        "trained_tokens": sum(sample.length for group in samples for sample in group),
     }
 
 
+# --- 4: updates --------------------------------------------------------------------------------------
+
+
 def _update(
-    model: Any, optimizer: torch.optim.Optimizer, groups: list[list[Sample]], config: RLConfig, pad: int, updates: int
+    policy: Policy, optimizer: Optimizer, groups: list[list[Sample]], config: RLConfig, updates: int, ranks: Ranks, own_logprobs: bool, where: str
 ) -> dict[str, Any]:
-    """One optimiser update a mini-batch; returns the metrics, weighted by tokens over the updates."""
-    model.train()
+    """One optimiser update a mini-batch; returns the metrics, means over tokens."""
     log = _Log()
+    compared = False
+    every = [sample for group in groups for sample in group]
+    for sample in every:
+        sample.old_logp = sample.rollout_logp
+    if every and (config.old_logp == "trainer" or config.rollout_cap or (config.old_logp == "auto" and not own_logprobs)):
+        trainer_logprobs(policy, every, config, ranks)
+        log.compare([sample.old_logp for sample in every], [sample.rollout_logp for sample in every])
+        log.stop_on_mismatch(config, where)
+        compared = True
     made = skipped = 0
     for first in range(0, len(groups), config.mini_batch_prompts):
         mini = [sample for group in groups[first : first + config.mini_batch_prompts] for sample in group]
-        mini_batch_gradients(model, mini, config, pad, log)
-        norm, stepped = apply_gradients(model, optimizer, _learning_rate(config, updates + made), config.grad_clip)
+        part = _Log(comparing=not made and not compared)
+        mini_batch_gradients(policy, mini, config, part, ranks)
+        for one in ranks.all(part):
+            log.take(one)
+        if not made:
+            log.stop_on_mismatch(config, where)
+        norm, stepped = optimizer.step(learning_rate(config, updates + made), config.grad_clip)
         log.norms.append(norm)
         made += 1
         skipped += not stepped
     return {**log.row(), "updates": made, "skipped_updates": skipped}
 
 
-def mini_batch_gradients(model: Any, mini: Sequence[Sample], config: RLConfig, pad: int, log: _Log) -> None:
+@torch.no_grad()
+def trainer_logprobs(policy: Policy, samples: Sequence[Sample], config: RLConfig, ranks: Ranks = ALONE) -> None:
+    """Fill `old_logp` with the trainer's own log-probabilities under the present weights."""
+    found: dict[int, list[float]] = {}
+    lengths = [sample.length for sample in samples]
+    for indices in shares(lengths, config.micro_batch_tokens, ranks):
+        batch = pack([(samples[index].prompt, samples[index].tokens) for index in indices or [lengths.index(min(lengths))]], policy.device)
+        logp, _ = policy(batch, config.temperature, with_entropy=False)
+        parts = logp.split([len(samples[index].tokens) for index in indices]) if indices else []
+        found |= {index: part.tolist() for index, part in zip(indices, parts, strict=True)}
+    for part in ranks.all(found):
+        for index, values in part.items():
+            samples[index].old_logp = values
+
+
+def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfig, log: _Log | None = None, ranks: Ranks = ALONE) -> None:
     """Add the gradient of L_policy + α·L_LM over one mini-batch to the parameters.
 
-    The result does not depend on how the mini-batch is cut into micro-batches, except with
+    The result does not depend on how the mini-batch is cut into micro-batches or shared by processes, except with
     `aggregation=klear_microbatch`, whose definition does.
     """
-    tokens = sum(len(sample.completion.token_ids) for sample in mini)
-    positive_tokens = sum(len(sample.completion.token_ids) for sample in mini if sample.positive)
+    tokens = sum(len(sample.tokens) for sample in mini)
+    positive_tokens = sum(len(sample.tokens) for sample in mini if sample.positive)
     denominator = tokens if config.aggregation == "token_mean" else len(mini)
-    lengths = [len(sample.prompt) + len(sample.completion.token_ids) for sample in mini]
-    for cut in micro_batches(lengths, config.micro_batch_tokens):
-        part = [mini[index] for index in cut]
-        batch = collate([(sample.prompt, sample.completion.token_ids) for sample in part], pad, model.device)
-        logp, entropy = response_logprobs(model, batch, config.temperature)
-        old = _aligned([sample.completion.logprobs for sample in part], batch.targets)
-        advantages = torch.tensor([sample.advantage for sample in part], device=logp.device)
-        positive = torch.tensor([sample.positive for sample in part], device=logp.device)
-        policy = policy_loss(
-            config.loss, logp, old, advantages, batch.targets, config.eps_low, config.eps_high, config.dual_clip_c or None,
-            config.beta_low, config.beta_high, config.aggregation, denominator=denominator,
+    lengths = [sample.length for sample in mini]
+    for indices in shares(lengths, config.micro_batch_tokens, ranks):
+        part = [mini[index] for index in indices or [lengths.index(min(lengths))]]
+        batch = pack([(sample.prompt, sample.tokens) for sample in part], policy.device)
+        logp, entropy = policy(batch, config.temperature)
+        if not indices:  # nothing left to do here, but the others wait for this process
+            (logp.sum() * 0).backward()
+            continue
+        old = _joined([sample.old_logp for sample in part], policy.device)
+        rollout = _joined([sample.rollout_logp for sample in part], policy.device)
+        advantages = torch.tensor([sample.advantage for sample in part], device=policy.device)[batch.sequence_ids]
+        positive = torch.tensor([sample.positive for sample in part], device=policy.device)[batch.sequence_ids]
+        mask = torch.ones_like(positive)
+        policy_part = policy_loss(
+            config.loss, logp, old, advantages, mask, config.eps_low, config.eps_high, config.dual_clip_c or None,
+            config.beta_low, config.beta_high, config.aggregation, sequence_ids=batch.sequence_ids, denominator=denominator,
+            rollout_logp=rollout if config.rollout_cap else None, rollout_cap=config.rollout_cap or 2.0,
         )  # fmt: skip
-        lm = positive_lm_loss(logp, batch.targets, positive, positive_tokens)
-        (policy.loss + config.alpha * lm).backward()
-        log.add(policy.loss, lm, policy.metrics, entropy, batch.targets, logp, old)
+        if config.aggregation == "klear_microbatch":
+            lm = positive_lm_loss(logp, mask, positive) * len(part) / len(mini)
+        else:
+            lm = positive_lm_loss(logp, mask, positive, positive_tokens)
+        ((policy_part.loss + config.alpha * lm) * ranks.world).backward()
+        if log is not None:
+            log.add(policy_part.loss, lm, policy_part.metrics, entropy, logp, rollout)
 
 
-def _aligned(values: Sequence[Sequence[float]], targets: Tensor) -> Tensor:
-    """Per-token values at the positions of `targets`, 0 elsewhere."""
-    aligned = torch.zeros(targets.shape, device=targets.device)
-    aligned[targets] = torch.tensor([value for row in values for value in row], device=targets.device)
-    return aligned
+def _joined(values: Sequence[Sequence[float]], device: torch.device) -> Tensor:
+    return torch.tensor([value for row in values for value in row], dtype=torch.float32, device=device)
 
 
-def _learning_rate(config: RLConfig, updates: int) -> float:
+def learning_rate(config: RLConfig, updates: int) -> float:
+    """After `updates` updates: linear warm-up, then constant."""
     return config.lr * min(1.0, (updates + 1) / max(1, config.warmup_steps))
 
 
-def _updates_so_far(path: Path | None) -> int:
-    import json
-
-    return json.loads((path / "state.json").read_text())["updates"] if path else 0
-
-
 class _Log:
-    """Collects what the updates of one step report."""
+    """Collects what the updates of one step report.  `comparing`: `add` compares trainer and engine, while π_θ is still π_old."""
 
-    def __init__(self) -> None:
+    def __init__(self, comparing: bool = False) -> None:
+        self.comparing = comparing
         self.losses = [0.0, 0.0]
         self.sums: dict[str, float] = {}
         self.tokens = 0
         self.low, self.high = math.inf, -math.inf
         self.norms: list[float] = []
-        self.gap: float | None = None
+        self.gaps = {"sum": 0.0, "kl": 0.0, "tokens": 0.0, "max": 0.0}
 
-    def add(self, policy: Tensor, lm: Tensor, metrics: dict[str, Tensor], entropy: Tensor, targets: Tensor, logp: Tensor, old: Tensor) -> None:
-        if not self.norms:  # before the first update π_θ is π_old: any difference is numerical
-            gap = float((logp.detach() - old)[targets].abs().max())
-            self.gap = max(self.gap or 0.0, gap)
+    def take(self, other: _Log) -> None:
+        """Add what another process, or another mini-batch, reports."""
+        self.losses = [mine + theirs for mine, theirs in zip(self.losses, other.losses, strict=True)]
+        for name, value in other.sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.tokens += other.tokens
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        largest = math.nan if math.isnan(other.gaps["max"]) else max(self.gaps["max"], other.gaps["max"])
+        self.gaps = {name: value + other.gaps[name] for name, value in self.gaps.items()} | {"max": largest}
+
+    def add(self, policy: Tensor, lm: Tensor, metrics: dict[str, Tensor], entropy: Tensor, logp: Tensor, rollout: Tensor) -> None:
+        if self.comparing:
+            self._difference(logp.detach().double() - rollout.double())
         self.losses[0] += float(policy.detach())
         self.losses[1] += float(lm.detach())
         count = int(metrics["tokens"])
-        shares = {name: float(metrics[name]) for name in ("outside_low", "outside_high", "clip_fraction_low", "clip_fraction_high", "approx_kl")}
-        shares["entropy"] = float(entropy[targets].mean())
-        for name, share in shares.items():
-            self.sums[name] = self.sums.get(name, 0.0) + share * count
+        shares = {name: float(metrics[name]) for name in ("outside_low", "outside_high", "clip_fraction_low", "clip_fraction_high", "dual_clip_fraction", "approx_kl")}
+        shares["entropy"] = float(entropy.mean())
+        for name, value in shares.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * count
         self.sums["extreme_tokens"] = self.sums.get("extreme_tokens", 0.0) + float(metrics["extreme_tokens"])
         self.tokens += count
         self.low = min(self.low, float(metrics["ratio_min"]))
         self.high = max(self.high, float(metrics["ratio_max"]))
 
+    def compare(self, trainer: Sequence[Sequence[float]], engine: Sequence[Sequence[float]]) -> None:
+        """Log-probabilities of all samples, by trainer and engine, under the same weights."""
+        self._difference(_joined(trainer, torch.device("cpu")).double() - _joined(engine, torch.device("cpu")).double())
+
+    def _difference(self, gap: Tensor) -> None:
+        self.gaps["sum"] += float(gap.abs().sum())
+        self.gaps["kl"] += float((gap.clamp(max=20).exp() - 1 - gap).sum())
+        self.gaps["tokens"] += gap.numel()
+        self.gaps["max"] = max(self.gaps["max"], float(gap.abs().max())) if not gap.isnan().any() else math.nan
+
+    def stop_on_mismatch(self, config: RLConfig, where: str) -> None:
+        """Raises RunError when trainer and engine do not compute the same policy."""
+        if not self.gaps["tokens"]:
+            return
+        mean = self.gaps["sum"] / self.gaps["tokens"]
+        if not mean <= config.logprob_tolerance:  # also NaN
+            raise RunError(
+                f"{where}: log-probabilities of trainer and rollout engine differ by {mean:.3g} nats on average (largest {self.gaps['max']:.3g}), more than "
+                f"logprob_tolerance={config.logprob_tolerance}: the engine has other weights, or computes otherwise; nothing was updated, the last checkpoint is kept"
+            )
+
     def row(self) -> dict[str, Any]:
         updates = len(self.norms)
 
         def mean(name: str) -> float | None:
-            return self.sums[name] / self.tokens if self.tokens else None
+            return _finite(self.sums[name] / self.tokens) if self.tokens else None
 
         finite = [norm for norm in self.norms if math.isfinite(norm)]
+        compared = self.gaps["tokens"]
         return {
-            "loss_policy": self.losses[0] / updates if updates else None,
-            "loss_lm": self.losses[1] / updates if updates else None,
+            "loss_policy": _finite(self.losses[0] / updates) if updates else None,
+            "loss_lm": _finite(self.losses[1] / updates) if updates else None,
             "clip_low": mean("outside_low"),
             "clip_high": mean("outside_high"),
             "clip_fraction_low": mean("clip_fraction_low"),
             "clip_fraction_high": mean("clip_fraction_high"),
+            "dual_clip_fraction": mean("dual_clip_fraction"),
             "approx_kl": mean("approx_kl"),
             "entropy": mean("entropy"),
-            "ratio_min": self.low if self.tokens else None,
-            "ratio_max": self.high if self.tokens else None,
+            "ratio_min": _finite(self.low) if self.tokens else None,
+            "ratio_max": _finite(self.high) if self.tokens else None,
             "extreme_tokens": int(self.sums.get("extreme_tokens", 0)),
             "grad_norm": sum(finite) / len(finite) if finite else None,
-            "logprob_gap": self.gap,
+            "logprob_gap": self.gaps["max"] if compared else None,
+            "logprob_gap_mean": self.gaps["sum"] / compared if compared else None,
+            "kl_rollout": self.gaps["kl"] / compared if compared else None,
         }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 class _Clock:
@@ -278,20 +470,87 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self._laps[f"seconds_{name}"] = now - self._last
+        self._laps[f"seconds_{name}"] = self._laps.get(f"seconds_{name}", 0.0) + now - self._last
         self._last = now
 
     def seconds(self) -> dict[str, float]:
         return {"seconds": self._last - self._start, **self._laps}
 
 
-def make_prompts(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> list[Prompt]:
-    """Training prompts from rows in the released format; a code row's ground truth is JSON."""
-    import json
+# --- what is kept of a step besides its metrics ----------------------------------------------------
 
+
+class _Kept:
+    """Rollouts in rollouts/STAGE.jsonl, evaluations in metrics/STAGE.eval.jsonl; rows after the checkpoint are dropped first."""
+
+    def __init__(self, start: Start, done: int) -> None:
+        self._files: dict[str, Appender] = {}
+        if not start.ranks.first:
+            return
+        for name, path in (("rollouts", start.run / "rollouts" / f"{start.label}.jsonl"), ("evaluation", start.run / "evaluations" / f"{start.label}.jsonl")):
+            keep_rows(path, lambda row: row["step"] <= done)
+            self._files[name] = Appender(path)
+
+    def __enter__(self) -> _Kept:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for file in self._files.values():
+            file.__exit__()
+
+    def evaluation(self, step: int, row: dict[str, Any]) -> None:
+        if self._files:
+            self._files["evaluation"].append({"step": step, **row})
+
+    def rollouts(self, step: int, groups: Sequence[Group], config: RLConfig) -> None:
+        """The samples of the first groups."""
+        if not self._files:
+            return
+        reward, _ = _tables(groups, config)
+        places = [(number, index) for number, group in enumerate(groups) for index in range(len(group.completions))]
+        for number, index in places[: config.keep_rollouts]:
+            group, value = groups[number], float(reward[number, index])
+            completion = group.completions[index]
+            self._files["rollouts"].append({
+                "step": step, "group": number, "sample": index, "data_source": group.prompt.data_source, "text": completion.text,
+                "reward": None if math.isnan(value) else value, "accuracy": group.scores[index].accuracy, "detail": group.scores[index].detail,
+                "tokens": completion.token_count, "finish_reason": completion.finish_reason,
+            })  # fmt: skip
+
+
+def _most_common(details: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in list(details.items())[:3])
+
+
+def make_prompts(tokenizer: Any, rows: Sequence[dict[str, Any]], longest: int = 0) -> list[Prompt]:
+    """Training prompts from rows in the released format; those of more than `longest` tokens are cut on the left, as the release does.
+
+    Raises:
+        UserError: a row that is not in that format.
+    """
     prompts = []
-    for row in rows:
-        truth = row["reward_model"]["ground_truth"]
-        truth = json.loads(truth) if row["ability"] == "code" else truth
-        prompts.append(Prompt(chat_ids(tokenizer, row["prompt"]), row["data_source"], truth))
+    for number, row in enumerate(rows):
+        try:
+            truth, source = row["reward_model"]["ground_truth"], row["data_source"]
+            ids = chat_ids(tokenizer, row["prompt"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"prompts, row {number + 1}: no {error} (needed: data_source, prompt, ability, reward_model.ground_truth)") from None
+        prompts.append(Prompt(ids[-longest:] if longest else ids, source, code_tests(truth, number) if row.get("ability") == "code" else str(truth)))
     return prompts
+
+
+def code_tests(truth: str, number: int) -> list[dict[str, Any]]:
+    """Tests of a code row: a list of `CodeTest`s, or the released `inputs` and `outputs`.
+
+    Raises:
+        UserError: another form, such as `functional` or `pytest` programs.
+    """
+    try:
+        value = json.loads(truth)
+    except ValueError:
+        raise UserError(f"prompts, row {number + 1}: reward_model.ground_truth is not JSON") from None
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict) and "inputs" in value and "outputs" in value:
+        return [{"input": given, "expected": wanted} for given, wanted in zip(value["inputs"], value["outputs"], strict=True)]
+    raise UserError(f"prompts, row {number + 1}: tests must have inputs and outputs; {', '.join(value) if isinstance(value, dict) else type(value).__name__} is not supported yet")

@@ -164,7 +164,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, str]]:
 
 
 def without_times(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if not name.startswith("seconds")}
+    return {name: value for name, value in row.items() if not name.startswith(("seconds", "tokens_per_second", "peak_memory"))}
 
 
 def contents(folder: Path) -> dict[str, Any]:

@@ -53,9 +53,11 @@ def test_presets_are_where_paper_and_release_differ() -> None:
         "aggregation": "token_mean",
         "dual_clip_c": 0.0,
         "filter_by": "reward",
+        "positive_by": "accuracy",
     }
     assert PRESETS["release"] == {
         "reward": "release", "std": "unbiased", "aggregation": "klear_microbatch", "dual_clip_c": 10.0, "filter_by": "acc",
+        "positive_by": "reward",
     }  # fmt: skip
     assert preset_differences()["dual_clip_c"] == (0.0, 10.0)
 

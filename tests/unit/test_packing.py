@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from klear_repro.training.chunked_head import token_logprobs
-from klear_repro.training.packing import cut, pack, response_logprobs
+from klear_repro.training.packing import Packed, Policy, cut, pack
 
 SIZES = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "num_attention_heads": 4,
          "num_key_value_heads": 2, "max_position_embeddings": 64}  # fmt: skip
@@ -23,6 +23,12 @@ def model_of(kind: str, tied: bool) -> torch.nn.Module:
 
 
 SEQUENCES = [([1, 2, 3], [4, 5, 6, 7]), ([8], [9]), ([10, 11], [12] * 20), ([13] * 9, [14, 15, 16])]
+
+
+def response_logprobs(model: torch.nn.Module, batch: Packed, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    policy = Policy(model)
+    with policy.updating():
+        return policy(batch, temperature)
 
 
 def plain(model: torch.nn.Module, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:

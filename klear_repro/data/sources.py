@@ -1,0 +1,69 @@
+"""Training data from outside: local Parquet or JSONL files, or a data set of the Hub, read through `datasets`.
+
+Only data is read: no script that comes with a data set is run, and pickled files are refused by their extension.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from klear_repro.errors import UserError
+
+READERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
+
+
+def read_rows(name: str, revision: str, field: str) -> list[dict[str, Any]]:
+    """All rows of a file, or of the `train` split of a Hub data set.
+
+    Args:
+        field: the configuration field that named it, for messages.
+
+    Raises:
+        UserError: no such file or data set, or it cannot be read.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    path = Path(name)
+    local = path.suffix in READERS or path.exists() or name.startswith((".", "/", "~"))
+    if local and (path.suffix not in READERS or not path.is_file()):
+        raise UserError(f"{field}={name!r}: must be a .parquet or .jsonl file that exists, or a data set of the Hub (ORG/NAME)")
+    try:
+        if local:
+            rows = datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
+        else:
+            rows = datasets.load_dataset(name, revision=revision or None, split="train")
+    except (ValueError, OSError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
+        raise UserError(f"{field}={name!r}: cannot be read ({reason})") from None
+    if not len(rows):
+        raise UserError(f"{field}={name!r}: no rows there")
+    return rows.to_list()
+
+
+def sft_rows(name: str, revision: str = "") -> list[dict[str, Any]]:
+    """Rows with `prompt` (messages) and `response`.
+
+    A row may have `messages` whose last one is the assistant's, or `prompt` (text or messages) and `response`.
+
+    Raises:
+        UserError: a row has neither.
+    """
+    found = []
+    for number, row in enumerate(read_rows(name, revision, "sft.data")):
+        prompt, response = row.get("prompt"), row.get("response")
+        if row.get("messages"):
+            *prompt, last = row["messages"]
+            response = last.get("content") if last.get("role") == "assistant" else None
+        if isinstance(prompt, str):
+            prompt = [{"role": "user", "content": prompt}]
+        if not prompt or not isinstance(response, str) or not response:
+            raise UserError(f"sft.data={name!r}: row {number + 1} must have messages that end with the assistant's, or prompt and response; it has {', '.join(row)}")
+        found.append({"prompt": [{"role": turn["role"], "content": turn["content"]} for turn in prompt], "response": response})
+    return found
+
+
+def rl_rows(name: str, revision: str, stage: str) -> list[dict[str, Any]]:
+    """Rows in the format of the released data: data_source, prompt, ability, reward_model."""
+    return read_rows(name, revision, f"{stage.replace('-', '_')}.data")

@@ -1,0 +1,90 @@
+"""What SFT and RL share before their loops: the policy, its optimiser and its checkpoints, alone or sharded, fresh or resumed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from klear_repro.config import ModelConfig, RuntimeConfig
+from klear_repro.device import Device
+from klear_repro.files import keep_rows
+from klear_repro.seeds import derive_seed
+from klear_repro.training.checkpoint import Checkpoints
+from klear_repro.training.distributed import ALONE, Ranks, shard
+from klear_repro.training.logs import RunLog
+from klear_repro.training.lora import add_lora
+from klear_repro.training.optim import Optimizer
+from klear_repro.training.packing import Policy
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training stage starts from and where it writes."""
+
+    model: Any
+    tokenizer: Any
+    run: Path
+    """The run folder."""
+    seed: int
+    label: str
+    """Of the stage or control: folder of its checkpoints, name of its metrics."""
+    device: Device
+    runtime: RuntimeConfig
+    lora: ModelConfig
+    """Its lora_* fields."""
+    source: Path = Path()
+    """The folder that the model comes from, in Hub format (for vLLM)."""
+    ranks: Ranks = ALONE
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of its checkpoints."""
+        return self.run / "checkpoints" / self.label
+
+    @property
+    def metrics(self) -> Path:
+        """One row a step."""
+        return self.run / "metrics" / f"{self.label}.jsonl"
+
+    def log(self, steps: int, done: int) -> RunLog:
+        """Where its rows go."""
+        path = self.metrics if self.ranks.first else None
+        return RunLog(path, self.label, steps, done, trackers=self.runtime.trackers, run=self.run.resolve().name, folder=self.run / "trackers")
+
+
+def prepare(start: Start, lr: float, betas: Sequence[float], weight_decay: float) -> tuple[Policy, Optimizer, Checkpoints, dict[str, Any]]:
+    """Policy, optimiser, checkpoints, and the state to go on from (`{"step": 0}` at the beginning).
+
+    Metrics of steps after the checkpoint are dropped: they will be made again.
+    """
+    model = start.model
+    if start.lora.lora_rank:
+        add_lora(model, start.lora.lora_rank, start.lora.lora_alpha, start.lora.lora_targets, derive_seed(start.seed, "lora"))
+    if start.runtime.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        if start.lora.lora_rank:
+            model.enable_input_require_grads()
+    policy = Policy(model)
+    if start.ranks.world > 1:
+        model.float()  # the shards are the master weights
+        shard(policy, start.device.dtype)
+    optimizer = Optimizer(policy.named_weights(), lr, betas, weight_decay)
+    checkpoints = Checkpoints(start.checkpoints, policy, optimizer, start.tokenizer, start.device.dtype, start.ranks)
+    state = checkpoints.restore() or {"step": 0}
+    if start.ranks.first:
+        keep_rows(start.metrics, lambda row: row["step"] <= state["step"])
+    return policy, optimizer, checkpoints, state
+
+
+def epoch_slice(count: int, position: int, size: int, seed: int) -> list[int]:
+    """`size` indices from a position on, in an endless row of epochs, each shuffled with its own seed."""
+    indices: list[int] = []
+    while len(indices) < size:
+        epoch, offset = divmod(position + len(indices), count)
+        order = list(range(count))
+        random.Random(derive_seed(seed, "epoch", epoch)).shuffle(order)
+        indices += order[offset : offset + size - len(indices)]
+    return indices
