@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.records import Problem
 
 BENCHMARKS = (
-    "aime24", "aime25", "hmmt25", "lcb_v5", "lcb_v6", "gsm8k", "math500", "humaneval", "mini-aime", "mini-lcb",
+    "aime24", "aime25", "hmmt25", "lcb_v5", "lcb_v6", "gsm8k", "math500", "humaneval", "mini-aime", "mini-lcb", "mini-words",
 )  # fmt: skip
 """Names that `load_benchmark` knows."""
 
@@ -26,7 +26,7 @@ def load_benchmark(name: str, path: str | Path | None = None, revision: str | No
 
     `path` is a JSONL file or a folder that holds one; without it the problems come from the Hub at `revision`
     (`benchmarks.sources`, the windows of LiveCodeBench `benchmarks.livecodebench_problems`, `benchmarks.human_eval`).
-    `mini-aime` and `mini-lcb` are written by the smoke profile's data stage and always need `path`.  Answers
+    `mini-aime`, `mini-lcb` and `mini-words` are written by the data stage and always need `path`.  Answers
     are checked against the official key, windows against the official ids.
 
     Raises:

@@ -24,7 +24,7 @@ from benchmarks.human_eval import load_human_eval
 from benchmarks.livecodebench_problems import WINDOWS, load_livecodebench
 from benchmarks.records import BrokenRow, Problem, read_jsonl
 
-RECORD_BENCHMARKS = ("mini-aime", "mini-lcb")
+RECORD_BENCHMARKS = ("mini-aime", "mini-lcb", "mini-words")
 STATEMENT_FIELDS = ("problem", "question", "Problem", "Question")
 GOLD_FIELDS = ("answer", "Answer", "solution", "gold", "expected_answer", "ground_truth")
 ID_FIELDS = ("unique_id", "id", "ID", "problem_id", "url")

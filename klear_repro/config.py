@@ -73,14 +73,14 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """Training data and held-out problems of the smoke profile."""
 
-    source: Literal["synthetic", "none"] = Field("synthetic", description="synthetic: made by the teacher; none: nothing to train on")
+    source: Literal["synthetic", "words", "none"] = Field("synthetic", description="synthetic: integer problems and programs for a new model; words: word problems for a pretrained one; none: nothing to train on")
     sft_math_problems: Count = Field(4500, description="integer problems that the teacher answers")
     sft_math_answers: Positive = Field(1, description="answers to each of them")
     sft_code_problems: Count = Field(200, description="programming problems that the teacher answers")
     sft_code_answers: Positive = Field(8, description="answers to each of them")
     rl_math_problems: Positive = Field(1500, description="problems of math RL")
     rl_code_problems: Positive = Field(160, description="problems of code RL")
-    heldout_math: Positive = Field(40, description="problems of mini-aime")
+    heldout_math: Positive = Field(40, description="problems of mini-aime or mini-words")
     heldout_code: Positive = Field(40, description="problems of mini-lcb")
     steps: int = Field(1, ge=1, le=2, description="operations of an integer problem, at most")
     digits: int = Field(2, ge=1, le=3, description="digits of its numbers")
@@ -273,6 +273,12 @@ class Config(Section):
     eval: EvalConfig = EvalConfig()
     traces: TracesConfig = TracesConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _something_to_start_from(self) -> Self:
+        if not self.model.path and not self.sft.steps and not self.sft.epochs and (self.rl_math.steps or self.rl_code.steps):
+            raise ValueError("sft.steps=0: must be above 0 where model.path names no model that RL could start from")
+        return self
 
     @model_validator(mode="after")
     def _room(self) -> Self:

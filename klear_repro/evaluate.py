@@ -26,7 +26,7 @@ from klear_repro.seeds import derive_seed
 from klear_repro.store import SampleStore
 
 DEFAULT_PROTOCOL = "klear-paper-32k"
-STAND_INS = {"mini-aime": "smoke-math", "mini-lcb": "smoke-code"}
+STAND_INS = {"mini-aime": "smoke-math", "mini-lcb": "smoke-code", "mini-words": "smoke-words"}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from klear_repro.seeds import derive_seed
 from klear_repro.training.distributed import ALONE, Ranks, join, launched, leave
 
 RL_STAGES: tuple[Literal["rl-math", "rl-code"], ...] = ("rl-math", "rl-code")
-CONTROLS_RUN_ON = {"rl-math": "mini-aime", "rl-code": "mini-lcb"}
+HELD_OUT = {"rl-math": ("mini-aime", "mini-words"), "rl-code": ("mini-lcb",)}
+"""Benchmarks of the data stage that a stage is evaluated on, while it runs and beside its controls."""
 
 
 def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = False) -> None:
@@ -300,7 +301,8 @@ class _Pipeline:
         from benchmarks import load_benchmark
         from klear_repro.data.stage import problem_row
 
-        return [problem_row(problem) for problem in load_benchmark(CONTROLS_RUN_ON[stage], self.path / "data")]
+        there = [name for name in HELD_OUT[stage] if (self.path / "data" / f"{name}.jsonl").is_file()]
+        return [problem_row(problem) for name in there for problem in load_benchmark(name, self.path / "data")]
 
     def train_longer(self, stage: str, label: str, before: str) -> None:
         """The control: more SFT from the same start, for the time that the RL stage took."""
@@ -357,9 +359,12 @@ class _Pipeline:
             source = find_model(self.config.eval.model, self.config.eval.revision)
             return {source.name: (source, benchmarks)}
         found: dict[str, tuple[Any, tuple[str, ...]]] = {}
+        if self.config.model.path:
+            source = find_model(self.config.model.path, self.config.model.revision)
+            found["base"] = (ModelSource("base", source.folder, source.gguf, source.revision), benchmarks)
         labels: list[tuple[str, tuple[str, ...]]] = [(stage, benchmarks) for stage in ("sft", *RL_STAGES)]
         for stage in RL_STAGES:
-            on = tuple(name for name in benchmarks if name == CONTROLS_RUN_ON[stage])
+            on = tuple(name for name in benchmarks if name in HELD_OUT[stage])
             labels += [(f"{stage}-{control}", on) for control in ("clip", "sft")]
         for label, on in labels:
             path = latest(self.path / "checkpoints" / label)

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.records import CodeTest, Problem
 from klear_repro.config import DataConfig
 from klear_repro.data.synthetic import Task, code_task, distinct, math_task
+from klear_repro.data.words import word_task
 from klear_repro.errors import UserError
 from klear_repro.files import write_atomic, write_json
 from klear_repro.seeds import derive_seed
@@ -31,13 +32,18 @@ def make_data(config: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
     rng = random.Random(derive_seed(seed, "data"))
     teacher = random.Random(derive_seed(seed, "teacher"))
     taken: set[str] = set()
-    maths = distinct(lambda: math_task(rng, steps=config.steps, digits=config.digits), taken)
+    words = config.source == "words"
+    maths = distinct(lambda: word_task(rng) if words else math_task(rng, steps=config.steps, digits=config.digits), taken)
     programs = distinct(lambda: code_task(rng, tests=config.tests), taken)
     try:
-        heldout = {"mini-aime": list(islice(maths, config.heldout_math)), "mini-lcb": list(islice(programs, config.heldout_code))}
-        rl = {"rl-math": list(islice(maths, config.rl_math_problems)), "rl-code": list(islice(programs, config.rl_code_problems))}
+        heldout = {"mini-words" if words else "mini-aime": list(islice(maths, config.heldout_math))}
+        rl = {"rl-math": list(islice(maths, config.rl_math_problems))}
+        if not words:
+            heldout["mini-lcb"] = list(islice(programs, config.heldout_code))
+            rl["rl-code"] = list(islice(programs, config.rl_code_problems))
         sft = list(islice(maths, config.sft_math_problems)) * config.sft_math_answers
-        sft += list(islice(programs, config.sft_code_problems)) * config.sft_code_answers
+        if not words:
+            sft += list(islice(programs, config.sft_code_problems)) * config.sft_code_answers
     except ValueError as error:
         raise UserError(f"data: {error}") from None
     teacher.shuffle(sft)
@@ -50,7 +56,7 @@ def make_data(config: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
         problems = [problem_of(task, name, f"{name}-{index:03}") for index, task in enumerate(tasks)]
         write_atomic(folder / f"{name}.jsonl", "".join(problem.model_dump_json() + "\n" for problem in problems))
     funnel = {
-        "source": "synthetic",
+        "source": config.source,
         "sft": {"samples": len(rows), "right": sum(row["right"] for row in rows), "families": dict(Counter(row["family"] for row in rows))},
         **{name: {"problems": len(tasks), "families": dict(Counter(task.family for task in tasks))} for name, tasks in (rl | heldout).items()},
     }
