@@ -29,6 +29,8 @@ def read_rows(name: str, revision: str, field: str) -> list[dict[str, Any]]:
     local = path.suffix in READERS or path.exists() or name.startswith((".", "/", "~"))
     if local and (path.suffix not in READERS or not path.is_file()):
         raise UserError(f"{field}={name!r}: must be a .parquet or .jsonl file that exists, or a data set of the Hub (ORG/NAME)")
+    if local and not path.stat().st_size:
+        raise UserError(f"{field}={name!r}: no rows there")
     try:
         if local:
             rows = datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")

@@ -64,7 +64,7 @@ def prepare(start: Start, lr: float, betas: Sequence[float], weight_decay: float
     if start.lora.lora_rank:
         add_lora(model, start.lora.lora_rank, start.lora.lora_alpha, start.lora.lora_targets, derive_seed(start.seed, "lora"))
     if start.runtime.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if start.lora.lora_rank:
             model.enable_input_require_grads()
     policy = Policy(model)

@@ -1,0 +1,126 @@
+"""When a run stops, what it says, and what a mismatch of log-probabilities does."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from klear_repro.config import RLConfig
+from klear_repro.engines.base import Completion
+from klear_repro.errors import RunError
+from klear_repro.rewards import Rollout, Score
+from klear_repro.training.advantages import overlong_penalty, without_overlong
+from klear_repro.training.logs import table_row
+from klear_repro.training.rl import Group, Prompt, _Log, score, select
+from klear_repro.training.watch import hopeless
+
+CONFIG = RLConfig(patience=3, stop_entropy=0.01)
+GOOD = {
+    "updates": 2, "skipped_updates": 0, "groups_kept": 5, "reward_max": 1.0, "accuracy": 0.4, "entropy": 0.3, "details": {"wrong": 3},
+}  # fmt: skip
+
+
+def row(**changed: Any) -> dict[str, Any]:
+    return {**GOOD, **changed}
+
+
+def test_a_run_that_learns_goes_on() -> None:
+    assert hopeless([row()] * 5, CONFIG) == ""
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"skipped_updates": 2}, "no update had a finite gradient"),
+        ({"groups_kept": 0, "accuracy": 0.0, "reward_max": -1.0, "updates": 0, "entropy": None, "details": {"no </think>": 64}}, "no </think> 64"),
+        ({"entropy": 0.001}, "collapsed"),
+    ],
+)
+def test_three_hopeless_steps_in_a_row_stop_a_run_and_two_do_not(bad: dict[str, Any], says: str) -> None:
+    assert says in hopeless([row(), row(**bad), row(**bad), row(**bad)], CONFIG)
+    assert hopeless([row(**bad), row(), row(**bad), row(**bad)], CONFIG) == ""
+    assert hopeless([row(**bad), row(**bad)], CONFIG) == ""
+
+
+def test_flat_groups_that_are_all_solved_are_not_hopeless() -> None:
+    assert hopeless([row(groups_kept=0, accuracy=1.0, updates=0, entropy=None)] * 3, CONFIG) == ""
+
+
+def test_the_overlong_penalty_grows_linearly_over_the_last_tokens_of_the_budget() -> None:
+    assert overlong_penalty(torch.tensor([10, 80, 90, 100]), 100, 20).tolist() == [0, 0, -0.5, -1]
+    assert overlong_penalty(torch.tensor([100]), 100, 0).tolist() == [0]
+
+
+def test_overlong_rollouts_count_nowhere_with_the_filter() -> None:
+    filtered = without_overlong(torch.tensor([[1.0, -1.0]]), torch.tensor([[False, True]]))
+    assert filtered[0, 0] == 1
+    assert filtered[0, 1].isnan()
+
+
+def completion(length: int = 3, reason: Any = "stop") -> Completion:
+    return Completion(None, tuple(range(length)), (-0.5,) * length, "text", reason, 0.1)
+
+
+def group(rewards: list[float], reasons: list[str] | None = None) -> Group:
+    scores = tuple(Score(reward, float(reward == 1.0), "x") for reward in rewards)
+    return Group(Prompt((1, 2), "s", "4"), tuple(completion(reason=reason) for reason in reasons or ["stop"] * len(rewards)), scores)
+
+
+def test_a_failed_verifier_leaves_its_sample_out_and_is_counted() -> None:
+    samples, said = select([group([1.0, -1.0, math.nan])], RLConfig(train_prompts=1, mini_batch_prompts=1))
+    assert len(samples[0]) == 2
+    assert said["verifier_failures"] == 1
+    assert said["accuracy"] == 0.5
+
+
+def test_positives_by_reward_are_lost_to_a_penalty_as_in_the_release_and_by_accuracy_are_not() -> None:
+    options = {"train_prompts": 1, "mini_batch_prompts": 1, "max_new_tokens": 3, "overlong_penalty_tokens": 3, "filter_by": "none"}
+    for by, expected in (("accuracy", True), ("reward", False)):
+        samples, _ = select([group([1.0, -1.0])], RLConfig(**options, positive_by=by))
+        assert samples[0][0].positive is expected
+
+
+class Flaky:
+    """A verifier that fails a given number of times on the second rollout."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.calls: list[int] = []
+
+    def score(self, rollouts: list[Rollout]) -> list[Score]:
+        self.calls.append(len(rollouts))
+        self.failures -= 1
+        return [Score(math.nan if one.seed == 1 and self.failures >= 0 else 1.0, 1.0, "x") for one in rollouts]
+
+
+@pytest.mark.parametrize(("failures", "lost", "calls"), [(0, 0, [2]), (2, 0, [2, 1, 1]), (9, 1, [2, 1, 1])])
+def test_a_failed_verifier_is_asked_again_for_that_rollout_alone(failures: int, lost: int, calls: list[int]) -> None:
+    verifier: Any = Flaky(failures)
+    prompts = [Prompt((1,), "s", "4")] * 2
+    groups = score(verifier, prompts, [[completion()], [completion()]], [0, 1], retries=2)
+    assert sum(math.isnan(one.reward) for each in groups for one in each.scores) == lost
+    assert verifier.calls == calls
+
+
+def test_a_mismatch_of_log_probabilities_stops_before_an_update() -> None:
+    log = _Log()
+    log.compare([[-1.0, -2.0]], [[-1.0, -2.001]])
+    log.stop_on_mismatch(RLConfig(), "here")
+    log.compare([[-1.0, -2.0]], [[-2.0, -1.0]])
+    with pytest.raises(RunError, match=r"here: log-probabilities .* differ by 0\.5 nats .* logprob_tolerance=0\.05"):
+        log.stop_on_mismatch(RLConfig(), "here")
+
+
+def test_log_probabilities_that_are_not_finite_are_a_mismatch() -> None:
+    log = _Log()
+    log.compare([[math.nan]], [[-1.0]])
+    with pytest.raises(RunError, match="nan"):
+        log.stop_on_mismatch(RLConfig(), "here")
+
+
+def test_the_console_table_has_columns_of_fixed_width() -> None:
+    first, second = (table_row({"reward_mean": value, "seconds": 3.2, "entropy": 0.5}) for value in (0.25, -1.0))
+    assert first.index("entropy") == second.index("entropy")

@@ -1,0 +1,187 @@
+"""Whole training stages: damaged checkpoints, data from files, two processes, LoRA, bfloat16, trackers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from klear_program import PROFILE, ROOT, environment, klear, rows
+from safetensors.torch import load_file
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("profile") / "mini.toml"
+    path.write_text(PROFILE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SFT and math RL, undisturbed; not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    outcome = klear("--profile", profile, "--stage", "sft,rl-math", "--run-dir", folder)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+def weights(run: Path, label: str) -> dict[str, torch.Tensor]:
+    steps = sorted((run / "checkpoints" / label).glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
+    return load_file(steps[-1] / "model.safetensors")
+
+
+def furthest(mine: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> float:
+    """The largest distance of a weight matrix from its counterpart, relative to its own norm."""
+    return max(float((mine[name] - theirs[name]).norm() / theirs[name].norm()) for name in theirs)
+
+
+def numbers(row: dict[str, Any]) -> dict[str, float]:
+    left_out = ("seconds", "tokens_per_second", "peak_memory", "logprob_gap", "kl_rollout", "approx_kl")
+    return {name: value for name, value in row.items() if isinstance(value, (int, float)) and not name.startswith(left_out)}
+
+
+def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(trained: Path, profile: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    last = run / "checkpoints" / "sft" / "step-36"
+    data = bytearray((last / "model.safetensors").read_bytes())
+    data[-5] ^= 0xFF  # one byte in the middle of a tensor: the file still loads
+    (last / "model.safetensors").write_bytes(data)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["stages"]["sft"]["status"] = "running"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    outcome = klear("--profile", profile, "--stage", "sft", "--run-dir", run)
+    assert outcome.code == 0, outcome.err
+    assert "step-36 is damaged (model.safetensors is not what was written)" in outcome.err
+    assert (run / "checkpoints" / "sft" / "damaged-step-36").is_dir()
+    assert all(torch.equal(weights(run, "sft")[name], tensor) for name, tensor in weights(trained, "sft").items())
+
+
+def test_a_stage_with_damaged_checkpoints_only_says_so(trained: Path, profile: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    for file in (run / "checkpoints" / "sft").glob("step-*/state.json"):
+        file.write_text("{")
+    outcome = klear("--profile", profile, "--stage", "rl-math", "--force", "--run-dir", run)
+    assert outcome.code == 1, outcome.err
+    assert "every checkpoint is damaged" in outcome.lines[-1]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_sft_learns_from_a_local_file_for_a_number_of_epochs(profile: Path, tmp_path: Path, kind: str) -> None:
+    told = [{"messages": [{"role": "user", "content": f"{n} + 1"}, {"role": "assistant", "content": str(n + 1)}]} for n in range(20)]
+    told.append({"messages": [{"role": "user", "content": "long"}, {"role": "assistant", "content": "x " * 4000}]})
+    path = tmp_path / f"told.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in told))
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pylist(told), path)
+    outcome = klear("--profile", profile, "--stage", "sft", "--sft.data", path, "--sft.epochs", 2, "--run-dir", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "1 of 21 samples are longer than 320 tokens and left out" in outcome.err
+    written = rows(tmp_path / "run" / "metrics" / "sft.jsonl")
+    assert len(written) == 5  # 2 × 20 samples, 8 a step
+    assert written[-1]["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [('{"question": "1"}\n', "must have messages that end with the assistant's"), ("", "no rows there"), ("{", "cannot be read")],
+)
+def test_data_that_cannot_be_learnt_from_is_one_line(profile: Path, tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "bad.jsonl").write_text(content)
+    outcome = klear("--profile", profile, "--stage", "sft", "--sft.data", tmp_path / "bad.jsonl", "--run-dir", tmp_path / "run")
+    assert outcome.code == 2, outcome.err
+    assert "sft.data=" in outcome.lines[-1]
+    assert says in outcome.lines[-1]
+
+
+def test_a_model_whose_answers_are_all_wrong_stops_with_the_reason(profile: Path, tmp_path: Path) -> None:
+    outcome = klear(
+        "--profile", profile, "--stage", "sft,rl-math", "--sft.steps", 1, "--rl_math.steps", 50, "--rl_math.patience", 2,
+        "--rl_math.max_new_tokens", 8, "--run-dir", tmp_path / "run",
+    )  # fmt: skip
+    assert outcome.code == 1, outcome.err
+    assert "every group was flat" in outcome.lines[-1]
+    assert "no </think>" in outcome.lines[-1]
+    written = rows(tmp_path / "run" / "metrics" / "rl-math.jsonl")
+    assert len(written) < 50
+    assert [row["groups_kept"] for row in written[-2:]] == [0, 0]
+    kept = rows(tmp_path / "run" / "rollouts" / "rl-math.jsonl")
+    assert {row["step"] for row in kept} == {row["step"] for row in written}
+
+
+def test_lora_and_bfloat16_train_resume_and_leave_plain_checkpoints(profile: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    words = ["--profile", profile, "--stage", "sft,rl-math", "--model.lora_rank", 4, "--runtime.dtype", "bfloat16", "--runtime.gradient_checkpointing", "true"]
+    whole = klear(*words, "--run-dir", tmp_path / "whole")
+    assert whole.code == 0, whole.err
+    model, info = AutoModelForCausalLM.from_pretrained(tmp_path / "whole" / "checkpoints" / "rl-math" / "step-2", output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    assert model.dtype == torch.bfloat16
+    run = Path(shutil.copytree(tmp_path / "whole", tmp_path / "again"))
+    shutil.rmtree(run / "checkpoints" / "rl-math" / "step-2")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["stages"]["rl-math"]["status"] = "running"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    again = klear(*words, "--run-dir", run)
+    assert again.code == 0, again.err
+    for label in ("sft", "rl-math"):
+        assert all(torch.equal(weights(run, label)[name], tensor) for name, tensor in weights(tmp_path / "whole", label).items())
+
+
+def test_evaluations_while_training_and_trackers_are_written(profile: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    outcome = klear(
+        "--profile", profile, "--stage", "sft,rl-math", "--rl_math.eval_every", 1, "--runtime.trackers", "tensorboard,wandb", "--run-dir", run,
+        env=environment(WANDB_MODE="offline", WANDB_SILENT="true"),
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert [row["step"] for row in rows(run / "evaluations" / "rl-math.jsonl")] == [0, 1, 2]
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = next((run / "trackers" / "tensorboard").glob("*rl-math"))
+    events = EventAccumulator(str(folder)).Reload()
+    assert [one.step for one in events.Scalars("reward_mean")] == [1, 2]
+    assert list((run / "trackers" / "wandb").glob("offline-run-*"))
+
+
+def torchrun(*words: Any, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "klear_repro.run"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run([*command, *map(str, words)], capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=600)
+
+
+def test_two_processes_with_fsdp_are_one_process(trained: Path, profile: Path, tmp_path: Path) -> None:
+    run = tmp_path / "two"
+    words = ["--profile", profile, "--stage", "sft,rl-math", "--rl_math.aggregation", "token_mean"]
+    one = klear(*words, "--run-dir", tmp_path / "one")
+    assert one.code == 0, one.err
+    two = torchrun(*words, "--run-dir", run)
+    assert two.returncode == 0, two.stderr[-3000:]
+    for label in ("sft", "rl-math"):
+        mine, theirs = weights(run, label), weights(tmp_path / "one", label)
+        assert set(mine) == set(theirs)
+        assert furthest(mine, theirs) < 1e-5, label
+        for row, other in zip(rows(run / "metrics" / f"{label}.jsonl"), rows(tmp_path / "one" / "metrics" / f"{label}.jsonl"), strict=True):
+            assert numbers(row) == pytest.approx(numbers(other), abs=1e-5, rel=1e-4)
+    shards = sorted((run / "checkpoints" / "sft").glob("step-36/trainer/*.safetensors"))
+    assert [shard.name for shard in shards] == ["optimizer-00001-of-00002.safetensors", "optimizer-00002-of-00002.safetensors"]
+    # the rest of SFT by one process, from the shards of two
+    shutil.rmtree(run / "checkpoints" / "sft" / "step-36")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["stages"]["sft"]["status"] = "running"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    alone = klear("--profile", profile, "--stage", "sft", "--rl_math.aggregation", "token_mean", "--run-dir", run)
+    assert alone.code == 0, alone.err
+    assert furthest(weights(run, "sft"), weights(tmp_path / "one", "sft")) < 1e-5
