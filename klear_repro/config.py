@@ -73,7 +73,7 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """Training data and held-out problems of the smoke profile."""
 
-    source: Literal["synthetic", "words", "none"] = Field("synthetic", description="synthetic: integer problems and programs for a new model; words: word problems for a pretrained one; none: nothing to train on")
+    source: Literal["synthetic", "words", "files", "none"] = Field("synthetic", description="synthetic: integer problems and programs for a new model; words: word problems for a pretrained one; files: each stage names its own; none: nothing to train on")
     sft_math_problems: Count = Field(4500, description="integer problems that the teacher answers")
     sft_math_answers: Positive = Field(1, description="answers to each of them")
     sft_code_problems: Count = Field(200, description="programming problems that the teacher answers")

@@ -136,6 +136,11 @@ class _Pipeline:
                 record = self.folder.manifest.get("stages", {}).get(needed)
                 if needed not in stages and (record is None or record["status"] != "done"):
                     raise UserError(f"--stage={stage}: needs stage {needed}, which this run folder does not have; pass --stage {needed},{stage}")
+        if self.config.data.source == "files":
+            sft = ("sft", self.config.sft.steps or self.config.sft.epochs, self.config.sft.data)
+            for stage, steps, data in (sft, ("rl-math", self.config.rl_math.steps, self.config.rl_math.data), ("rl-code", self.config.rl_code.steps, self.config.rl_code.data)):
+                if stage in stages and steps and not data:
+                    raise UserError(f"{stage.replace('-', '_')}.data='': must name a file or data set where data.source='files'; or set {stage.replace('-', '_')}.steps to 0")
         for stage, section in (("rl-math", self.config.rl_math), ("rl-code", self.config.rl_code)):
             if stage in stages and section.steps and section.engine == "vllm":
                 from klear_repro.engines.vllm import require_vllm
@@ -194,7 +199,11 @@ class _Pipeline:
 
     def data(self) -> None:
         from klear_repro.data.stage import make_data
+        from klear_repro.files import write_json
 
+        if self.config.data.source == "files":
+            write_json(self.path / "data" / "funnel.json", {"source": "files"})
+            return
         funnel = make_data(self.config.data, self.seed, self.path / "data")
         self.folder.manifest["data_hashes"] = {
             file.name: file_hash(file) for file in sorted((self.path / "data").iterdir()) if file.suffix in (".parquet", ".jsonl")

@@ -35,7 +35,10 @@ def test_a_run_that_learns_goes_on() -> None:
     ("bad", "says"),
     [
         ({"skipped_updates": 2}, "no update had a finite gradient"),
-        ({"groups_kept": 0, "accuracy": 0.0, "reward_max": -1.0, "updates": 0, "entropy": None, "details": {"no </think>": 64}}, "no </think> 64"),
+        (
+            {"groups_kept": 0, "accuracy": 0.0, "reward_max": -1.0, "updates": 0, "entropy": None, "details": {"no </think>": 64}},
+            "no </think> 64",
+        ),
         ({"entropy": 0.001}, "collapsed"),
     ],
 )

@@ -122,7 +122,8 @@ def test_a_model_whose_answers_are_all_wrong_stops_with_the_reason(profile: Path
 def test_lora_and_bfloat16_train_resume_and_leave_plain_checkpoints(profile: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    words = ["--profile", profile, "--stage", "sft,rl-math", "--model.lora_rank", 4, "--runtime.dtype", "bfloat16", "--runtime.gradient_checkpointing", "true"]
+    words = ["--profile", profile, "--stage", "sft,rl-math", "--model.lora_rank", 4]
+    words += ["--runtime.dtype", "bfloat16", "--runtime.gradient_checkpointing", "true"]
     whole = klear(*words, "--run-dir", tmp_path / "whole")
     assert whole.code == 0, whole.err
     model, info = AutoModelForCausalLM.from_pretrained(tmp_path / "whole" / "checkpoints" / "rl-math" / "step-2", output_loading_info=True)
@@ -143,8 +144,8 @@ def test_lora_and_bfloat16_train_resume_and_leave_plain_checkpoints(profile: Pat
 def test_evaluations_while_training_and_trackers_are_written(profile: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     outcome = klear(
-        "--profile", profile, "--stage", "sft,rl-math", "--rl_math.eval_every", 1, "--runtime.trackers", "tensorboard,wandb", "--run-dir", run,
-        env=environment(WANDB_MODE="offline", WANDB_SILENT="true"),
+        "--profile", profile, "--stage", "sft,rl-math", "--rl_math.eval_every", 1, "--runtime.trackers", "tensorboard,wandb",
+        "--run-dir", run, env=environment(WANDB_MODE="offline", WANDB_SILENT="true"),
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert [row["step"] for row in rows(run / "evaluations" / "rl-math.jsonl")] == [0, 1, 2]
