@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, Self
 
 from benchmarks.answer_text import final_text
 from benchmarks.errors import BenchmarkError
-from benchmarks.judge_pool import Batch, JudgeError, Server, Task, Worker
+from benchmarks.judge_pool import SERVERS, Batch, JudgeError, Server, ServerGone, Task, Worker
 from benchmarks.judge_wire import pack_message
 from benchmarks.records import FinishReason, Grade, Thinking
 
@@ -109,15 +109,22 @@ class GraderPool:
             self._server = None
 
     def _run(self, waiting: deque[Task], grader: str, grades: dict[int, Grade]) -> None:
-        finished = False
-        try:
-            if self._server is None:
-                self._server = Server()
-            Batch(self._server, self._alive, waiting, grader, self._limits[grader], grades).run(self.workers)
-            finished = True
-        finally:
-            if not finished:  # interrupted: workers hold tasks of a batch that nobody waits for
-                self.close()
+        tasks = list(waiting)
+        for attempt in range(SERVERS):
+            finished = False
+            try:
+                if self._server is None:
+                    self._server = Server()
+                Batch(self._server, self._alive, waiting, grader, self._limits[grader], grades).run(self.workers)
+                finished = True
+                return
+            except ServerGone:
+                if attempt + 1 == SERVERS:
+                    raise
+                waiting = deque(task for task in tasks if task.number not in grades)
+            finally:
+                if not finished:  # workers hold tasks of a batch that nobody waits for
+                    self.close()
 
     def _forget(self) -> None:
         for worker in self._alive:

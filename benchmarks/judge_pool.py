@@ -7,6 +7,7 @@ once more.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -24,6 +25,8 @@ from benchmarks.records import Grade, Reason
 START_LIMIT_S = 60.0
 WINDOW_BYTES = 32_768
 """Tasks sent ahead to a busy worker; less than a socket buffers, so that sending never waits for it."""
+SERVERS = 3
+"""Judge servers that a batch tries before it gives up."""
 ATTEMPTS = 2
 """A task whose worker dies without a time-out is tried once more on a fresh worker."""
 
@@ -43,6 +46,10 @@ sys.path[:] = json.loads(sys.argv[2])
 from benchmarks.judge_server import main
 main(int(sys.argv[1]))
 """
+
+
+class ServerGone(JudgeError):
+    """The judge server has ended, killed from outside for all that is known; another one can be started."""
 
 
 class Server:
@@ -67,6 +74,10 @@ class Server:
             )
         self.control.settimeout(START_LIMIT_S)
         if self._answer() != b"ready":
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=1)
+            if (self.process.returncode or 0) < 0:
+                raise ServerGone(f"the judge process was killed by signal {-self.process.returncode}")
             raise JudgeError(
                 "the judge process did not start; its error is above (is math-verify installed?)"
             )
@@ -87,13 +98,19 @@ class Server:
                 answer = b""
         if not answer:
             ours.close()
-            raise JudgeError("the judge process is gone")
+            raise ServerGone("the judge process is gone")
         return Worker(int(answer), ours)
 
     def kill(self, pid: int) -> int:
         """Kill one worker and return its wait status."""
-        self.control.send(f"kill {pid}".encode())
-        return int(self._answer() or b"0")
+        try:
+            self.control.send(f"kill {pid}".encode())
+            answer = self._answer()
+        except ConnectionError:
+            answer = b""
+        if not answer:
+            raise ServerGone("the judge process is gone")
+        return int(answer)
 
     def close(self) -> None:
         self.control.close()

@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.grading import JudgeError
 from klear_repro.config import RLConfig
 from klear_repro.engines.base import Completion, Request, Sampling, chat_ids
 from klear_repro.errors import RunError, UserError
@@ -158,7 +159,11 @@ def roll_out(rollouts: Rollouts, prompts: Sequence[Prompt], sampling: Sampling, 
         for group, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
         for sample in range(samples)
     ]
-    finished = {completion.tag: completion for completion in rollouts.generate(requests, sampling)}
+    try:
+        finished = {completion.tag: completion for completion in rollouts.generate(requests, sampling)}
+    except RuntimeError as error:  # torch's and vLLM's own; what a user asked for wrongly is a UserError
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+        raise RunError(f"the rollout engine failed: {reason}; the last checkpoint is kept") from error
     return [[finished[group, sample] for sample in range(samples)] for group in range(len(prompts))]
 
 
@@ -169,13 +174,16 @@ def score(rewards: RewardModel, prompts: Sequence[Prompt], groups: Sequence[Sequ
         for prompt, group, seed in zip(prompts, groups, seeds, strict=True)
         for completion in group
     ]
-    scores = rewards.score(rolled)
-    for _ in range(retries):
-        failed = [index for index, one in enumerate(scores) if math.isnan(one.reward)]
-        if not failed:
-            break
-        for index, again in zip(failed, rewards.score([rolled[index] for index in failed]), strict=True):
-            scores[index] = again
+    try:
+        scores = rewards.score(rolled)
+        for _ in range(retries):
+            failed = [index for index, one in enumerate(scores) if math.isnan(one.reward)]
+            if not failed:
+                break
+            for index, again in zip(failed, rewards.score([rolled[index] for index in failed]), strict=True):
+                scores[index] = again
+    except JudgeError as error:
+        raise RunError(f"the verifier cannot run: {error}; the last checkpoint is kept") from error
     each = iter(scores)
     return [Group(prompt, tuple(group), tuple(next(each) for _ in group)) for prompt, group in zip(prompts, groups, strict=True)]
 

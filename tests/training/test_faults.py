@@ -1,0 +1,133 @@
+"""The fault drill: what breaks under a run ends in a clear message or a continued run, never in a silent wrong number."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from klear_program import PROFILE, finish, inside, rows, start, wait_for
+
+from klear_repro.engines.hf import HFEngine
+from klear_repro.training.packing import Policy
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("profile") / "mini.toml"
+    path.write_text(PROFILE.replace('controls = ["clip"]', ""))
+    return path
+
+
+@pytest.fixture
+def run(profile: Path, tmp_path: Path) -> Iterator[list[Any]]:
+    """Words of a run whose SFT is done."""
+    words = ["--profile", profile, "--run-dir", tmp_path / "run"]
+    outcome = inside(*words, "--stage", "sft")
+    assert outcome.code == 0, outcome.err
+    yield [*words, "--stage", "rl-math"]
+
+
+def metrics(words: list[Any]) -> list[dict[str, Any]]:
+    return rows(Path(words[3]) / "metrics" / "rl-math.jsonl")
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, calls: set[int]) -> list[int]:
+    """NaN log-probabilities in the named calls of the policy that are differentiated."""
+    original, seen = Policy.forward, [0]
+
+    def forward(self: Policy, batch: Any, temperature: float = 1.0, with_entropy: bool = True) -> Any:
+        logp, entropy = original(self, batch, temperature, with_entropy)
+        if torch.is_grad_enabled():
+            seen[0] += 1
+        return (logp * torch.nan if seen[0] in calls and torch.is_grad_enabled() else logp), entropy
+
+    monkeypatch.setattr(Policy, "forward", forward)
+    return seen
+
+
+def test_nan_in_one_batch_of_rl_skips_that_update_and_counts_it(run: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = poisoned(monkeypatch, {2})  # the second mini-batch: one micro-batch each
+    outcome = inside(*run, "--rl_math.filter_by", "none")
+    assert outcome.code == 0, outcome.err
+    assert seen[0] >= 4
+    assert [row["skipped_updates"] for row in metrics(run)] == [1, 0]
+    assert all(row["grad_norm"] is not None for row in metrics(run))
+
+
+def test_nan_in_the_first_batch_of_a_step_is_a_mismatch_that_stops(run: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, {1})
+    outcome = inside(*run, "--rl_math.filter_by", "none")
+    assert outcome.code == 1
+    assert "differ by nan nats" in outcome.lines[-1]
+    assert metrics(run) == []
+
+
+def test_nan_in_sft_stops_with_the_step_and_keeps_the_checkpoint(profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, {9})
+    outcome = inside("--profile", profile, "--run-dir", tmp_path / "run", "--stage", "sft")
+    assert outcome.code == 1
+    assert "sft: the gradient at step 9 is not finite (loss nan)" in outcome.lines[-1]
+    assert [path.name for path in (tmp_path / "run" / "checkpoints" / "sft").iterdir()] == ["step-6"]
+
+
+def test_an_engine_that_raises_is_one_line_and_the_run_goes_on_afterwards(run: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = HFEngine._decode, [0]
+
+    def decode(self: HFEngine, *args: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 60:
+            raise RuntimeError("out of memory\nlong story")
+        return original(self, *args)
+
+    monkeypatch.setattr(HFEngine, "_decode", decode)
+    failed = inside(*run)
+    assert failed.code == 1
+    assert "the rollout engine failed: out of memory; the last checkpoint is kept" in failed.lines[-1]
+    again = inside(*run)
+    assert again.code == 0, again.err
+    assert [row["step"] for row in metrics(run)] == [1, 2]
+
+
+def children(parent: int) -> list[int]:
+    """Processes below a process, the furthest first."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = status.read_text()
+        except OSError:  # it has ended
+            continue
+        if int(text.rpartition(")")[2].split()[1]) == parent:
+            found.append(int(status.parent.name))
+    return [below for child in found for below in children(child)] + found
+
+
+def test_a_reward_worker_that_is_killed_costs_no_wrong_score(run: list[Any], tmp_path: Path) -> None:
+    words = [*run, "--rl_math.steps", 12]
+    undisturbed = finish(start(*[tmp_path / "other" if word == run[3] else word for word in words], "--stage", "sft,rl-math"))
+    assert undisturbed.code == 0, undisturbed.err
+    process = start(*words)
+    wait_for(lambda: len(metrics(run)) >= 2, process, "two steps")
+    killed = 0
+    for _ in range(2):
+        for child in children(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+                killed += 1
+        time.sleep(1.5)
+    outcome = finish(process)
+    assert killed
+    assert outcome.code == 0, outcome.err
+    mine, theirs = metrics(run), rows(tmp_path / "other" / "metrics" / "rl-math.jsonl")
+    assert len(mine) == 12
+    for row, other in zip(mine, theirs, strict=True):  # a lost score is counted; a score that was given is the right one
+        if row["verifier_failures"]:
+            break
+        assert row["reward_mean"] == other["reward_mean"]
+        assert row["details"] == other["details"]
