@@ -62,7 +62,7 @@ def test_a_wrong_argument_is_refused_in_one_line(words: list[str], said: tuple[s
     [
         ("[sft]\nstepz = 3\n", ("sft.stepz", "unknown key", "sft.steps")),
         ("[sfd]\nsteps = 3\n", ("sfd", "unknown key")),
-        ("[sft]\nsteps = -3\n", ("sft.steps", "-3", "greater than or equal to 1")),
+        ("[sft]\nsteps = -3\n", ("sft.steps", "-3", "greater than or equal to 0")),
         ('[sft]\nsteps = "three"\n', ("sft.steps", "three", "integer")),
         ("[sft\nsteps = 3\n", ("not TOML", "bad.toml")),
         ("rl_math = 3\n", ("rl_math", "3")),
