@@ -8,30 +8,21 @@ import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from klear_repro.config import Config, RLConfig
 from klear_repro.data.synthetic import math_task
 from klear_repro.data.words import word_task
-from klear_repro.device import choose_device
-from klear_repro.engines.base import chat_ids
-from klear_repro.models import as_folder, find_model, load
-from klear_repro.rewards import Rollout, Score
+from klear_repro.models import as_folder, find_model
 
 pytestmark = pytest.mark.perf
 
 TRL = "trl==1.16.*"
 ROOT = Path(__file__).resolve().parents[2]
-OURS = """
-import json, sys
-from tests.perf.test_training_throughput import train
-print(json.dumps(train(json.loads(open(sys.argv[1]).read()))))
-"""
+OURS, THEIRS = (str(Path(__file__).with_name(name)) for name in ("klear_trainer.py", "trl_trainer.py"))
 
 
 @pytest.fixture(scope="session")
@@ -42,40 +33,6 @@ def trl() -> Path:
         subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", f"torch=={torch.__version__.partition('+')[0]}", TRL], check=True)
     return python
-
-
-class Coin:
-    """The reward of both sides: a hash of the text, ±1."""
-
-    def score(self, rollouts: Sequence[Rollout]) -> list[Score]:
-        import zlib
-
-        values = [zlib.crc32(rollout.response.encode()) % 2 * 2.0 - 1.0 for rollout in rollouts]
-        return [Score(value, float(value > 0), "coin") for value in values]
-
-
-def train(settings: dict[str, Any]) -> dict[str, float]:
-    """Our side: all groups are trained, flat ones too, as TRL does; without the first round."""
-    from klear_repro.files import read_rows
-    from klear_repro.training.rl import Prompt, train_rl
-    from klear_repro.training.start import Start
-
-    device = choose_device("cpu", "float32", settings["threads"])
-    model, tokenizer = load(find_model(settings["model"]), device)
-    prompts = [Prompt(chat_ids(tokenizer, [{"role": "user", "content": text}]), "coin", "") for text in settings["questions"]]
-    config = RLConfig(
-        steps=settings["rounds"], prompts_per_step=settings["prompts"], train_prompts=settings["prompts"],
-        mini_batch_prompts=settings["mini_batch"], samples_per_prompt=settings["group"], max_new_tokens=settings["budget"],
-        lr=settings["lr"], warmup_steps=0, filter_by="none", alpha=0.0, slots=settings["prompts"] * settings["group"],
-        micro_batch_tokens=settings["micro_batch_tokens"], save_every=settings["rounds"], keep_rollouts=0, stop_entropy=0.0,
-    )  # fmt: skip
-    folder = Path(settings["folder"])
-    base = Config()
-    start = Start(model, tokenizer, folder, settings["seed"], "rl-math", device, base.runtime, base.model)
-    rewards: Any = Coin()
-    train_rl(start, config, prompts, rewards)
-    rows = read_rows(start.metrics)[1:]
-    return {"tokens": sum(row["trained_tokens"] for row in rows), "seconds": sum(row["seconds"] for row in rows)}
 
 
 def rate(python: Path | str, script: list[str], settings: dict[str, Any], folder: Path) -> float:
@@ -94,8 +51,8 @@ def against_trl(trl: Path, settings: dict[str, Any], folder: Path, rounds: int) 
     """Ratios of ours to theirs, one an alternation."""
     ratios = []
     for index in range(rounds):
-        theirs = rate(trl, [str(Path(__file__).with_name("trl_trainer.py"))], {**settings, "seed": index}, folder / f"trl-{index}")
-        ours = rate(sys.executable, ["-c", OURS], {**settings, "seed": index}, folder / f"ours-{index}")
+        theirs = rate(trl, [THEIRS], {**settings, "seed": index}, folder / f"trl-{index}")
+        ours = rate(sys.executable, [OURS], {**settings, "seed": index}, folder / f"ours-{index}")
         print(f"\n  trained tokens a second: ours {ours:.0f}, TRL {theirs:.0f}, ratio {ours / theirs:.2f}")
         ratios.append(ours / theirs)
     return ratios
@@ -146,7 +103,7 @@ def test_step_time_is_linear_in_tokens(report: Any, tmp_path: Path) -> None:
     }  # fmt: skip
     growth = []
     for index in range(3):
-        small = rate(sys.executable, ["-c", OURS], {**settings, "prompts": 8, "rounds": 9}, tmp_path / f"small-{index}")
-        large = rate(sys.executable, ["-c", OURS], {**settings, "prompts": 128, "rounds": 2}, tmp_path / f"large-{index}")
+        small = rate(sys.executable, [OURS], {**settings, "prompts": 8, "rounds": 9}, tmp_path / f"small-{index}")
+        large = rate(sys.executable, [OURS], {**settings, "prompts": 128, "rounds": 2}, tmp_path / f"large-{index}")
         growth.append(small / large)
     report("training growth to 16 times", statistics.median(growth), "times the time a token", 1.15, "the same at 1 time", less=True)
