@@ -50,14 +50,7 @@ def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = Fals
     with RunFolder(path, config, shared=bool(config.eval.shard)) as folder:
         if config.eval.shard:
             return _generate_shard(_Pipeline(config, folder, device), stages)
-        pipeline = _Pipeline(config, folder, device)
-        stages = pipeline.with_data(stages)
-        pipeline.check(stages, force)
-        folder.describe(hardware(device))
-        pipeline.write_config()
-        for stage in stages:
-            pipeline.stage(stage, force)
-        say(f"run folder: {path}")
+        _Pipeline(config, folder, device).run(stages, force)
 
 
 def _run_together(config: Config, path: Path, stages: Sequence[str], device: Device, force: bool) -> None:
@@ -74,16 +67,9 @@ def _run_together(config: Config, path: Path, stages: Sequence[str], device: Dev
             getattr(pipeline, job)(*words)
         return leave()
     with RunFolder(path, config) as folder:
-        pipeline = _Pipeline(config, folder, device, ranks)
-        stages = pipeline.with_data(stages)
-        pipeline.check(stages, force)
-        folder.describe(hardware(device))
-        pipeline.write_config()
-        for stage in stages:
-            pipeline.stage(stage, force)
+        _Pipeline(config, folder, device, ranks).run(stages, force)
         ranks.told(None)
         leave()
-        say(f"run folder: {path}")
 
 
 def _generate_shard(pipeline: _Pipeline, stages: Sequence[str]) -> None:
@@ -109,6 +95,16 @@ class _Pipeline:
             ("rl-code", [config.rl_code.model_dump(mode="json")]),
         ):
             self.fingerprints[stage] = before = digest([before, section])
+
+    def run(self, stages: Sequence[str], force: bool) -> None:
+        """Run the named stages, once all that can be checked before was."""
+        stages = self.with_data(stages)
+        self.check(stages, force)
+        self.folder.describe(hardware(self.device))
+        self.write_config()
+        for stage in stages:
+            self.stage(stage, force)
+        say(f"run folder: {self.path}")
 
     def write_config(self) -> None:
         from klear_repro.config import dump_toml
