@@ -157,7 +157,9 @@ class RLConfig(Section):
     data: str = Field("", description="prompts: .parquet or .jsonl file, or Hub data set, in the released format; empty: the data stage's")
     data_revision: str = Field("", description="Hub revision of `data`; empty: main")
     max_prompt_tokens: Count = Field(0, description="longer prompts are cut on the left, tokens; 0: none are")
-    engine: Literal["hf", "vllm"] = Field("hf", description="what generates rollouts: transformers on the live weights, or vLLM in this process with the weights loaded anew each step")
+    engine: Literal["hf", "vllm", "vllm-server"] = Field("hf", description="what generates rollouts: transformers on the live weights, vLLM in this process, or vLLM servers; the two take over the weights before each step")
+    endpoints: tuple[str, ...] = Field((), description="engine vllm-server: base addresses such as http://127.0.0.1:8000/v1, comma-separated (docs/training.md says how servers are started)")
+    transfer_folder: str = Field("", description="engine vllm-server: where weights are written for the servers, seen by them under the same path, best in memory such as /dev/shm/NAME; empty: weights/ in the run folder")
     old_logp: Literal["auto", "engine", "trainer"] = Field("auto", description="who computes log π_old; auto: the engine if it is hf, else the trainer once more")
     logprob_tolerance: float = Field(0.05, gt=0, description="mean |log π of trainer − of engine| over a step's trained tokens, nats, above which the run stops")
     rollout_cap: float = Field(0.0, ge=0, description="truncated importance sampling: token losses are weighted with min(π_old / π_rollout, cap); 0: off")
@@ -189,6 +191,8 @@ class RLConfig(Section):
             raise ValueError(f"overlong_penalty_tokens={self.overlong_penalty_tokens}: must be at most max_new_tokens={self.max_new_tokens}")
         if 0 < self.rollout_cap < 1:
             raise ValueError(f"rollout_cap={self.rollout_cap}: must be at least 1, or 0 for off")
+        if (self.engine == "vllm-server") != bool(self.endpoints):
+            raise ValueError(f"endpoints={','.join(self.endpoints)!r}: needed by engine=vllm-server, and by no other")
         if self.rollout_cap and self.old_logp == "engine":
             raise ValueError("old_logp='engine': must be trainer or auto with rollout_cap, which compares the two")
         return self

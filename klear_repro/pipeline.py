@@ -27,6 +27,8 @@ from klear_repro.training.distributed import ALONE, Ranks, join, launched, leave
 RL_STAGES: tuple[Literal["rl-math", "rl-code"], ...] = ("rl-math", "rl-code")
 HELD_OUT = {"rl-math": ("mini-aime", "mini-words"), "rl-code": ("mini-lcb",)}
 """Benchmarks of the data stage that a stage is evaluated on, while it runs and beside its controls."""
+WHERE = {"endpoints", "transfer_folder"}
+"""Fields of an RL stage that say where it runs, not what it does: they may change when it goes on."""
 
 
 def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = False) -> None:
@@ -57,7 +59,7 @@ def _run_together(config: Config, path: Path, stages: Sequence[str], device: Dev
     """Under torchrun: the first process runs the stages, the others join it in training."""
     ranks = join()
     if config.rl_math.engine == "vllm" or config.rl_code.engine == "vllm":
-        raise UserError("rl_math.engine='vllm': one process only; under torchrun use hf")
+        raise UserError("rl_math.engine='vllm': one process only; under torchrun use hf or vllm-server")
     if device.device.type == "cuda":  # CUDA only
         device = Device(torch.device("cuda", torch.cuda.current_device()), device.dtype, device.threads)
     if not ranks.first:
@@ -91,8 +93,8 @@ class _Pipeline:
         before = self.fingerprints["data"]
         for stage, section in (
             ("sft", [config.sft.model_dump(mode="json"), config.model.model_dump(mode="json"), config.runtime.gradient_checkpointing, *machine]),
-            ("rl-math", [config.rl_math.model_dump(mode="json")]),
-            ("rl-code", [config.rl_code.model_dump(mode="json")]),
+            ("rl-math", [config.rl_math.model_dump(mode="json", exclude=WHERE)]),
+            ("rl-code", [config.rl_code.model_dump(mode="json", exclude=WHERE)]),
         ):
             self.fingerprints[stage] = before = digest([before, section])
 
@@ -278,7 +280,8 @@ class _Pipeline:
     def train_rl_stage(self, stage: str, label: str, before: str) -> None:
         """RL from the last checkpoint of `before`; a control sees the prompts and seeds of the stage it is compared with."""
         from klear_repro.rewards import RewardModel
-        from klear_repro.training.rl import make_prompts, train_rl
+        from klear_repro.training.prompts import make_prompts
+        from klear_repro.training.rl import train_rl
         from sandbox import Limits
 
         config = self.config.rl_math if stage == "rl-math" else self.config.rl_code

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reports.against_published import comparisons, published_blocks
 from reports.attributions import attribution_blocks
 from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, table
-from reports.figures import Canvas, draw_clip_shares, rl_runs, training_curves
+from reports.figures import Canvas, draw_clip_shares, held_out_progress, rl_runs, training_curves
 from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stage_gains
 from reports.load import Run
 from reports.run_description import OWN_STAGE, cuda_sentence, manifest_blocks, preset_blocks
@@ -99,7 +99,7 @@ def _clip_blocks(run: Run, found: ClipShares, canvas: Canvas) -> list[Block]:
     blocks: list[Block] = [Paragraph(intro), found.table, Bullets(found.sentences)]
     for stage in RL_STAGES:
         figure = draw_clip_shares(
-            canvas, f"clip-{stage}", rl_runs(run, stage), f"{stage}: share of tokens outside the clip range"
+            canvas, f"clip-{stage}", rl_runs(run.metrics, stage), f"{stage}: share of tokens outside the clip range"
         )
         blocks += [figure] if figure else []
     return blocks
@@ -120,7 +120,7 @@ def _training_blocks(run: Run, canvas: Canvas) -> list[Block]:
         )
     )
     for stage in RL_STAGES:
-        runs = rl_runs(run, stage)
+        runs = rl_runs(run.metrics, stage)
         drawn.append(
             training_curves(
                 canvas,
@@ -128,6 +128,14 @@ def _training_blocks(run: Run, canvas: Canvas) -> list[Block]:
                 runs,
                 STANDARD_COLUMNS,
                 f"{stage}: learning curves, GPPO and the clip control",
+            )
+        )
+        drawn.append(
+            held_out_progress(
+                canvas,
+                f"{stage}-held-out",
+                rl_runs(run.progress, stage),
+                f"{stage}: held-out problems while training, with the stage's own verifier",
             )
         )
         drawn.append(

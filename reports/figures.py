@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import matplotlib
 import numpy as np
 
 from reports.blocks import Figure
-from reports.load import Metrics, Run
+from reports.load import Metrics
 from reports.scores import Scores
 from reports.text import visible
 
@@ -220,9 +220,33 @@ def accuracy_by_checkpoint(canvas: Canvas, name: str, dots: Sequence[Dot], capti
     return canvas.draw(name, caption, visible(alt), len(shown), paint, height=1.2 + 0.32 * rows)
 
 
-def rl_runs(run: Run, stage: str) -> list[Metrics]:
-    """The RL run of a stage and its clipped control, those that have metrics."""
-    return [run.metrics[name] for name in (stage, f"{stage}-clip") if name in run.metrics]
+def held_out_progress(canvas: Canvas, name: str, runs: Sequence[Metrics], caption: str) -> Figure | None:
+    """Accuracy on held-out problems while training, in percent, with 95 % intervals over problems (1.96 clustered errors)."""
+    if not any(run.has("accuracy") for run in runs):
+        return None
+
+    def paint(panels: Sequence[Axes]) -> None:
+        (axes,) = panels
+        for index, run in enumerate(runs):
+            steps, accuracy = run.column("step"), run.column("accuracy") * 100
+            half = np.nan_to_num(run.column("accuracy_se") * 196)
+            spread = [np.minimum(half, accuracy), np.minimum(half, 100 - accuracy)]
+            axes.errorbar(steps, accuracy, yerr=spread, fmt="o", ms=4, capsize=3, color=SERIES[index % len(SERIES)])
+        axes.set(title="held-out problems solved (%)", xlabel="step")
+        _whole_numbers(axes.xaxis)
+        axes.legend(loc="best")
+
+    def spoken(run: Metrics) -> str:
+        points = zip(run.column("step"), run.column("accuracy") * 100, strict=True)
+        return f"{run.name} {', '.join(f'{value:.0f} at step {step:.0f}' for step, value in points)}"
+
+    alt = f"Percent of held-out problems solved: {'; '.join(map(spoken, runs))}."
+    return canvas.draw(name, caption, visible(alt), 1, paint)
+
+
+def rl_runs(of: Mapping[str, Metrics], stage: str) -> list[Metrics]:
+    """The RL run of a stage and its clipped control, those that are in `of`."""
+    return [of[name] for name in (stage, f"{stage}-clip") if name in of]
 
 
 def _line(axes: Axes, steps: Any, values: Any, label: str, index: int) -> None:

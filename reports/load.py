@@ -168,6 +168,8 @@ class Run:
     config: Mapping[str, Any]
     config_text: str
     metrics: dict[str, Metrics]
+    progress: dict[str, Metrics]
+    """Held-out evaluations while a stage trained: one value an evaluation."""
     measurements: list[Measurement]
     problems: dict[tuple[str, str], Problem]
     """Held-out problems that the run itself made: (benchmark, problem id) → problem."""
@@ -194,8 +196,8 @@ def load_run(path: Path) -> Run:
     notes: list[str] = []
     manifest, raw = _manifest(path, notes)
     text, config = _config(path, notes)
-    metrics, problems = _metrics(path, notes), _problems(path, notes)
-    run = Run(path, manifest, raw, config, text, metrics, [], problems, notes)
+    metrics, progress = _metrics(path, "metrics", notes), _metrics(path, "evaluations", notes)
+    run = Run(path, manifest, raw, config, text, metrics, progress, [], _problems(path, notes), notes)
     run.measurements = _measurements(run)
     return run
 
@@ -249,10 +251,10 @@ def _config(root: Path, notes: list[str]) -> tuple[str, Mapping[str, Any]]:
         return text, {}
 
 
-def _metrics(root: Path, notes: list[str]) -> dict[str, Metrics]:
+def _metrics(root: Path, folder: str, notes: list[str]) -> dict[str, Metrics]:
     found = {}
     place = {name: index for index, name in enumerate(TRAINING_ORDER)}
-    paths = sorted((root / "metrics").glob("*.jsonl"))
+    paths = sorted((root / folder).glob("*.jsonl"))
     for path in sorted(paths, key=lambda path: place.get(path.stem, len(place))):
         rows: dict[int, dict[str, Any]] = {}
         for row in _json_rows(path, root, notes):

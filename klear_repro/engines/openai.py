@@ -59,6 +59,7 @@ class OpenAIEngine:
         slots: requests under way at a time, over all endpoints.
         request_s: seconds that one request may take.
         pause_s: the first pause before a request is repeated; it doubles.
+        section: of the configuration, for messages about its fields.
 
     Raises:
         UserError: an address that is none, no answer from any endpoint, or a model that is not served.
@@ -68,16 +69,17 @@ class OpenAIEngine:
 
     def __init__(
         self, source: ModelSource, *, endpoints: Sequence[str], model: str = "", slots: int = 128,
-        request_s: float = 7200.0, pause_s: float = 0.5,
+        request_s: float = 7200.0, pause_s: float = 0.5, section: str = "eval",
     ) -> None:  # fmt: skip
+        self._section = section
         if source.gguf:
             raise UserError(f"model {source.name}: the openai engine needs a folder in Hub format for its tokenizer, not GGUF")
         from transformers import AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
-        self.endpoints = [_Endpoint(_address(endpoint)) for endpoint in endpoints]
+        self.endpoints = [_Endpoint(_address(endpoint, section)) for endpoint in endpoints]
         if not self.endpoints:
-            raise UserError("eval.endpoints: needed by the engine openai; addresses such as http://127.0.0.1:8000/v1, comma-separated")
+            raise UserError(f"{section}.endpoints: needed by the engine {self.name}; addresses such as http://127.0.0.1:8000/v1, comma-separated")
         self.slots = slots
         self.request_s = request_s
         self.pause_s = pause_s
@@ -113,20 +115,20 @@ class OpenAIEngine:
                     async with session.get(f"{endpoint.url}/models") as answer:
                         body = await answer.json(content_type=None)
                         if answer.status != 200:
-                            raise UserError(f"eval.endpoints: {endpoint.url} answers {answer.status} to /models: {_short(body)}")
+                            raise UserError(f"{self._section}.endpoints: {endpoint.url} answers {answer.status} to /models: {_short(body)}")
                         rows = {str(row["id"]): row for row in body["data"]}
                         known = {name: int(row.get("max_model_len") or 0) for name, row in rows.items()}
                 except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     if isinstance(error, UserError):
                         raise
-                    raise UserError(f"eval.endpoints: {endpoint.url} gives no list of models ({type(error).__name__}: {_short(error)})") from None
+                    raise UserError(f"{self._section}.endpoints: {endpoint.url} gives no list of models ({type(error).__name__}: {_short(error)})") from None
                 if wanted and wanted not in rows:
-                    raise UserError(f"eval.served_name={wanted!r}: {endpoint.url} serves {', '.join(sorted(rows)[:5])}")
+                    raise UserError(f"{self._section}.served_name={wanted!r}: {endpoint.url} serves {', '.join(sorted(rows)[:5])}")
                 names.update([wanted] if wanted else rows)
                 self.defaults_of_model |= any(row.get("owned_by") in FILLS_IN for row in rows.values())
                 lengths += [length for name, length in known.items() if name in names]
         if len(names) != 1:
-            raise UserError(f"eval.served_name: needed, for the endpoints serve {', '.join(sorted(names)[:5])}")
+            raise UserError(f"{self._section}.served_name: needed, for the endpoints serve {', '.join(sorted(names)[:5])}")
         return names.pop(), min(lengths, default=0)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
@@ -207,7 +209,7 @@ class OpenAIEngine:
                     raise _Passing(f"status {answer.status}", _seconds(answer.headers.get("Retry-After")))
                 body = await answer.json(content_type=None)
                 if answer.status != 200:
-                    raise UserError(f"eval.endpoints: {url} refuses a request with {answer.status}: {_short(body)}")
+                    raise UserError(f"{self._section}.endpoints: {url} refuses a request with {answer.status}: {_short(body)}")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _Passing(f"{type(error).__name__} {_short(error)}".strip()) from None
         except UserError:
@@ -250,10 +252,10 @@ def _run(loop: asyncio.AbstractEventLoop, work: asyncio.Task[None], done: queue.
     done.put(error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error)
 
 
-def _address(text: str) -> str:
+def _address(text: str, section: str) -> str:
     parts = urlsplit(text.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise UserError(f"eval.endpoints: {text!r} is not allowed; an address such as http://127.0.0.1:8000/v1 (a key goes into {KEY_VARIABLE})")
+        raise UserError(f"{section}.endpoints: {text!r} is not allowed; an address such as http://127.0.0.1:8000/v1 (a key goes into {KEY_VARIABLE})")
     return text.strip().rstrip("/")
 
 

@@ -26,6 +26,7 @@ import torch
 from benchmarks.protocols import Rope
 from klear_repro.device import Device
 from klear_repro.engines.base import Completion, Request, Sampling, chat_ids, versions
+from klear_repro.engines.vllm_worker import repack_tied_head
 from klear_repro.errors import UserError
 from klear_repro.models import ModelSource, extended_config
 
@@ -122,7 +123,7 @@ class VLLMEngine:
         if self._sleeps:  # CUDA only
             self._llm.wake_up(tags=["weights"])
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights.items())})
-        self._llm.apply_model(_repack_tied_head)
+        self._llm.apply_model(repack_tied_head)
         if self._sleeps:  # CUDA only
             self._llm.wake_up(tags=["kv_cache"])
         self._llm.reset_prefix_cache()
@@ -243,16 +244,6 @@ def _import_vllm(device: str) -> Any:
         runs = current_platform.device_type or "no device of this machine"
         raise UserError(f"eval.engine='vllm': this vLLM runs on {runs}, the run is on {device}; set runtime.device, or use --engine hf")
     return vllm
-
-
-def _repack_tied_head(model: Any) -> None:
-    """The CPU build computes logits with a packed copy of the head's weight, which a reload leaves stale where it is the embedding's."""
-    head = getattr(model, "lm_head", None)
-    if head is None or head.weight.device.type != "cpu" or not model.config.tie_word_embeddings:
-        return
-    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
-
-    dispatch_cpu_unquantized_gemm(head, remove_weight=False)
 
 
 def _device_options(device: str, tensor_parallel: int, trained: bool) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def token_logprobs(
         chunk: tokens a chunk; 0: as many as make CHUNK_BYTES of logits.
         with_entropy: else the second result is zeros.
 
-    Returns (log π, entropy in nats without gradient), float32 [tokens].
+    Returns (log π, entropy in nats without gradient), [tokens], in float32, or float64 where `hidden` is.
     """
     size = chunk or max(16, CHUNK_BYTES // (4 * weight.shape[0]))
     logp, entropy = _TokenLogprobs.apply(hidden, weight, targets, temperature, size, with_entropy)
@@ -49,7 +49,7 @@ class _TokenLogprobs(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float, size: int, with_entropy: bool
     ) -> tuple[Tensor, Tensor]:
         count = hidden.shape[0]
-        logp = torch.empty(count, dtype=torch.float32, device=hidden.device)
+        logp = torch.empty(count, dtype=_wide(hidden.dtype), device=hidden.device)
         normaliser, entropy = torch.empty_like(logp), torch.zeros_like(logp)
         for start in range(0, count, size):
             part = slice(start, start + size)
@@ -69,7 +69,7 @@ class _TokenLogprobs(torch.autograd.Function):
         upstream: Tensor = gradients[0]
         hidden, weight, targets, normaliser = ctx.saved_tensors
         for_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        for_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if ctx.needs_input_grad[1] else None
+        for_weight = torch.zeros(weight.shape, dtype=_wide(weight.dtype), device=weight.device) if ctx.needs_input_grad[1] else None
         for start in range(0, hidden.shape[0], ctx.size):
             part = slice(start, start + ctx.size)
             scale = upstream[part, None] / ctx.temperature
@@ -79,7 +79,7 @@ class _TokenLogprobs(torch.autograd.Function):
             if for_hidden is not None:
                 torch.mm(slope, weight, out=for_hidden[part])
             if for_weight is not None:
-                if slope.dtype == torch.float32:
+                if slope.dtype == for_weight.dtype:
                     for_weight.addmm_(slope.t(), hidden[part])
                 else:
                     for_weight += slope.t() @ hidden[part]
@@ -87,6 +87,11 @@ class _TokenLogprobs(torch.autograd.Function):
 
 
 def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
-    """z = W h / τ in float32, [tokens, vocabulary]."""
-    logits = (hidden @ weight.t()).float()
+    """z = W h / τ, [tokens, vocabulary]."""
+    logits = (hidden @ weight.t()).to(_wide(hidden.dtype))
     return logits.div_(temperature) if temperature != 1.0 else logits
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """What is summed in: at least float32."""
+    return torch.promote_types(dtype, torch.float32)

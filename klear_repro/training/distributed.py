@@ -89,7 +89,7 @@ def shard(policy: nn.Module, dtype: torch.dtype) -> None:
     """Shard a model with FSDP2, layer by layer, in place; gradients become their mean over the processes.
 
     Args:
-        policy: its weights in float32; every process has the same.
+        policy: its weights in float32 (float64 in tests); every process has the same.
         dtype: of computation.
     """
     from torch.distributed.device_mesh import init_device_mesh
@@ -97,7 +97,8 @@ def shard(policy: nn.Module, dtype: torch.dtype) -> None:
 
     device = next(policy.parameters()).device.type
     mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
-    precision = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32) if dtype != torch.float32 else MixedPrecisionPolicy()
+    same = dtype == next(policy.parameters()).dtype
+    precision = MixedPrecisionPolicy() if same else MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
     blocks = [module for module in policy.modules() if isinstance(module, nn.ModuleList)]
     for layer in blocks[0]:
         fully_shard(layer, mesh=mesh, mp_policy=precision)

@@ -19,9 +19,7 @@ all its sequences; else it is the mean over all positive tokens of the mini-batc
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,10 +29,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.estimators import clustered_standard_error
 from benchmarks.grading import JudgeError
 from klear_repro.config import RLConfig
-from klear_repro.engines.base import Completion, Request, Sampling, chat_ids
-from klear_repro.errors import RunError, UserError
+from klear_repro.engines.base import Completion, Request, Sampling
+from klear_repro.errors import RunError
 from klear_repro.files import Appender, keep_rows, read_rows
 from klear_repro.rewards import RewardModel, Rollout, Score
 from klear_repro.seeds import derive_seed
@@ -44,18 +43,11 @@ from klear_repro.training.distributed import ALONE, Ranks
 from klear_repro.training.losses import policy_loss, positive_lm_loss
 from klear_repro.training.optim import Optimizer
 from klear_repro.training.packing import Policy, pack, shares
+from klear_repro.training.prompts import Prompt
 from klear_repro.training.rollouts import Rollouts, make_rollouts
 from klear_repro.training.start import Start, epoch_slice, prepare
+from klear_repro.training.step_metrics import Clock, StepMetrics, finite, joined
 from klear_repro.training.watch import hopeless
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A training prompt: token ids, and what its verifier needs."""
-
-    ids: tuple[int, ...]
-    data_source: str
-    ground_truth: Any
 
 
 @dataclass(frozen=True)
@@ -96,8 +88,7 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
         RunError: the run cannot go on, with the reason; the last checkpoint is kept.
     """
     ranks = start.ranks
-    separate = ranks.world > 1 or start.lora.lora_rank > 0
-    rollouts = make_rollouts(config, start.model, start.tokenizer, start.source, start.device, start.seed, separate=separate)
+    rollouts = make_rollouts(start, config)
     policy, optimizer, checkpoints, state = prepare(start, config.lr, config.betas, config.weight_decay)
     done, updates, position = state["step"], state.get("updates", 0), state.get("position", 0)
     recent = deque(read_rows(start.metrics)[-config.patience :], maxlen=config.patience)
@@ -106,7 +97,7 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
             rollouts.sync(policy)
             kept.evaluation(0, evaluate(rollouts, heldout, rewards, config, ranks, start.seed))
         for step in range(done, config.steps):
-            clock = _Clock()
+            clock = Clock()
             rollouts.sync(policy)
             clock.lap("sync")
             groups: list[Group] = []
@@ -189,7 +180,7 @@ def score(rewards: RewardModel, prompts: Sequence[Prompt], groups: Sequence[Sequ
 
 
 def _roll_out_and_score(
-    rollouts: Rollouts, prompts: Sequence[Prompt], before: int, rewards: RewardModel, config: RLConfig, ranks: Ranks, seed: int, step: int, clock: _Clock
+    rollouts: Rollouts, prompts: Sequence[Prompt], before: int, rewards: RewardModel, config: RLConfig, ranks: Ranks, seed: int, step: int, clock: Clock
 ) -> list[Group]:
     """Groups of the prompts in their order; every process makes its share and gets all of them.  `before`: groups of the step so far."""
     sampling = Sampling(config.temperature, config.top_p, 0, 0.0, 1.0, config.max_new_tokens)
@@ -211,10 +202,13 @@ def evaluate(rollouts: Rollouts, prompts: Sequence[Prompt], rewards: RewardModel
     mine = [prompts[number] for number in numbers]
     seeds = [derive_seed(seed, "evaluation", number) for number in numbers]  # the same at every step
     groups = ranks.whole(score(rewards, mine, roll_out(rollouts, mine, sampling, config.eval_samples, seeds), seeds, config.verifier_retries))
-    known = [one for group in groups for one in group.scores if not math.isnan(one.reward)]
+    scored = [[one for one in group.scores if not math.isnan(one.reward)] for group in groups]
+    known = [one for group in scored for one in group]
+    right = [int(sum(one.accuracy for one in group)) for group in scored if group]
     every = [completion for group in groups for completion in group.completions]
     return {
         "accuracy": sum(one.accuracy for one in known) / len(known) if known else None,
+        "accuracy_se": finite(clustered_standard_error(right, [len(group) for group in scored if group])) if len(right) > 1 else None,
         "reward_mean": sum(one.reward for one in known) / len(known) if known else None,
         "problems": len(groups), "samples": len(every), "verifier_failures": len(every) - len(known),
         "length_mean": sum(len(one.token_ids) for one in every) / len(every),
@@ -293,7 +287,7 @@ def _update(
     policy: Policy, optimizer: Optimizer, groups: list[list[Sample]], config: RLConfig, updates: int, ranks: Ranks, own_logprobs: bool, where: str
 ) -> dict[str, Any]:
     """One optimiser update a mini-batch; returns the metrics, means over tokens."""
-    log = _Log()
+    log = StepMetrics()
     compared = False
     every = [sample for group in groups for sample in group]
     for sample in every:
@@ -306,7 +300,7 @@ def _update(
     made = skipped = 0
     for first in range(0, len(groups), config.mini_batch_prompts):
         mini = [sample for group in groups[first : first + config.mini_batch_prompts] for sample in group]
-        part = _Log(comparing=not made and not compared)
+        part = StepMetrics(comparing=not made and not compared)
         mini_batch_gradients(policy, mini, config, part, ranks)
         for one in ranks.all(part):
             log.take(one)
@@ -334,7 +328,7 @@ def trainer_logprobs(policy: Policy, samples: Sequence[Sample], config: RLConfig
             samples[index].old_logp = values
 
 
-def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfig, log: _Log | None = None, ranks: Ranks = ALONE) -> None:
+def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfig, log: StepMetrics | None = None, ranks: Ranks = ALONE) -> None:
     """Add the gradient of L_policy + α·L_LM over one mini-batch to the parameters.
 
     The result does not depend on how the mini-batch is cut into micro-batches or shared by processes, except with
@@ -351,15 +345,15 @@ def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfi
         if not indices:  # nothing left to do here, but the others wait for this process
             (logp.sum() * 0).backward()
             continue
-        old = _joined([sample.old_logp for sample in part], policy.device)
-        rollout = _joined([sample.rollout_logp for sample in part], policy.device)
-        advantages = torch.tensor([sample.advantage for sample in part], device=policy.device)[batch.sequence_ids]
+        old = joined([sample.old_logp for sample in part], policy.device).to(logp.dtype)
+        rollout = joined([sample.rollout_logp for sample in part], policy.device)
+        advantages = torch.tensor([sample.advantage for sample in part], dtype=logp.dtype, device=policy.device)[batch.sequence_ids]
         positive = torch.tensor([sample.positive for sample in part], device=policy.device)[batch.sequence_ids]
         mask = torch.ones_like(positive)
         policy_part = policy_loss(
             config.loss, logp, old, advantages, mask, config.eps_low, config.eps_high, config.dual_clip_c or None,
             config.beta_low, config.beta_high, config.aggregation, sequence_ids=batch.sequence_ids, denominator=denominator,
-            rollout_logp=rollout if config.rollout_cap else None, rollout_cap=config.rollout_cap or 2.0,
+            rollout_logp=rollout.to(logp.dtype) if config.rollout_cap else None, rollout_cap=config.rollout_cap or 2.0,
         )  # fmt: skip
         if config.aggregation == "klear_microbatch":
             lm = positive_lm_loss(logp, mask, positive) * len(part) / len(mini)
@@ -370,119 +364,9 @@ def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfi
             log.add(policy_part.loss, lm, policy_part.metrics, entropy, logp, rollout)
 
 
-def _joined(values: Sequence[Sequence[float]], device: torch.device) -> Tensor:
-    return torch.tensor([value for row in values for value in row], dtype=torch.float32, device=device)
-
-
 def learning_rate(config: RLConfig, updates: int) -> float:
     """After `updates` updates: linear warm-up, then constant."""
     return config.lr * min(1.0, (updates + 1) / max(1, config.warmup_steps))
-
-
-class _Log:
-    """Collects what the updates of one step report.  `comparing`: `add` compares trainer and engine, while π_θ is still π_old."""
-
-    def __init__(self, comparing: bool = False) -> None:
-        self.comparing = comparing
-        self.losses = [0.0, 0.0]
-        self.sums: dict[str, float] = {}
-        self.tokens = 0
-        self.low, self.high = math.inf, -math.inf
-        self.norms: list[float] = []
-        self.gaps = {"sum": 0.0, "kl": 0.0, "tokens": 0.0, "max": 0.0}
-
-    def take(self, other: _Log) -> None:
-        """Add what another process, or another mini-batch, reports."""
-        self.losses = [mine + theirs for mine, theirs in zip(self.losses, other.losses, strict=True)]
-        for name, value in other.sums.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.tokens += other.tokens
-        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
-        largest = math.nan if math.isnan(other.gaps["max"]) else max(self.gaps["max"], other.gaps["max"])
-        self.gaps = {name: value + other.gaps[name] for name, value in self.gaps.items()} | {"max": largest}
-
-    def add(self, policy: Tensor, lm: Tensor, metrics: dict[str, Tensor], entropy: Tensor, logp: Tensor, rollout: Tensor) -> None:
-        if self.comparing:
-            self._difference(logp.detach().double() - rollout.double())
-        self.losses[0] += float(policy.detach())
-        self.losses[1] += float(lm.detach())
-        count = int(metrics["tokens"])
-        shares = {name: float(metrics[name]) for name in ("outside_low", "outside_high", "clip_fraction_low", "clip_fraction_high", "dual_clip_fraction", "approx_kl")}
-        shares["entropy"] = float(entropy.mean())
-        for name, value in shares.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * count
-        self.sums["extreme_tokens"] = self.sums.get("extreme_tokens", 0.0) + float(metrics["extreme_tokens"])
-        self.tokens += count
-        self.low = min(self.low, float(metrics["ratio_min"]))
-        self.high = max(self.high, float(metrics["ratio_max"]))
-
-    def compare(self, trainer: Sequence[Sequence[float]], engine: Sequence[Sequence[float]]) -> None:
-        """Log-probabilities of all samples, by trainer and engine, under the same weights."""
-        self._difference(_joined(trainer, torch.device("cpu")).double() - _joined(engine, torch.device("cpu")).double())
-
-    def _difference(self, gap: Tensor) -> None:
-        self.gaps["sum"] += float(gap.abs().sum())
-        self.gaps["kl"] += float((gap.clamp(max=20).exp() - 1 - gap).sum())
-        self.gaps["tokens"] += gap.numel()
-        self.gaps["max"] = max(self.gaps["max"], float(gap.abs().max())) if not gap.isnan().any() else math.nan
-
-    def stop_on_mismatch(self, config: RLConfig, where: str) -> None:
-        """Raises RunError when trainer and engine do not compute the same policy."""
-        if not self.gaps["tokens"]:
-            return
-        mean = self.gaps["sum"] / self.gaps["tokens"]
-        if not mean <= config.logprob_tolerance:  # also NaN
-            raise RunError(
-                f"{where}: log-probabilities of trainer and rollout engine differ by {mean:.3g} nats on average (largest {self.gaps['max']:.3g}), more than "
-                f"logprob_tolerance={config.logprob_tolerance}: the engine has other weights, or computes otherwise; nothing was updated, the last checkpoint is kept"
-            )
-
-    def row(self) -> dict[str, Any]:
-        updates = len(self.norms)
-
-        def mean(name: str) -> float | None:
-            return _finite(self.sums[name] / self.tokens) if self.tokens else None
-
-        finite = [norm for norm in self.norms if math.isfinite(norm)]
-        compared = self.gaps["tokens"]
-        return {
-            "loss_policy": _finite(self.losses[0] / updates) if updates else None,
-            "loss_lm": _finite(self.losses[1] / updates) if updates else None,
-            "clip_low": mean("outside_low"),
-            "clip_high": mean("outside_high"),
-            "clip_fraction_low": mean("clip_fraction_low"),
-            "clip_fraction_high": mean("clip_fraction_high"),
-            "dual_clip_fraction": mean("dual_clip_fraction"),
-            "approx_kl": mean("approx_kl"),
-            "entropy": mean("entropy"),
-            "ratio_min": _finite(self.low) if self.tokens else None,
-            "ratio_max": _finite(self.high) if self.tokens else None,
-            "extreme_tokens": int(self.sums.get("extreme_tokens", 0)),
-            "grad_norm": sum(finite) / len(finite) if finite else None,
-            "logprob_gap": self.gaps["max"] if compared else None,
-            "logprob_gap_mean": self.gaps["sum"] / compared if compared else None,
-            "kl_rollout": self.gaps["kl"] / compared if compared else None,
-        }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-class _Clock:
-    """Wall seconds by phase."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self._laps[f"seconds_{name}"] = self._laps.get(f"seconds_{name}", 0.0) + now - self._last
-        self._last = now
-
-    def seconds(self) -> dict[str, float]:
-        return {"seconds": self._last - self._start, **self._laps}
 
 
 # --- what is kept of a step besides its metrics ----------------------------------------------------
@@ -528,37 +412,3 @@ class _Kept:
 
 def _most_common(details: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in list(details.items())[:3])
-
-
-def make_prompts(tokenizer: Any, rows: Sequence[dict[str, Any]], longest: int = 0) -> list[Prompt]:
-    """Training prompts from rows in the released format; those of more than `longest` tokens are cut on the left, as the release does.
-
-    Raises:
-        UserError: a row that is not in that format.
-    """
-    prompts = []
-    for number, row in enumerate(rows):
-        try:
-            truth, source = row["reward_model"]["ground_truth"], row["data_source"]
-            ids = chat_ids(tokenizer, row["prompt"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"prompts, row {number + 1}: no {error} (needed: data_source, prompt, ability, reward_model.ground_truth)") from None
-        prompts.append(Prompt(ids[-longest:] if longest else ids, source, code_tests(truth, number) if row.get("ability") == "code" else str(truth)))
-    return prompts
-
-
-def code_tests(truth: str, number: int) -> list[dict[str, Any]]:
-    """Tests of a code row: a list of `CodeTest`s, or the released `inputs` and `outputs`.
-
-    Raises:
-        UserError: another form, such as `functional` or `pytest` programs.
-    """
-    try:
-        value = json.loads(truth)
-    except ValueError:
-        raise UserError(f"prompts, row {number + 1}: reward_model.ground_truth is not JSON") from None
-    if isinstance(value, list):
-        return value
-    if isinstance(value, dict) and "inputs" in value and "outputs" in value:
-        return [{"input": given, "expected": wanted} for given, wanted in zip(value["inputs"], value["outputs"], strict=True)]
-    raise UserError(f"prompts, row {number + 1}: tests must have inputs and outputs; {', '.join(value) if isinstance(value, dict) else type(value).__name__} is not supported yet")

@@ -2,7 +2,8 @@
 
 `hf` on one process reads the live weights: nothing is copied.  With several processes each has a whole copy for its
 rollouts, filled from the shards; so has LoRA, whose matrices are merged on the way.  `vllm` runs in the trainer's process
-and loads the weights anew; on CUDA it sleeps while the trainer works (CUDA only, never run).
+and loads the weights anew; on CUDA it sleeps while the trainer works (CUDA only, never run).  `vllm-server` is vLLM in
+processes of its own: the first process of the trainer writes the weights for them, all of them ask for rollouts.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from typing import Any, Protocol
 import torch
 
 from klear_repro.config import RLConfig
-from klear_repro.device import Device
 from klear_repro.engines.base import Completion, Request, Sampling
 from klear_repro.engines.hf import HFEngine
+from klear_repro.models import ModelSource
+from klear_repro.training.distributed import ALONE, Ranks
 from klear_repro.training.lora import hub_tensors
 from klear_repro.training.packing import Policy
+from klear_repro.training.start import Start
 
 
 class Rollouts(Protocol):
@@ -80,43 +83,51 @@ class CopiedRollouts:
 
 
 class VLLMRollouts:
-    """vLLM in this process.  Args: `start` makes the engine, once there is something to generate."""
+    """vLLM, in this process or as servers.
+
+    Args:
+        start: makes the engine, once there is something to generate.
+        ranks: only the first one hands the weights over.
+    """
 
     own_logprobs = False
 
-    def __init__(self, start: Callable[[], Any]) -> None:
-        self._start = start
+    def __init__(self, start: Callable[[], Any], ranks: Ranks = ALONE) -> None:
+        self._start, self._ranks = start, ranks
         self._engine: Any = None
 
     def sync(self, policy: Policy) -> None:
-        """Load every weight anew, whole and merged."""
+        """Hand over every weight, whole and merged."""
         if self._engine is None:
             self._engine = self._start()
-        self._engine.load_weights(hub_tensors(policy.model, policy.named_weights()))
+        weights = hub_tensors(policy.model, policy.named_weights())
+        if self._ranks.first:
+            self._engine.load_weights(weights)
+        self._ranks.all(None)  # nobody asks before they are there
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """`Engine.generate`."""
         return self._engine.generate(requests, sampling)
 
     def rest(self) -> None:
-        """Sleep, where vLLM can."""
+        """Sleep, where the engine can."""
         self._engine.sleep()
 
 
-def make_rollouts(config: RLConfig, model: Any, tokenizer: Any, folder: Path, device: Device, seed: int, *, separate: bool) -> Rollouts:
-    """The rollout engine of a stage.
-
-    Args:
-        model: before it is sharded or gets LoRA layers.
-        folder: the checkpoint that it comes from, for vLLM.
-        separate: the trainer's weights are not to be used as they lie: sharded, or with LoRA layers.
-    """
+def make_rollouts(start: Start, config: RLConfig) -> Rollouts:
+    """The rollout engine of a stage, made before its model is sharded or gets LoRA layers."""
+    if config.engine == "hf":
+        if start.ranks.world == 1 and not start.lora.lora_rank:
+            return LiveRollouts(start.model, start.tokenizer, config.slots)
+        copied = copy.deepcopy(start.model).to(start.device.dtype).requires_grad_(False)
+        return CopiedRollouts(copied, start.tokenizer, config.slots)
+    source = ModelSource(start.source.name, start.source, "", "")
     if config.engine == "vllm":
         from klear_repro.engines.vllm import VLLMEngine
-        from klear_repro.models import ModelSource
 
-        source = ModelSource(folder.name, folder, "", "")
-        return VLLMRollouts(lambda: VLLMEngine(source, device=device, seed=seed, slots=config.slots, logprobs=True, trained=True))
-    if separate:
-        return CopiedRollouts(copy.deepcopy(model).to(device.dtype).requires_grad_(False), tokenizer, config.slots)
-    return LiveRollouts(model, tokenizer, config.slots)
+        return VLLMRollouts(lambda: VLLMEngine(source, device=start.device, seed=start.seed, slots=config.slots, logprobs=True, trained=True))
+    from klear_repro.engines.vllm_server import VLLMServerEngine
+
+    folder = Path(config.transfer_folder) if config.transfer_folder else start.run / "weights"
+    section = "rl_code" if start.label.startswith("rl-code") else "rl_math"
+    return VLLMRollouts(lambda: VLLMServerEngine(source, endpoints=config.endpoints, folder=folder, slots=config.slots, section=section), start.ranks)

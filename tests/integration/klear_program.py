@@ -192,3 +192,24 @@ def contents(folder: Path) -> dict[str, Any]:
         elif top != "report":
             found[name] = None
     return found
+
+
+def last_weights(run: Path, label: str) -> dict[str, Any]:
+    """Tensors of the newest checkpoint of a stage."""
+    from safetensors.torch import load_file
+
+    steps = sorted((run / "checkpoints" / label).glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
+    return load_file(steps[-1] / "model.safetensors")
+
+
+def processes_below(parent: int) -> list[int]:
+    """Process ids below a process, the furthest first."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = status.read_text()
+        except OSError:  # it has ended
+            continue
+        if int(text.rpartition(")")[2].split()[1]) == parent:
+            found.append(int(status.parent.name))
+    return [below for child in found for below in processes_below(child)] + found

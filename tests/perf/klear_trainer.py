@@ -18,7 +18,8 @@ from klear_repro.engines.base import chat_ids
 from klear_repro.files import read_rows
 from klear_repro.models import find_model, load
 from klear_repro.rewards import Rollout, Score
-from klear_repro.training.rl import Prompt, train_rl
+from klear_repro.training.prompts import Prompt
+from klear_repro.training.rl import train_rl
 from klear_repro.training.start import Start
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from klear_program import PROFILE, finish, inside, rows, start, wait_for
+from klear_program import PROFILE, finish, inside, processes_below, rows, start, wait_for
 
 from klear_repro.engines.hf import HFEngine
 from klear_repro.training.packing import Policy
@@ -95,19 +95,6 @@ def test_an_engine_that_raises_is_one_line_and_the_run_goes_on_afterwards(run: l
     assert [row["step"] for row in metrics(run)] == [1, 2]
 
 
-def children(parent: int) -> list[int]:
-    """Processes below a process, the furthest first."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = status.read_text()
-        except OSError:  # it has ended
-            continue
-        if int(text.rpartition(")")[2].split()[1]) == parent:
-            found.append(int(status.parent.name))
-    return [below for child in found for below in children(child)] + found
-
-
 def test_a_reward_worker_that_is_killed_costs_no_wrong_score(run: list[Any], tmp_path: Path) -> None:
     words = [*run, "--rl_math.steps", 12]
     undisturbed = finish(start(*[tmp_path / "other" if word == run[3] else word for word in words], "--stage", "sft,rl-math"))
@@ -116,7 +103,7 @@ def test_a_reward_worker_that_is_killed_costs_no_wrong_score(run: list[Any], tmp
     wait_for(lambda: len(metrics(run)) >= 2, process, "two steps")
     killed = 0
     for _ in range(2):
-        for child in children(process.pid):
+        for child in processes_below(process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
                 killed += 1

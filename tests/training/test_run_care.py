@@ -14,7 +14,9 @@ from klear_repro.errors import RunError
 from klear_repro.rewards import Rollout, Score
 from klear_repro.training.advantages import overlong_penalty, without_overlong
 from klear_repro.training.logs import table_row
-from klear_repro.training.rl import Group, Prompt, _Log, score, select
+from klear_repro.training.prompts import Prompt
+from klear_repro.training.rl import Group, score, select
+from klear_repro.training.step_metrics import StepMetrics
 from klear_repro.training.watch import hopeless
 
 CONFIG = RLConfig(patience=3, stop_entropy=0.01)
@@ -109,7 +111,7 @@ def test_a_failed_verifier_is_asked_again_for_that_rollout_alone(failures: int, 
 
 
 def test_a_mismatch_of_log_probabilities_stops_before_an_update() -> None:
-    log = _Log()
+    log = StepMetrics()
     log.compare([[-1.0, -2.0]], [[-1.0, -2.001]])
     log.stop_on_mismatch(RLConfig(), "here")
     log.compare([[-1.0, -2.0]], [[-2.0, -1.0]])
@@ -118,7 +120,7 @@ def test_a_mismatch_of_log_probabilities_stops_before_an_update() -> None:
 
 
 def test_log_probabilities_that_are_not_finite_are_a_mismatch() -> None:
-    log = _Log()
+    log = StepMetrics()
     log.compare([[math.nan]], [[-1.0]])
     with pytest.raises(RunError, match="nan"):
         log.stop_on_mismatch(RLConfig(), "here")

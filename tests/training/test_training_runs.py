@@ -1,19 +1,14 @@
-"""Whole training stages: damaged checkpoints, data from files, two processes, LoRA, bfloat16, trackers."""
+"""Whole training stages: damaged checkpoints, data from files, LoRA, bfloat16, trackers."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from klear_program import PROFILE, ROOT, environment, klear, rows
-from safetensors.torch import load_file
+from klear_program import PROFILE, environment, klear, last_weights, rows
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +27,6 @@ def trained(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def weights(run: Path, label: str) -> dict[str, torch.Tensor]:
-    steps = sorted((run / "checkpoints" / label).glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
-    return load_file(steps[-1] / "model.safetensors")
-
-
-def furthest(mine: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> float:
-    """The largest distance of a weight matrix from its counterpart, relative to its own norm."""
-    return max(float((mine[name] - theirs[name]).norm() / theirs[name].norm()) for name in theirs)
-
-
-def numbers(row: dict[str, Any]) -> dict[str, float]:
-    left_out = ("seconds", "tokens_per_second", "peak_memory", "logprob_gap", "kl_rollout", "approx_kl")
-    return {name: value for name, value in row.items() if isinstance(value, (int, float)) and not name.startswith(left_out)}
-
-
 def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(trained: Path, profile: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     last = run / "checkpoints" / "sft" / "step-36"
@@ -60,7 +40,7 @@ def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(trained: Path
     assert outcome.code == 0, outcome.err
     assert "step-36 is damaged (model.safetensors is not what was written)" in outcome.err
     assert (run / "checkpoints" / "sft" / "damaged-step-36").is_dir()
-    assert all(torch.equal(weights(run, "sft")[name], tensor) for name, tensor in weights(trained, "sft").items())
+    assert all(torch.equal(last_weights(run, "sft")[name], tensor) for name, tensor in last_weights(trained, "sft").items())
 
 
 def test_a_stage_with_damaged_checkpoints_only_says_so(trained: Path, profile: Path, tmp_path: Path) -> None:
@@ -138,7 +118,7 @@ def test_lora_and_bfloat16_train_resume_and_leave_plain_checkpoints(profile: Pat
     again = klear(*words, "--run-dir", run)
     assert again.code == 0, again.err
     for label in ("sft", "rl-math"):
-        assert all(torch.equal(weights(run, label)[name], tensor) for name, tensor in weights(tmp_path / "whole", label).items())
+        assert all(torch.equal(last_weights(run, label)[name], tensor) for name, tensor in last_weights(tmp_path / "whole", label).items())
 
 
 def test_evaluations_while_training_and_trackers_are_written(profile: Path, tmp_path: Path) -> None:
@@ -155,34 +135,3 @@ def test_evaluations_while_training_and_trackers_are_written(profile: Path, tmp_
     events = EventAccumulator(str(folder)).Reload()
     assert [one.step for one in events.Scalars("reward_mean")] == [1, 2]
     assert list((run / "trackers" / "wandb").glob("offline-run-*"))
-
-
-def torchrun(*words: Any, processes: int = 2) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "klear_repro.run"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run([*command, *map(str, words)], capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=600)
-
-
-def test_two_processes_with_fsdp_are_one_process(trained: Path, profile: Path, tmp_path: Path) -> None:
-    run = tmp_path / "two"
-    words = ["--profile", profile, "--stage", "sft,rl-math", "--rl_math.aggregation", "token_mean"]
-    one = klear(*words, "--run-dir", tmp_path / "one")
-    assert one.code == 0, one.err
-    two = torchrun(*words, "--run-dir", run)
-    assert two.returncode == 0, two.stderr[-3000:]
-    for label in ("sft", "rl-math"):
-        mine, theirs = weights(run, label), weights(tmp_path / "one", label)
-        assert set(mine) == set(theirs)
-        assert furthest(mine, theirs) < 1e-5, label
-        for row, other in zip(rows(run / "metrics" / f"{label}.jsonl"), rows(tmp_path / "one" / "metrics" / f"{label}.jsonl"), strict=True):
-            assert numbers(row) == pytest.approx(numbers(other), abs=1e-5, rel=1e-4)
-    shards = sorted((run / "checkpoints" / "sft").glob("step-36/trainer/*.safetensors"))
-    assert [shard.name for shard in shards] == ["optimizer-00001-of-00002.safetensors", "optimizer-00002-of-00002.safetensors"]
-    # the rest of SFT by one process, from the shards of two
-    shutil.rmtree(run / "checkpoints" / "sft" / "step-36")
-    manifest = json.loads((run / "manifest.json").read_text())
-    manifest["stages"]["sft"]["status"] = "running"
-    (run / "manifest.json").write_text(json.dumps(manifest))
-    alone = klear("--profile", profile, "--stage", "sft", "--rl_math.aggregation", "token_mean", "--run-dir", run)
-    assert alone.code == 0, alone.err
-    assert furthest(weights(run, "sft"), weights(tmp_path / "one", "sft")) < 1e-5
