@@ -41,6 +41,7 @@ class RuntimeConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="of the weights; auto: bfloat16 on CUDA, else float32")
     workers: Positive = Field(2, description="processes that grade answers and run programs", le=512)
     gradient_checkpointing: bool = Field(False, description="training: compute activations twice and keep few of them")
+    keep_checkpoints: Positive = Field(2, description="checkpoints of a stage that stay on disk, the newest ones; with 1 there is none to fall back to when it is damaged")
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field((), description="where training metrics go besides metrics/*.jsonl: tensorboard, wandb, trackio, comma-separated")
     tier: Literal["auto", "root", "userns", "landlock", "unsafe"] = Field("auto", description="isolation of the sandbox; auto: the strongest of root, userns, landlock")
 

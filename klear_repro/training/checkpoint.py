@@ -31,8 +31,6 @@ from klear_repro.training.lora import hub_tensors
 from klear_repro.training.optim import Optimizer, like
 from klear_repro.training.packing import Policy
 
-KEEP = 2
-"""Checkpoints of a stage that stay on disk: the newest, and the one before it."""
 DAMAGED = "damaged-"
 
 
@@ -43,15 +41,19 @@ class Checkpoints:
         folder: where `step-N` are.
         policy, optimizer, tokenizer: what is saved and restored.
         dtype: of the weights in Hub format.
+        keep: how many stay on disk, the newest ones.
     """
 
-    def __init__(self, folder: Path, policy: Policy, optimizer: Optimizer, tokenizer: Any, dtype: torch.dtype, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self, folder: Path, policy: Policy, optimizer: Optimizer, tokenizer: Any, dtype: torch.dtype, keep: int = 2, ranks: Ranks = ALONE
+    ) -> None:
         self.folder = folder
+        self._keep = keep
         self._policy, self._optimizer, self._tokenizer, self._dtype, self._ranks = policy, optimizer, tokenizer, dtype, ranks
         self._writer: _ShardWriter | None = None
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
-        """Write `step-N` and drop the oldest beyond `KEEP`; with several processes it is whole after `finish` or a later `poll`."""
+        """Write `step-N` and drop the oldest beyond `keep`; with several processes it is whole after `finish` or a later `poll`."""
         tensors = self._trainer_tensors()
         if self._ranks.world > 1:
             self.finish()
@@ -156,7 +158,7 @@ class Checkpoints:
         return target
 
     def _prune(self) -> None:
-        kept = [path for _, path in checkpoints(self.folder)[-KEEP:]]
+        kept = [path for _, path in checkpoints(self.folder)[-self._keep :]]
         for old in self.folder.glob("step-*"):  # also what a kill left half deleted
             if old not in kept:
                 shutil.rmtree(old)

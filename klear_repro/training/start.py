@@ -72,7 +72,7 @@ def prepare(start: Start, lr: float, betas: Sequence[float], weight_decay: float
         model.float()  # the shards are the master weights
         shard(policy, start.device.dtype)
     optimizer = Optimizer(policy.named_weights(), lr, betas, weight_decay)
-    checkpoints = Checkpoints(start.checkpoints, policy, optimizer, start.tokenizer, start.device.dtype, start.ranks)
+    checkpoints = Checkpoints(start.checkpoints, policy, optimizer, start.tokenizer, start.device.dtype, start.runtime.keep_checkpoints, start.ranks)
     state = checkpoints.restore() or {"step": 0}
     if start.ranks.first:
         keep_rows(start.metrics, lambda row: row["step"] <= state["step"])

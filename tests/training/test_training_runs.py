@@ -64,8 +64,10 @@ def test_sft_learns_from_a_local_file_for_a_number_of_epochs(profile: Path, tmp_
         import pyarrow.parquet as pq
 
         pq.write_table(pa.Table.from_pylist(told), path)
-    outcome = klear("--profile", profile, "--stage", "sft", "--sft.data", path, "--sft.epochs", 2, "--run-dir", tmp_path / "run")
+    words = ["--sft.data", path, "--sft.epochs", 2, "--sft.save_every", 1, "--runtime.keep_checkpoints", 3]
+    outcome = klear("--profile", profile, "--stage", "sft", *words, "--run-dir", tmp_path / "run")
     assert outcome.code == 0, outcome.err
+    assert {path.name for path in (tmp_path / "run" / "checkpoints" / "sft").iterdir()} == {"step-3", "step-4", "step-5"}
     assert "1 of 21 samples are longer than 320 tokens and left out" in outcome.err
     written = rows(tmp_path / "run" / "metrics" / "sft.jsonl")
     assert len(written) == 5  # 2 × 20 samples, 8 a step
