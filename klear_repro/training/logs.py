@@ -107,15 +107,20 @@ def _tracker(name: str, run: str, folder: Path) -> tuple[Callable[[dict[str, flo
                 writer.add_scalar(key, value, step)
 
         return log, writer.close
+    if name == "trackio":
+        os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))  # read when it is imported
     module: Any = importlib.import_module(TRACKERS[name])
     if name == "wandb":
         folder.mkdir(parents=True, exist_ok=True)
         handle = module.init(project=project, name=run, id=run, resume="allow", dir=str(folder), settings=module.Settings(console="off"))
         return lambda numbers, step: handle.log(numbers, step=step), handle.finish
-    os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))
     output, sys.stdout = sys.stdout, sys.stderr  # it greets on standard output, which is for results
     try:
         handle = module.init(project=project, name=run, resume="allow")
     finally:
         sys.stdout = output
-    return lambda numbers, step: module.log(numbers, step=step), module.finish
+
+    def log_without_step(numbers: dict[str, float], step: int) -> None:
+        module.log({name: value for name, value in numbers.items() if name != "step"}, step=step)
+
+    return log_without_step, module.finish

@@ -91,7 +91,7 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
     rollouts = make_rollouts(start, config)
     policy, optimizer, checkpoints, state = prepare(start, config.lr, config.betas, config.weight_decay)
     done, updates, position = state["step"], state.get("updates", 0), state.get("position", 0)
-    recent = deque(read_rows(start.metrics)[-config.patience :], maxlen=config.patience)
+    recent = deque(ranks.told(read_rows(start.metrics)[-config.patience :]), maxlen=config.patience)
     with start.log(config.steps, done) as log, _Kept(start, done) as kept:
         if config.eval_every and done == 0:
             rollouts.sync(policy)
@@ -380,7 +380,7 @@ class _Kept:
         if not start.ranks.first:
             return
         for name, path in (("rollouts", start.run / "rollouts" / f"{start.label}.jsonl"), ("evaluation", start.run / "evaluations" / f"{start.label}.jsonl")):
-            keep_rows(path, lambda row: row["step"] <= done)
+            keep_rows(path, lambda row: 0 < done >= row["step"])  # a run that begins anew evaluates its start anew
             self._files[name] = Appender(path)
 
     def __enter__(self) -> _Kept:

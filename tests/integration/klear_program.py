@@ -63,6 +63,8 @@ mini_batch_prompts = 2
 samples_per_prompt = 4
 max_new_tokens = 40
 filter_by = "reward"
+eval_every = 1
+eval_problems = 2
 controls = ["clip"]
 
 [rl_code]
@@ -177,7 +179,7 @@ def contents(folder: Path) -> dict[str, Any]:
             continue
         if top in ("data", "checkpoints"):
             found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-        elif top == "metrics":
+        elif top in ("metrics", "evaluations", "rollouts"):
             found[name] = [without_times(row) for row in rows(file)]
         elif "/settings/" in name:
             found[name] = json.loads(file.read_text())
