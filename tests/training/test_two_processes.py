@@ -94,8 +94,8 @@ def test_one_process_goes_on_from_the_shards_of_two(one: Path, two: Path, profil
     assert furthest(run, one, "sft") < 1e-5
 
 
-def kill_often(words: list[Any], folder: Path, kills: int, longest: float) -> int:
-    """Run, kill at a random moment after the first metrics of this start, run again … to the end; returns the kills that hit.
+def kill_often(words: list[Any], kills: int, longest: float) -> int:
+    """Run, kill at a random moment, run again … to the end; returns the kills that hit a run.
 
     Every second time one of the two processes alone is killed, and the other must not hang.
     """
@@ -113,7 +113,6 @@ def kill_often(words: list[Any], folder: Path, kills: int, longest: float) -> in
                 os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=120)
     finish(start(*words))
-    assert folder.is_dir()
     return hit
 
 
@@ -137,7 +136,7 @@ def assert_same(run: Path, reference: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_that_are_killed_three_times_train_the_same_model(two: Path, profile: Path, tmp_path: Path) -> None:
     words = ["--profile", profile, *WORDS, "--run-dir", tmp_path / "run"]
-    assert kill_often(words, tmp_path / "run", kills=3, longest=12)
+    assert kill_often(words, kills=3, longest=12)
     assert_same(tmp_path / "run", two)
 
 
@@ -145,8 +144,8 @@ def test_two_processes_that_are_killed_three_times_train_the_same_model(two: Pat
 @pytest.mark.slow
 def test_two_processes_that_are_killed_twenty_times_train_the_same_model(profile: Path, tmp_path: Path) -> None:
     """Budget: 15 minutes on two idle cores."""
-    words = ["--profile", profile, *WORDS, "--sft.steps", 200, "--rl_math.steps", 10]
+    words = ["--profile", profile, *WORDS, "--sft.steps", 900, "--rl_math.steps", 40]
     finish(start(*words, "--run-dir", tmp_path / "two"))
-    hit = kill_often([*words, "--run-dir", tmp_path / "run"], tmp_path / "run", kills=20, longest=25)
+    hit = kill_often([*words, "--run-dir", tmp_path / "run"], kills=20, longest=16)
     assert hit == 20, f"the run ended after {hit} kills"
     assert_same(tmp_path / "run", tmp_path / "two")
