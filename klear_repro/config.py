@@ -20,6 +20,7 @@ PROFILES = Path(__file__).parent / "profiles"
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ConfigError(ValueError):
@@ -109,7 +110,7 @@ class SFTConfig(Section):
     lr_end: float = Field(3e-4, ge=0, lt=1, description="learning rate at the end of the cosine")
     warmup_steps: Count = Field(20, description="steps of linear warm-up")
     weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW")
-    betas: tuple[Share, Share] = Field((0.9, 0.98), description="AdamW")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.98), description="AdamW")
     grad_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     micro_batch_tokens: Positive = Field(4096, description="tokens a forward pass; sequences are packed without padding")
     save_every: Positive = Field(20, description="steps between checkpoints")
@@ -136,7 +137,7 @@ class RLConfig(Section):
     lr: float = Field(3e-4, gt=0, lt=1, description="learning rate, constant after warm-up")
     warmup_steps: Count = Field(3, description="updates of linear warm-up")
     weight_decay: float = Field(0.1, ge=0, le=1, description="AdamW")
-    betas: tuple[Share, Share] = Field((0.9, 0.999), description="AdamW")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.999), description="AdamW")
     grad_clip: float = Field(1.0, gt=0, description="largest gradient norm; a non-finite one skips the update")
     loss: Literal["gppo", "ce_gppo", "clip", "cispo", "gspo"] = Field("gppo", description="policy loss")
     eps_low: float = Field(0.2, ge=0, lt=1, description="clip range below 1")
@@ -162,7 +163,7 @@ class RLConfig(Section):
     endpoints: tuple[str, ...] = Field((), description="engine vllm-server: base addresses such as http://127.0.0.1:8000/v1, comma-separated (docs/training.md says how servers are started)")
     transfer_folder: str = Field("", description="engine vllm-server: where weights are written for the servers, seen by them under the same path, best in memory such as /dev/shm/NAME; empty: weights/ in the run folder")
     old_logp: Literal["auto", "engine", "trainer"] = Field("auto", description="who computes log π_old; auto: the engine if it is hf, else the trainer once more")
-    logprob_tolerance: float = Field(0.05, gt=0, description="mean |log π of trainer − of engine| over a step's trained tokens, nats, above which the run stops")
+    logprob_tolerance: float = Field(0.05, gt=0, description="mean |log π of trainer − of engine| over a step's trained tokens (engine hf: over those of its first update), nats, above which the run stops")
     rollout_cap: float = Field(0.0, ge=0, description="truncated importance sampling: token losses are weighted with min(π_old / π_rollout, cap); 0: off")
     refill_rounds: Count = Field(0, description="more rounds of prompts a step, at most, while kept groups are fewer than train_prompts; 0: no refill")
     overlong_filter: bool = Field(False, description="leave out rollouts that hit the length limit, before advantages")
@@ -171,9 +172,11 @@ class RLConfig(Section):
     verifier_retries: Count = Field(2, description="how often a rollout is scored again after its verifier failed; then it is left out and counted")
     max_verifier_failures: Share = Field(0.5, description="share of a step's rollouts without a score above which the run stops")
     patience: Positive = Field(5, description="steps in a row that are hopeless (all groups flat at the floor, entropy collapsed, no finite gradient) before the run stops")
-    stop_entropy: float = Field(0.0005, ge=0, description="mean entropy of the tokens, nats, that counts as collapsed; 0: never")
+    stop_entropy: float = Field(0.0005, ge=0, description="entropy of the rollouts, mean −log π of their tokens, nats, that counts as collapsed; 0: never")
     keep_rollouts: Count = Field(8, description="rollouts of a step that are kept in rollouts/STAGE.jsonl")
     eval_every: Count = Field(0, description="steps between evaluations on held-out problems with the stage's own verifier; 0: none")
+    heldout: str = Field("", description="problems of those evaluations: .parquet or .jsonl file, or Hub data set, in the format of `data`; empty: the data stage's")
+    heldout_revision: str = Field("", description="Hub revision of `heldout`; empty: main")
     eval_problems: Count = Field(0, description="held-out problems of those evaluations; 0: all")
     eval_samples: Positive = Field(1, description="samples a problem of those evaluations, at temperature 0.6 and top_p 0.95")
     controls: tuple[Literal["clip", "sft"], ...] = Field((), description="controls from the same start: the clip loss, and more SFT for the same time")
@@ -194,6 +197,8 @@ class RLConfig(Section):
             raise ValueError(f"rollout_cap={self.rollout_cap}: must be at least 1, or 0 for off")
         if (self.engine == "vllm-server") != bool(self.endpoints):
             raise ValueError(f"endpoints={','.join(self.endpoints)!r}: needed by engine=vllm-server, and by no other")
+        if self.engine != "hf" and self.top_p < 1:
+            raise ValueError(f"top_p={self.top_p}: must be 1 with engine={self.engine}, which gives no log-probabilities before top_p")
         if self.rollout_cap and self.old_logp == "engine":
             raise ValueError("old_logp='engine': must be trainer or auto with rollout_cap, which compares the two")
         return self

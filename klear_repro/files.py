@@ -40,16 +40,21 @@ def make_folder(path: Path, fill: Callable[[Path], None]) -> None:
     temporary.mkdir(parents=True)
     try:
         fill(temporary)
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with open(file, "rb") as done:
-                    os.fsync(done.fileno())
+        sync_files(temporary)
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # nothing there once it was renamed
     sync_folder(path.parent)
+
+
+def sync_files(folder: Path) -> None:
+    """Make the contents of all files below a folder durable."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as done:
+                os.fsync(done.fileno())
 
 
 def sync_folder(path: Path) -> None:

@@ -15,6 +15,9 @@ from pathlib import Path
 from klear_repro.errors import RunError, UserError
 from klear_repro.progress import say
 
+TORCHRUN = {"RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+"""What torchrun tells its processes: a shard is none of them."""
+
 
 def run_shards(run_dir: Path, count: int, *, threads: int, gpus_each: int, device: str, dtype: str) -> None:
     """Run all shards of the evaluation that the run folder's configuration describes, and wait for them.
@@ -35,7 +38,7 @@ def run_shards(run_dir: Path, count: int, *, threads: int, gpus_each: int, devic
             sys.executable, "-m", "klear_repro.run", "--stage", "eval", "--run-dir", str(run_dir), "--eval.shard", f"{index + 1}/{count}",
             "--eval.data_parallel", "1", "--runtime.threads", str(threads), "--runtime.device", device, "--runtime.dtype", dtype,
         ]  # fmt: skip
-        environment = dict(os.environ)
+        environment = {name: value for name, value in os.environ.items() if name not in TORCHRUN and not name.startswith("TORCHELASTIC_")}
         if gpus_each:  # CUDA only
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[index * gpus_each : (index + 1) * gpus_each])
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=environment)

@@ -58,8 +58,6 @@ def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = Fals
 def _run_together(config: Config, path: Path, stages: Sequence[str], device: Device, force: bool) -> None:
     """Under torchrun: the first process runs the stages, the others join it in training."""
     ranks = join()
-    if config.rl_math.engine == "vllm" or config.rl_code.engine == "vllm":
-        raise UserError("rl_math.engine='vllm': one process only; under torchrun use hf or vllm-server")
     if device.device.type == "cuda":  # CUDA only
         device = Device(torch.device("cuda", torch.cuda.current_device()), device.dtype, device.threads)
     if not ranks.first:
@@ -68,10 +66,18 @@ def _run_together(config: Config, path: Path, stages: Sequence[str], device: Dev
             job, words = order
             getattr(pipeline, job)(*words)
         return leave()
-    with RunFolder(path, config) as folder:
-        _Pipeline(config, folder, device, ranks).run(stages, force)
-        ranks.told(None)
-        leave()
+    training = False
+    try:
+        with RunFolder(path, config) as folder:
+            pipeline = _Pipeline(config, folder, device, ranks)
+            try:
+                pipeline.run(stages, force)
+            finally:
+                training = pipeline.training
+    finally:
+        if not training:  # the others wait for their next job
+            ranks.told(None)
+            leave()
 
 
 def _generate_shard(pipeline: _Pipeline, stages: Sequence[str]) -> None:
@@ -87,14 +93,17 @@ class _Pipeline:
     def __init__(self, config: Config, folder: RunFolder, device: Device, ranks: Ranks = ALONE) -> None:
         self.config, self.folder, self.device, self.ranks = config, folder, device, ranks
         self.path = folder.path
+        self.training = False
+        """Whether all processes are at work on a job."""
+        self._rows: dict[str, list[dict[str, Any]]] = {}
         self.seed = config.runtime.seed
         machine = [self.seed, str(device.device), str(device.dtype)]
         self.fingerprints = {"data": digest([self.seed, config.data.model_dump(mode="json")])}
         before = self.fingerprints["data"]
         for stage, section in (
-            ("sft", [config.sft.model_dump(mode="json"), config.model.model_dump(mode="json"), config.runtime.gradient_checkpointing, *machine]),
-            ("rl-math", [config.rl_math.model_dump(mode="json", exclude=WHERE)]),
-            ("rl-code", [config.rl_code.model_dump(mode="json", exclude=WHERE)]),
+            ("sft", [config.sft.model_dump(mode="json"), config.model.model_dump(mode="json"), config.runtime.gradient_checkpointing, *machine, *_inputs(config.sft.data, config.model.path)]),
+            ("rl-math", [config.rl_math.model_dump(mode="json", exclude=WHERE), *_inputs(config.rl_math.data, config.rl_math.heldout)]),
+            ("rl-code", [config.rl_code.model_dump(mode="json", exclude=WHERE), *_inputs(config.rl_code.data, config.rl_code.heldout)]),
         ):
             self.fingerprints[stage] = before = digest([before, section])
 
@@ -143,7 +152,10 @@ class _Pipeline:
             if stage in stages and section.steps and section.engine == "vllm":
                 from klear_repro.engines.vllm import require_vllm
 
+                if self.ranks.world > 1:
+                    raise UserError(f"{stage.replace('-', '_')}.engine='vllm': one process only; under torchrun use hf or vllm-server")
                 require_vllm()
+        self.check_data(stages, force)
         if set(stages) & {"sft", *RL_STAGES}:
             from klear_repro.training.logs import check_trackers
 
@@ -154,6 +166,23 @@ class _Pipeline:
             self.check_eval(trains="sft" in stages, makes_data="data" in stages)
         if "report" in stages and not {"eval", "import"} & set(stages) and not (self.path / "manifest.json").exists():
             raise UserError(f"run-dir={str(self.path)!r}: nothing to report there; run the stage eval or import first")
+
+    def check_data(self, stages: Sequence[str], force: bool) -> None:
+        """Read the rows that the stages name, before anything is written or deleted."""
+        files = self.config.data.source == "files"
+        todo = [stage for stage in stages if stage in self.fingerprints and (force or not self.folder.is_done(stage, self.fingerprints[stage]))]
+        if "sft" in todo and self.config.sft.data:
+            self.sft_rows(keep=True)
+        for stage in RL_STAGES:
+            config, section = self.rl_config(stage), stage.replace("-", "_")
+            if stage not in todo or not config.steps:
+                continue
+            if files and config.eval_every and not config.heldout:
+                raise UserError(f"{section}.heldout='': must name problems to evaluate on every eval_every={config.eval_every} steps where data.source='files'; or set eval_every to 0")
+            if files and "sft" in config.controls and not self.config.sft.data:
+                raise UserError(f"{section}.controls='sft': needs sft.data, more of which is what that control trains on")
+            self.rl_rows(stage, "data", keep=True)
+            self.rl_rows(stage, "heldout", keep=True)
 
     def check_eval(self, *, trains: bool, makes_data: bool) -> None:
         """Find models, protocols and problems before anything is written; those that this run makes are left out."""
@@ -225,12 +254,18 @@ class _Pipeline:
 
         return encode_pairs(tokenizer, rows, self.config.sft.max_length or model.config.max_position_embeddings)
 
-    def sft_rows(self) -> list[dict[str, Any]]:
+    def sft_rows(self, *, keep: bool = False) -> list[dict[str, Any]]:
+        """`keep`: for the next call, which then needs not read them again."""
         from klear_repro.data.sources import sft_rows
         from klear_repro.data.stage import read_parquet
 
         config = self.config.sft
-        return sft_rows(config.data, config.data_revision) if config.data else read_parquet(self.path / "data" / "sft.parquet")
+        if not config.data:
+            return read_parquet(self.path / "data" / "sft.parquet")
+        rows = self._rows.pop("sft", None) or sft_rows(config.data, config.data_revision)
+        if keep:
+            self._rows["sft"] = rows
+        return rows
 
     def start(self, label: str, model: Any, tokenizer: Any, stage: str = "", source: Path = Path()) -> Any:
         """Where `label` trains; with the seeds of `stage`, if that is another one."""
@@ -254,7 +289,7 @@ class _Pipeline:
         train_sft(self.start("sft", model, tokenizer), self.config.sft, self.pairs(model, tokenizer, rows))
 
     def rl(self, stage: Literal["rl-math", "rl-code"]) -> None:
-        config = self.config.rl_math if stage == "rl-math" else self.config.rl_code
+        config = self.rl_config(stage)
         if not config.steps:
             say(f"{stage}: steps=0, left out")
             return
@@ -275,7 +310,9 @@ class _Pipeline:
     def together(self, job: str, *words: str) -> None:
         """A training job in every process (`klear_repro.training.distributed`); the first one says which."""
         self.ranks.told((job, words))
+        self.training = True
         getattr(self, job)(*words)
+        self.training = False
 
     def train_rl_stage(self, stage: str, label: str, before: str) -> None:
         """RL from the last checkpoint of `before`; a control sees the prompts and seeds of the stage it is compared with."""
@@ -284,31 +321,55 @@ class _Pipeline:
         from klear_repro.training.rl import train_rl
         from sandbox import Limits
 
-        config = self.config.rl_math if stage == "rl-math" else self.config.rl_code
+        config = self.rl_config(stage)
         if label.endswith("-clip"):
             config = config.model_copy(update={"loss": "clip"})
         if self._finished(label, config.steps):
             return
         model, tokenizer, source = self.load_checkpoint(before)
         start = self.start(label, model, tokenizer, stage, source)
-        prompts = make_prompts(tokenizer, self.rl_rows(stage, config), config.max_prompt_tokens)
-        heldout = make_prompts(tokenizer, self.heldout_rows(stage)) if config.eval_every else []
+        prompts = make_prompts(tokenizer, self.training_rows(stage), config.max_prompt_tokens)
+        heldout = make_prompts(tokenizer, self.heldout_rows(stage), config.max_prompt_tokens) if config.eval_every else []
+        longest, room = max(len(prompt.ids) for prompt in [*prompts, *heldout]), model.config.max_position_embeddings
+        if longest + config.max_new_tokens > room:
+            raise UserError(
+                f"{stage.replace('-', '_')}.max_new_tokens={config.max_new_tokens}: with the longest prompt, {longest} tokens, that is more than the model's {room} positions; "
+                "lower it, or max_prompt_tokens"
+            )
         limits = Limits(cpu_s=config.cpu_s, wall_s=config.wall_s, memory_mb=config.memory_mb)
         runtime = self.config.runtime
         with RewardModel(config.reward, workers=runtime.workers, max_tests=config.max_tests, limits=limits, tier=runtime.tier) as rewards:
             train_rl(start, config, prompts, rewards, heldout)
 
-    def rl_rows(self, stage: str, config: RLConfig) -> list[dict[str, Any]]:
+    def rl_config(self, stage: str) -> RLConfig:
+        return self.config.rl_math if stage == "rl-math" else self.config.rl_code
+
+    def rl_rows(self, stage: str, what: Literal["data", "heldout"], *, keep: bool = False) -> list[dict[str, Any]]:
+        """Rows that a stage names, checked; none where it names none.  `keep`: for the next call."""
         from klear_repro.data.sources import rl_rows
+
+        config, field = self.rl_config(stage), f"{stage.replace('-', '_')}.{what}"
+        name, revision = getattr(config, what), getattr(config, f"{what}_revision")
+        if not name:
+            return []
+        rows = self._rows.pop(field, None) or rl_rows(name, revision, field)
+        if keep:
+            self._rows[field] = rows
+        return rows
+
+    def training_rows(self, stage: str) -> list[dict[str, Any]]:
+        """What a stage trains on."""
         from klear_repro.data.stage import read_parquet
 
-        return rl_rows(config.data, config.data_revision, stage) if config.data else read_parquet(self.path / "data" / f"{stage}.parquet")
+        return self.rl_rows(stage, "data") or read_parquet(self.path / "data" / f"{stage}.parquet")
 
     def heldout_rows(self, stage: str) -> list[dict[str, Any]]:
         """The held-out problems of a stage as training prompts."""
         from benchmarks import load_benchmark
         from klear_repro.data.stage import problem_row
 
+        if rows := self.rl_rows(stage, "heldout"):
+            return rows
         there = [name for name in HELD_OUT[stage] if (self.path / "data" / f"{name}.jsonl").is_file()]
         return [problem_row(problem) for name in there for problem in load_benchmark(name, self.path / "data")]
 
@@ -345,14 +406,19 @@ class _Pipeline:
     def load_checkpoint(self, label: str) -> tuple[Any, Any, Path]:
         """Model, tokenizer and folder of the newest checkpoint of a stage; without a label the base model."""
         from klear_repro.models import as_folder, find_model, load
-        from klear_repro.training.checkpoint import newest_whole
+        from klear_repro.training.checkpoint import newest_whole, set_aside
 
         if not label:
             source = as_folder(find_model(self.config.model.path, self.config.model.revision), self.path / "models")
             return *load(source, self.device), source.folder
-        path = newest_whole(self.path / "checkpoints" / label)
+        path = self.ranks.told(newest_whole(self.path / "checkpoints" / label) if self.ranks.first else None)
         if path is None:
             raise RunError(f"no checkpoint of {label} in {self.path}")
+        if set_aside(path.parent) > int(path.name.removeprefix("step-")):
+            if self.ranks.first:
+                self.folder.manifest["stages"][label]["status"] = "running"
+                self.folder.save()
+            raise RunError(f"the last checkpoint of {label} is damaged, and {path.name} is not its end; --stage {label} completes it from there", everywhere=True)
         return *load(find_model(str(path.resolve())), self.device), path
 
     # --- evaluation and report ------------------------------------------------------------------
@@ -525,3 +591,18 @@ class _Pipeline:
         from reports.render import write_report
 
         say(f"report: {write_report(self.path)}")
+
+
+def _inputs(*names: str) -> list[str]:
+    """What local files and model folders that a stage names contain; what comes from the Hub has a revision of its own.
+
+    Weights count by name and size: hashing gigabytes at every start would cost minutes.
+    """
+    found = []
+    for path in map(Path, filter(None, names)):
+        if path.is_file():
+            found.append(file_hash(path))
+        elif path.is_dir():
+            sizes = sorted((file.name, file.stat().st_size) for file in path.iterdir() if file.is_file())
+            found.append(digest([sizes, folder_hash(path, ("*.json",))]))
+    return found

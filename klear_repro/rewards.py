@@ -45,6 +45,8 @@ class Rollout:
     """Maths: the answer, str.  Code: a list of tests, dicts as in `benchmarks.records.CodeTest`."""
     seed: int
     """Chooses the tests when a problem has more than `max_tests`."""
+    finish_reason: str | None = None
+    """`length` where the budget ended it; only `short-answer` looks at it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class RewardModel:
             return []
         if self._graders is None:
             self._graders = GraderPool(workers=self._workers).__enter__()
-        items = [(after_thinking(rollout.response), rollout.ground_truth) for rollout in rollouts]
+        short = self.preset == "short-answer"
+        items = [(after_thinking(one.response), one.ground_truth, one.finish_reason if short else None) for one in rollouts]
         grades = self._graders.grade_many(items, grader="strict", thinking="auto")
         return [_failed("judge time-out") if grade.reason == "judge time-out" else _math_score(grade.correct) for grade in grades]
 

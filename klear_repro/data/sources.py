@@ -66,6 +66,15 @@ def sft_rows(name: str, revision: str = "") -> list[dict[str, Any]]:
     return found
 
 
-def rl_rows(name: str, revision: str, stage: str) -> list[dict[str, Any]]:
-    """Rows in the format of the released data: data_source, prompt, ability, reward_model."""
-    return read_rows(name, revision, f"{stage.replace('-', '_')}.data")
+def rl_rows(name: str, revision: str, field: str) -> list[dict[str, Any]]:
+    """Rows in the format of the released data: data_source, prompt, ability, reward_model.
+
+    Raises:
+        UserError: a row that is not in it; it names `field` and the row.
+    """
+    from klear_repro.training.prompts import check_row
+
+    rows = read_rows(name, revision, field)
+    for number, row in enumerate(rows):
+        check_row(row, f"{field}={name!r}: row {number + 1}")
+    return rows

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import count
 from typing import Any, ClassVar, Literal
@@ -118,11 +118,11 @@ class VLLMEngine:
             self._llm.engine_core.shutdown()
             self._llm = None
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+    def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Take over weights, names as on the Hub, whole tensors; what was cached of prompts is dropped."""
         if self._sleeps:  # CUDA only
             self._llm.wake_up(tags=["weights"])
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights.items())})
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
         self._llm.apply_model(repack_tied_head)
         if self._sleeps:  # CUDA only
             self._llm.wake_up(tags=["kv_cache"])

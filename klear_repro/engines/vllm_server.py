@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class VLLMServerEngine(OpenAIEngine):
         super().__init__(source, endpoints=endpoints, slots=slots, section=section)
         self._folder = folder
 
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Have every server take over weights: names as on the Hub, whole tensors.
 
         Raises:
@@ -59,7 +59,7 @@ class VLLMServerEngine(OpenAIEngine):
 
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / f".{FILE}.{os.getpid()}"
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights}, temporary)
         temporary.replace(self._folder / FILE)
         asyncio.run(self._reload())
 

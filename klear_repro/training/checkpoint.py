@@ -16,7 +16,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from klear_repro.errors import RunError
-from klear_repro.files import file_hash, make_folder, sync_folder
+from klear_repro.files import file_hash, make_folder, sync_files, sync_folder
 from klear_repro.progress import say
 from klear_repro.training.distributed import ALONE, Ranks
 from klear_repro.training.lora import hub_tensors
@@ -70,6 +70,14 @@ class Checkpoints:
             make_folder(self.folder / f"step-{step}", fill)
         self._prune()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """What is still being written is completed, also when all processes stop for the same reason."""
+        if error is None or (isinstance(error, RunError) and error.everywhere):
+            self.finish()
+
     def poll(self) -> None:
         """Complete the checkpoint in the background, if all processes have written theirs."""
         if self._writer is not None and all(self._ranks.all(self._writer.ready)):
@@ -106,14 +114,18 @@ class Checkpoints:
         saved = load_file(path / "model.safetensors") if not any(".lora_" in name for name in weights) else {}
         shards = sorted((path / "trainer").glob("*.safetensors"))
         tensors = {key: _joined(shards, key) for key in _keys(shards)}
+        exact: dict[str, Tensor] = {}
+        for name, weight in weights.items():
+            kept = [tensors.pop(f"{name}/{what}", None) for what in ("master", "weight")]
+            value = next((one for one in [*kept, saved.get(name)] if one is not None), None)
+            if value is not None:
+                exact[name] = value
+            elif weight.requires_grad:
+                raise RunError(f"{path}: has no values of {name}; --force does the stage anew")
         with torch.no_grad():
-            for name, weight in weights.items():
-                value = tensors.pop(f"{name}/weight", saved.get(name))
-                if value is not None:
-                    weight.copy_(like(value, weight))
-        masters = set(self._optimizer.tensors())
-        wanted = {key: value for key, value in tensors.items() if not key.endswith("/master") or key in masters}
-        self._optimizer.load(wanted)
+            for name, value in exact.items():
+                weights[name].copy_(like(value, weights[name]))
+        self._optimizer.load(exact, tensors)
         return json.loads((path / "state.json").read_text())
 
     def _trainer_tensors(self) -> dict[str, Tensor]:
@@ -127,7 +139,7 @@ class Checkpoints:
 
     def _write_hub(self, target: Path, weights: Mapping[str, Tensor]) -> None:
         model = self._policy.model
-        state = {name: tensor.to(self._dtype).contiguous() for name, tensor in hub_tensors(model, weights).items()}
+        state = {name: tensor.to(self._dtype).contiguous() for name, tensor in hub_tensors(model, weights)}
         model.config.architectures = [type(model).__name__.removeprefix("FSDP")]
         model.config.dtype = self._dtype
         model.config.save_pretrained(target)
@@ -143,6 +155,7 @@ class Checkpoints:
             shards = sorted((writer.target / "trainer").glob("*.safetensors"))
             self._write_hub(writer.target, {name: _joined(shards, f"{name}/weight") for name in self._policy.named_weights()})
             _write_state(writer.target, {"step": writer.step, **writer.state})
+            sync_files(writer.target)
             if path.exists():
                 shutil.rmtree(path)
             writer.target.rename(path)
@@ -235,9 +248,14 @@ def newest_whole(folder: Path) -> Path | None:
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
         say(f"checkpoint {path} is damaged ({problem}); it is now {aside.name}, and the one before it is taken")
-    if found:
+    if found or set_aside(folder):
         raise RunError(f"{folder}: every checkpoint is damaged; --force does the stage anew")
     return None
+
+
+def set_aside(folder: Path) -> int:
+    """Step of the newest checkpoint that was found damaged, 0 if there is none."""
+    return max((int(path.name.rpartition("-")[2]) for path in folder.glob(f"{DAMAGED}step-*")), default=0)
 
 
 def damage(path: Path) -> str:

@@ -11,8 +11,9 @@ A process alone is the same code with nothing to exchange.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -60,6 +61,9 @@ class Ranks:
 
 
 ALONE = Ranks()
+PATIENCE = timedelta(days=7)
+"""How long processes wait for each other: the first one evaluates alone, and rollouts differ in length.  One that dies is
+noticed by torchrun."""
 
 
 def launched() -> bool:
@@ -75,7 +79,7 @@ def join() -> Ranks:
     if torch.cuda.is_available():  # CUDA only
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
-    torch.distributed.init_process_group(backend)
+    torch.distributed.init_process_group(backend, timeout=PATIENCE)
     return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
 
@@ -108,9 +112,3 @@ def shard(policy: nn.Module, dtype: torch.dtype) -> None:
 def whole(tensor: Tensor) -> Tensor:
     """A parameter with all of its parts; every process must ask."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-
-
-def whole_parameters(named: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-    """`whole` of one parameter after another, without gradients."""
-    for name, tensor in named:
-        yield name, whole(tensor.detach())

@@ -7,7 +7,7 @@ The layers are injected into the model as it is, so the loop, the engines and th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,13 +43,12 @@ def add_lora(model: Any, rank: int, alpha: int, targets: Sequence[str], seed: in
     inject_adapter_in_model(config, model, adapter_name=ADAPTER)
 
 
-def hub_tensors(model: Any, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the plain model from those of one with or without LoRA layers; whole tensors, names as on the Hub.
+def hub_tensors(model: Any, weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The weights of the plain model from those of one with or without LoRA layers, one after another: whole tensors, names as on the Hub.
 
     Args:
         weights: as `model.named_parameters()` has them; every process must ask when they are sharded.
     """
-    plain: dict[str, Tensor] = {}
     for name, weight in weights.items():
         if ".lora_" in name:
             continue
@@ -59,5 +58,4 @@ def hub_tensors(model: Any, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             down, up = (whole(weights[f"{layer}.lora_{side}.{ADAPTER}.weight"].detach()) for side in "AB")
             scaling = model.get_submodule(layer).scaling[ADAPTER]
             tensor = (tensor.float() + scaling * (up.float() @ down.float())).to(tensor.dtype)
-        plain[name.replace(".base_layer.", ".")] = tensor
-    return plain
+        yield name.replace(".base_layer.", "."), tensor

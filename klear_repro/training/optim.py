@@ -61,15 +61,15 @@ class Optimizer:
                 found[f"{name}/master"] = master.detach()
         return found
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `tensors` gave; sharded parameters take their part of it."""
+    def load(self, masters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+        """Take over the values of all trained parameters and what `tensors` gave; sharded parameters take their part of it."""
+        with torch.no_grad():
+            for name, master in self._masters.items():
+                master.copy_(like(masters[name], master))
         for key, value in tensors.items():
             name, _, what = key.rpartition("/")
             master = self._masters[name]
-            if what == "master":
-                with torch.no_grad():
-                    master.copy_(value)
-            elif what == "step":
+            if what == "step":
                 self._adamw.state[master][what] = value.clone()
             else:
                 self._adamw.state[master][what] = like(value, master)

@@ -1,8 +1,8 @@
 """Sequences packed into one row without padding, and the log-probabilities of their responses.
 
 A micro-batch is the concatenation of whole sequences.  Positions begin at 0 in each, and no token attends to another
-sequence: on a CPU attention is computed sequence by sequence, on CUDA by flash attention with the sequences' bounds
-(CUDA only, never run).  Only positions that predict a response token reach the output head
+sequence: attention is computed sequence by sequence, or, on CUDA where flash-attn is installed, by it with the sequences'
+bounds (CUDA only, never run).  Only positions that predict a response token reach the output head
 (`training.chunked_head`), so prompts cost no logits.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AttentionInterface
+from transformers.utils import is_flash_attn_2_available
 
 from klear_repro.training.chunked_head import token_logprobs
 from klear_repro.training.distributed import Ranks
@@ -105,11 +106,20 @@ def shares(lengths: Sequence[int], most_tokens: int, ranks: Ranks) -> list[list[
 
 
 class Policy(torch.nn.Module):
-    """π_θ for training: a causal language model of transformers whose `forward` gives log-probabilities of packed responses."""
+    """π_θ for training: a causal language model of transformers whose `forward` gives log-probabilities of packed responses.
 
-    def __init__(self, model: Any) -> None:
+    `dtype`: of computation, where it is not that of the weights (shards in float32).
+    """
+
+    def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         self.model = model
+        self._dtype = dtype or model.dtype
+
+    @property
+    def _flash(self) -> bool:
+        """Whether flash attention can be used: CUDA only, half precision, and its package installed."""
+        return self.device.type == "cuda" and is_flash_attn_2_available() and self._dtype in (torch.bfloat16, torch.float16)
 
     @property
     def device(self) -> torch.device:
@@ -125,7 +135,7 @@ class Policy(torch.nn.Module):
         """Training mode and packed attention, for forward and backward passes alike (gradient checkpointing runs both)."""
         config, training = self.model.config, self.model.training
         before = config._attn_implementation
-        config._attn_implementation = FLASH if self.device.type == "cuda" else ATTENTION  # CUDA only: the first
+        config._attn_implementation = FLASH if self._flash else ATTENTION
         self.model.train()
         try:
             yield

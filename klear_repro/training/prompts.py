@@ -13,6 +13,7 @@ from typing import Any
 
 from klear_repro.engines.base import chat_ids
 from klear_repro.errors import UserError
+from klear_repro.rewards import CODE_SOURCES, MATH_SOURCES
 
 
 @dataclass(frozen=True)
@@ -25,23 +26,34 @@ class Prompt:
 
 
 def make_prompts(tokenizer: Any, rows: Sequence[dict[str, Any]], longest: int = 0) -> list[Prompt]:
-    """Training prompts from rows in the released format; those of more than `longest` tokens are cut on the left, as the release does.
-
-    Raises:
-        UserError: a row that is not in that format.
-    """
+    """Training prompts from rows that `check_row` took; those of more than `longest` tokens are cut on the left, as the release does."""
     prompts = []
-    for number, row in enumerate(rows):
-        try:
-            truth, source = row["reward_model"]["ground_truth"], row["data_source"]
-            ids = chat_ids(tokenizer, row["prompt"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"prompts, row {number + 1}: no {error} (needed: data_source, prompt, ability, reward_model.ground_truth)") from None
-        prompts.append(Prompt(ids[-longest:] if longest else ids, source, code_tests(truth, number) if row.get("ability") == "code" else str(truth)))
+    for row in rows:
+        truth, source = row["reward_model"]["ground_truth"], row["data_source"]
+        ids = chat_ids(tokenizer, row["prompt"])
+        prompts.append(Prompt(ids[-longest:] if longest else ids, source, code_tests(truth) if source in CODE_SOURCES else str(truth)))
     return prompts
 
 
-def code_tests(truth: str, number: int) -> list[dict[str, Any]]:
+def check_row(row: dict[str, Any], where: str) -> None:
+    """Raises UserError for a row that is not in the format of the released data; `where` names it."""
+    try:
+        truth, source, prompt = row["reward_model"]["ground_truth"], row["data_source"], row["prompt"]
+        turns = [(turn["role"], turn["content"]) for turn in prompt]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{where}: {error} (needed: data_source, prompt as a list of role and content, reward_model.ground_truth)") from None
+    if not turns or not all(isinstance(part, str) for turn in turns for part in turn):
+        raise UserError(f"{where}: prompt must be a list of messages with role and content")
+    if source not in MATH_SOURCES | CODE_SOURCES:
+        raise UserError(f"{where}: data_source={source!r}, allowed are {', '.join(sorted(MATH_SOURCES | CODE_SOURCES))}")
+    if source in CODE_SOURCES:
+        try:
+            code_tests(truth)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+
+
+def code_tests(truth: Any) -> list[dict[str, Any]]:
     """Tests of a code row: a list of `CodeTest`s, or the released `inputs` and `outputs`.
 
     Raises:
@@ -49,10 +61,14 @@ def code_tests(truth: str, number: int) -> list[dict[str, Any]]:
     """
     try:
         value = json.loads(truth)
-    except ValueError:
-        raise UserError(f"prompts, row {number + 1}: reward_model.ground_truth is not JSON") from None
-    if isinstance(value, list):
+    except (ValueError, TypeError, RecursionError):
+        raise UserError("reward_model.ground_truth is not JSON") from None
+    if isinstance(value, list) and value and all(isinstance(test, dict) for test in value):
         return value
-    if isinstance(value, dict) and "inputs" in value and "outputs" in value:
-        return [{"input": given, "expected": wanted} for given, wanted in zip(value["inputs"], value["outputs"], strict=True)]
-    raise UserError(f"prompts, row {number + 1}: tests must have inputs and outputs; {', '.join(value) if isinstance(value, dict) else type(value).__name__} is not supported yet")
+    if isinstance(value, dict) and isinstance(value.get("inputs"), list) and isinstance(value.get("outputs"), list):
+        inputs, outputs = value["inputs"], value["outputs"]
+        if not inputs or len(inputs) != len(outputs):
+            raise UserError(f"{len(inputs)} inputs and {len(outputs)} outputs, must be as many and at least one")
+        return [{"input": given, "expected": wanted} for given, wanted in zip(inputs, outputs, strict=True)]
+    found = ", ".join(value) if isinstance(value, dict) else type(value).__name__
+    raise UserError(f"tests must have inputs and outputs; {found[:80]} is not supported")

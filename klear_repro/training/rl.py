@@ -10,7 +10,8 @@ One step (arXiv 2508.07629 §3.2, §4.1):
 Before anything is updated, the trainer's log-probabilities are compared with the engine's, and a mismatch stops the run.
 
 Deviations from the paper: none known beyond the fields of `RLConfig`.
-From the released code: surplus groups are those that come last, and mini-batches are cut in the order of the prompts, not
+From the released code: the warm-up counts updates, from lr / warmup_steps on, where the release counts rollout steps, from 0 on;
+surplus groups are those that come last, and mini-batches are cut in the order of the prompts, not
 balanced by tokens across ranks; log π_old of the `hf` engine, which computes on the trainer's weights in the same precision,
 is taken as it is (`old_logp`); a rollout whose verifier failed is left out; tests are drawn with a seed.
 With `aggregation=klear_microbatch` L_LM is the released one, a token mean over the positives of a micro-batch weighted with
@@ -92,7 +93,7 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
     policy, optimizer, checkpoints, state = prepare(start, config.lr, config.betas, config.weight_decay)
     done, updates, position = state["step"], state.get("updates", 0), state.get("position", 0)
     recent = deque(ranks.told(read_rows(start.metrics)[-config.patience :]), maxlen=config.patience)
-    with start.log(config.steps, done) as log, _Kept(start, done) as kept:
+    with start.log(config.steps, done) as log, _Kept(start, done) as kept, checkpoints:
         if config.eval_every and done == 0:
             rollouts.sync(policy)
             kept.evaluation(0, evaluate(rollouts, heldout, rewards, config, ranks, start.seed))
@@ -112,13 +113,14 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
             if row["verifier_failures"] > config.max_verifier_failures * row["rollouts"]:
                 raise RunError(
                     f"{start.label}: the verifier failed on {row['verifier_failures']} of {row['rollouts']} rollouts of step {step + 1}, more than "
-                    f"max_verifier_failures={config.max_verifier_failures} allows ({_most_common(row['details'])}); the last checkpoint is kept"
+                    f"max_verifier_failures={config.max_verifier_failures} allows ({_most_common(row['details'])}); the last checkpoint is kept",
+                    everywhere=True,
                 )
             with policy.updating():
                 row |= _update(policy, optimizer, samples, config, updates, ranks, rollouts.own_logprobs, f"{start.label}: step {step + 1}")
             updates += row["updates"]
             clock.lap("train")
-            row = {"step": step + 1, **row, "lr": learning_rate(config, updates), **clock.seconds()}
+            row = {"step": step + 1, **row, "lr": learning_rate(config, max(0, updates - 1)), **clock.seconds()}
             row["tokens_per_second"] = row["trained_tokens"] / row["seconds"]
             kept.rollouts(step + 1, groups, config)
             if config.eval_every and ((step + 1) % config.eval_every == 0 or step + 1 == config.steps):
@@ -132,9 +134,7 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps or why:
                 checkpoints.save(step + 1, {"updates": updates, "position": position})
             if why:
-                checkpoints.finish()
-                raise RunError(f"{start.label}: stopped after step {step + 1}: {why}")
-        checkpoints.finish()
+                raise RunError(f"{start.label}: stopped after step {step + 1}: {why}", everywhere=True)
     path = latest(start.checkpoints)
     assert path is not None
     return path
@@ -161,7 +161,7 @@ def roll_out(rollouts: Rollouts, prompts: Sequence[Prompt], sampling: Sampling, 
 def score(rewards: RewardModel, prompts: Sequence[Prompt], groups: Sequence[Sequence[Completion]], seeds: Sequence[int], retries: int) -> list[Group]:
     """The groups with their scores; a rollout whose verifier failed is scored again up to `retries` times."""
     rolled = [
-        Rollout(prompt.data_source, completion.text, prompt.ground_truth, seed)
+        Rollout(prompt.data_source, completion.text, prompt.ground_truth, seed, completion.finish_reason)
         for prompt, group, seed in zip(prompts, groups, seeds, strict=True)
         for completion in group
     ]
@@ -259,6 +259,8 @@ def select(groups: Sequence[Group], config: RLConfig) -> tuple[list[list[Sample]
     scores = [one for group in groups for one in group.scores]
     failed = sum(math.isnan(one.reward) for one in scores)
     known = reward[~reward.isnan()]
+    raw = torch.tensor([[one.reward for one in group.scores] for group in groups], dtype=torch.float64)
+    logprobs = [value for group in groups for completion in group.completions for value in completion.logprobs]
     every = [completion for group in groups for completion in group.completions]
     tokens = sum(len(completion.token_ids) for completion in every)
     return samples, {
@@ -268,11 +270,13 @@ def select(groups: Sequence[Group], config: RLConfig) -> tuple[list[list[Sample]
         "accuracy": sum(one.accuracy for one in scores) / (len(scores) - failed) if failed < len(scores) else None,
         "rollouts": len(scores),
         "groups": len(groups),
+        "groups_flat": len(groups) - int(kept_groups(raw, raw, "reward").sum()),
         "groups_kept": len(kept),
         "groups_trained": len(trained),
         "length_mean": tokens / len(every),
         "length_max": max(len(completion.token_ids) for completion in every),
         "truncated": sum(completion.finish_reason == "length" for completion in every) / len(every),
+        "rollout_entropy": finite(-sum(logprobs) / len(logprobs)) if logprobs else None,
         "verifier_failures": failed,
         "details": dict(Counter(one.detail for one in scores).most_common(8)),
         "tokens": tokens,
@@ -365,7 +369,7 @@ def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfi
 
 
 def learning_rate(config: RLConfig, updates: int) -> float:
-    """After `updates` updates: linear warm-up, then constant."""
+    """Of the update that follows `updates` updates: linear warm-up, then constant."""
     return config.lr * min(1.0, (updates + 1) / max(1, config.warmup_steps))
 
 
@@ -373,7 +377,7 @@ def learning_rate(config: RLConfig, updates: int) -> float:
 
 
 class _Kept:
-    """Rollouts in rollouts/STAGE.jsonl, evaluations in metrics/STAGE.eval.jsonl; rows after the checkpoint are dropped first."""
+    """Rollouts in rollouts/STAGE.jsonl, evaluations in evaluations/STAGE.jsonl; rows after the checkpoint are dropped first."""
 
     def __init__(self, start: Start, done: int) -> None:
         self._files: dict[str, Appender] = {}

@@ -9,6 +9,7 @@ processes of its own: the first process of the trainer writes the weights for th
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,7 +73,7 @@ class CopiedRollouts:
     def sync(self, policy: Policy) -> None:
         """Copy every weight."""
         own = dict(self._model.named_parameters())
-        for name, tensor in hub_tensors(policy.model, policy.named_weights()).items():
+        for name, tensor in hub_tensors(policy.model, policy.named_weights()):
             own[name].copy_(tensor)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
@@ -103,6 +104,8 @@ class VLLMRollouts:
         weights = hub_tensors(policy.model, policy.named_weights())
         if self._ranks.first:
             self._engine.load_weights(weights)
+        else:
+            deque(weights, maxlen=0)  # each whole tensor is put together by all
         self._ranks.all(None)  # nobody asks before they are there
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:

@@ -6,7 +6,8 @@ full size), all responses kept, wrong ones too.  The paper prints π where log �
     L = −(1 / tokens) · sum over the response tokens of a batch of log π_θ(token | before)
 
 Deviations: paper and release say nothing of the batch; here it is a number of sequences, packed without padding, and the
-mean is over all of its tokens, however it is cut and shared out.
+mean is over all of its tokens, however it is cut and shared out.  A step whose gradient is not finite is skipped and counted;
+the run stops at the third in a row.
 
 The samples of a step are a function of (seed, step) alone, so a resumed run repeats nothing.
 """
@@ -14,6 +15,7 @@ The samples of a step are a function of (seed, step) alone, so a resumed run rep
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,15 @@ from typing import Any
 from klear_repro.config import SFTConfig
 from klear_repro.engines.base import chat_ids
 from klear_repro.errors import RunError, UserError
+from klear_repro.files import read_rows
 from klear_repro.progress import say
 from klear_repro.training.checkpoint import latest
 from klear_repro.training.optim import cosine
 from klear_repro.training.packing import Pair, pack, shares
 from klear_repro.training.start import Start, epoch_slice, prepare
+from klear_repro.training.step_metrics import finite
+
+PATIENCE = 3
 
 
 def train_sft(
@@ -39,12 +45,13 @@ def train_sft(
         constant_lr: instead of the cosine.
 
     Raises:
-        RunError: the gradient is not finite.
+        RunError: PATIENCE steps in a row had no finite gradient.
     """
     steps = sft_steps(config, len(pairs)) if steps is None else steps
     policy, optimizer, checkpoints, state = prepare(start, config.lr, config.betas, config.weight_decay)
     done, ranks = state["step"], start.ranks
-    with start.log(steps, done) as log, policy.updating():
+    skipped = deque([bool(row["skipped_updates"]) for row in ranks.told(read_rows(start.metrics)[-PATIENCE:])], maxlen=PATIENCE)
+    with start.log(steps, done) as log, policy.updating(), checkpoints:
         for step in range(done, steps):
             began = time.perf_counter()
             chosen = [pairs[index] for index in epoch_slice(len(pairs), step * config.batch_size, config.batch_size, start.seed)]
@@ -60,17 +67,21 @@ def train_sft(
             loss = sum(ranks.all(loss))
             lr = constant_lr if constant_lr is not None else cosine(step, steps, config.warmup_steps, config.lr, config.lr_end)
             norm, stepped = optimizer.step(lr, config.grad_clip)
-            if not stepped:
-                raise RunError(f"{start.label}: the gradient at step {step + 1} is not finite (loss {loss}); the last checkpoint is kept")
+            skipped.append(not stepped)
             seconds = time.perf_counter() - began
             log.step({
-                "step": step + 1, "epoch": (step + 1) * config.batch_size / len(pairs), "loss": loss, "lr": lr, "grad_norm": norm,
-                "tokens": tokens, "tokens_per_second": sum(lengths) / seconds, "seconds": seconds,
+                "step": step + 1, "epoch": (step + 1) * config.batch_size / len(pairs), "loss": finite(loss), "lr": lr,
+                "grad_norm": finite(norm), "skipped_updates": int(not stepped), "tokens": tokens, "tokens_per_second": sum(lengths) / seconds, "seconds": seconds,
             })  # fmt: skip
             checkpoints.poll()
+            if len(skipped) == PATIENCE and all(skipped):
+                raise RunError(
+                    f"{start.label}: the gradients of {PATIENCE} steps in a row, up to step {step + 1}, are not finite (loss {loss}); a lower lr, or "
+                    "float32, may help; the last checkpoint is kept",
+                    everywhere=True,
+                )
             if (step + 1) % config.save_every == 0 or step + 1 == steps:
                 checkpoints.save(step + 1, {})
-        checkpoints.finish()
     path = latest(start.checkpoints)
     assert path is not None
     return path

@@ -67,7 +67,7 @@ def prepare(start: Start, lr: float, betas: Sequence[float], weight_decay: float
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if start.lora.lora_rank:
             model.enable_input_require_grads()
-    policy = Policy(model)
+    policy = Policy(model, start.device.dtype)
     if start.ranks.world > 1:
         model.float()  # the shards are the master weights
         shard(policy, start.device.dtype)

@@ -75,7 +75,8 @@ class StepMetrics:
         if not mean <= config.logprob_tolerance:  # also NaN
             raise RunError(
                 f"{where}: log-probabilities of trainer and rollout engine differ by {mean:.3g} nats on average (largest {self.gaps['max']:.3g}), more than "
-                f"logprob_tolerance={config.logprob_tolerance}: the engine has other weights, or computes otherwise; nothing was updated, the last checkpoint is kept"
+                f"logprob_tolerance={config.logprob_tolerance}: the engine has other weights, or computes otherwise; nothing was updated, the last checkpoint is kept",
+                everywhere=True,
             )
 
     def row(self) -> dict[str, Any]:

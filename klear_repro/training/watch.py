@@ -23,13 +23,15 @@ def hopeless(rows: Sequence[dict[str, Any]], config: RLConfig) -> str:
     steps = f"in each of the last {config.patience} steps"
     if all(row["updates"] and row["skipped_updates"] == row["updates"] for row in last):
         return f"{steps} no update had a finite gradient; a lower lr, or float32, may help"
-    if all(row["groups_kept"] == 0 and row["reward_max"] is not None and row["accuracy"] == 0 for row in last):
+    if all(row["groups_flat"] == row["groups"] and row["accuracy"] == 0 for row in last):
         reasons = ", ".join(f"{name} {count}" for name, count in last[-1]["details"].items())
         return (
             f"{steps} every group was flat and no answer right (verdicts of the last: {reasons}): there is nothing to learn from; "
             "see the rollouts that were kept, choose easier prompts, or a reward that fits the model (reward=short-answer asks for no thinking)"
         )
-    entropies = [row["entropy"] for row in last if row["entropy"] is not None]
-    if config.stop_entropy and len(entropies) == len(last) and max(entropies) < config.stop_entropy and last[-1]["accuracy"] < 1:
-        return f"{steps} the entropy was below stop_entropy={config.stop_entropy} nats (now {entropies[-1]:.2g}): the policy has collapsed to one answer"
+    if config.overlong_filter and all(row["groups_kept"] == 0 and row["truncated"] == 1 for row in last):
+        return f"{steps} every rollout hit the length limit, and overlong_filter left all of them out; a larger max_new_tokens may help"
+    entropies = [row["rollout_entropy"] for row in last if row["rollout_entropy"] is not None]
+    if config.stop_entropy and len(entropies) == len(last) and max(entropies) < config.stop_entropy and last[-1]["accuracy"] != 1:
+        return f"{steps} the entropy of the rollouts was below stop_entropy={config.stop_entropy} nats (now {entropies[-1]:.2g}): the policy has collapsed to one answer"
     return ""

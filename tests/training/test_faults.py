@@ -69,11 +69,21 @@ def test_nan_in_the_first_batch_of_a_step_is_a_mismatch_that_stops(run: list[Any
     assert metrics(run) == []
 
 
-def test_nan_in_sft_stops_with_the_step_and_keeps_the_checkpoint(profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    poisoned(monkeypatch, {9})
+def test_nan_in_one_batch_of_sft_skips_that_step_and_counts_it(profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, {9, 11, 12})
+    outcome = inside("--profile", profile, "--run-dir", tmp_path / "run", "--stage", "sft")
+    assert outcome.code == 0, outcome.err
+    written = rows(tmp_path / "run" / "metrics" / "sft.jsonl")
+    assert [row["step"] for row in written if row["skipped_updates"]] == [9, 11, 12]
+    assert [row["step"] for row in written if row["loss"] is None] == [9, 11, 12]
+    assert len(written) == 36
+
+
+def test_nan_in_three_batches_of_sft_in_a_row_stops_it(profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, {9, 10, 11})
     outcome = inside("--profile", profile, "--run-dir", tmp_path / "run", "--stage", "sft")
     assert outcome.code == 1
-    assert "sft: the gradient at step 9 is not finite (loss nan)" in outcome.lines[-1]
+    assert "sft: the gradients of 3 steps in a row, up to step 11, are not finite (loss nan)" in outcome.lines[-1]
     assert [path.name for path in (tmp_path / "run" / "checkpoints" / "sft").iterdir()] == ["step-6"]
 
 

@@ -79,7 +79,8 @@ def test_saved_and_loaded_the_optimiser_goes_on_bit_for_bit(dtype: torch.dtype) 
     with torch.no_grad():
         for name, weight in other.named_weights().items():
             weight.copy_(weights[name])
-    resumed.load(tensors)
+    masters = {name: tensors.get(f"{name}/master", weight) for name, weight in weights.items()}
+    resumed.load(masters, {key: value for key, value in tensors.items() if not key.endswith("/master")})
     gradient_steps(other, resumed, 3)
     for name, weight in policy.named_weights().items():
         assert torch.equal(weight, other.named_weights()[name]), name
@@ -96,7 +97,7 @@ def test_lora_trains_few_weights_and_leaves_as_a_plain_model() -> None:
         at_first = policy(pack(PAIRS, policy.device))[0].detach()
     losses = gradient_steps(policy, Optimizer(policy.named_weights(), 1e-2, (0.9, 0.999), 0.0), 8)
     assert losses[-1] < losses[0] - 0.1
-    merged = hub_tensors(model, policy.named_weights())
+    merged = dict(hub_tensors(model, policy.named_weights()))
     assert set(merged) == set(dict(plain.named_parameters()))
     start = Policy(small_model())
     with start.updating():

@@ -21,8 +21,10 @@ from klear_repro.training.watch import hopeless
 
 CONFIG = RLConfig(patience=3, stop_entropy=0.01)
 GOOD = {
-    "updates": 2, "skipped_updates": 0, "groups_kept": 5, "reward_max": 1.0, "accuracy": 0.4, "entropy": 0.3, "details": {"wrong": 3},
+    "updates": 2, "skipped_updates": 0, "groups": 8, "groups_flat": 3, "groups_kept": 5, "accuracy": 0.4, "rollout_entropy": 0.3,
+    "truncated": 0.1, "details": {"wrong": 3},
 }  # fmt: skip
+NOTHING_RIGHT = {"groups_flat": 8, "accuracy": 0.0, "details": {"no </think>": 64}}
 
 
 def row(**changed: Any) -> dict[str, Any]:
@@ -37,11 +39,10 @@ def test_a_run_that_learns_goes_on() -> None:
     ("bad", "says"),
     [
         ({"skipped_updates": 2}, "no update had a finite gradient"),
-        (
-            {"groups_kept": 0, "accuracy": 0.0, "reward_max": -1.0, "updates": 0, "entropy": None, "details": {"no </think>": 64}},
-            "no </think> 64",
-        ),
-        ({"entropy": 0.001}, "collapsed"),
+        ({**NOTHING_RIGHT, "groups_kept": 0, "updates": 0}, "no </think> 64"),
+        (NOTHING_RIGHT, "no </think> 64"),  # filter_by=none trains on them all the same
+        ({"rollout_entropy": 0.001}, "collapsed"),
+        ({"rollout_entropy": 0.001, "groups_flat": 8, "groups_kept": 0, "updates": 0, "accuracy": 0.1}, "collapsed"),
     ],
 )
 def test_three_hopeless_steps_in_a_row_stop_a_run_and_two_do_not(bad: dict[str, Any], says: str) -> None:
@@ -51,7 +52,22 @@ def test_three_hopeless_steps_in_a_row_stop_a_run_and_two_do_not(bad: dict[str, 
 
 
 def test_flat_groups_that_are_all_solved_are_not_hopeless() -> None:
-    assert hopeless([row(groups_kept=0, accuracy=1.0, updates=0, entropy=None)] * 3, CONFIG) == ""
+    assert hopeless([row(groups_flat=8, groups_kept=0, accuracy=1.0, updates=0, rollout_entropy=0.0)] * 3, CONFIG) == ""
+
+
+def test_a_filter_that_leaves_every_rollout_out_stops_the_run() -> None:
+    bad = row(groups_kept=0, updates=0, truncated=1.0)
+    assert "hit the length limit" in hopeless([bad] * 3, CONFIG.model_copy(update={"overlong_filter": True}))
+    assert hopeless([bad] * 3, CONFIG) == ""
+
+
+def test_flatness_and_entropy_are_those_of_all_rollouts_whatever_is_trained_on() -> None:
+    config = RLConfig(train_prompts=1, mini_batch_prompts=1, filter_by="acc", overlong_filter=True)
+    groups = [group([1.0, -1.0]), group([-1.0, -1.0]), group([0.5, -1.0]), group([1.0, -1.0], ["length", "length"])]
+    _, said = select(groups, config)
+    assert said["groups_flat"] == 1
+    assert said["groups_kept"] == 1
+    assert said["rollout_entropy"] == pytest.approx(0.5)
 
 
 def test_the_overlong_penalty_grows_linearly_over_the_last_tokens_of_the_budget() -> None:

@@ -43,13 +43,29 @@ def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(trained: Path
     assert all(torch.equal(last_weights(run, "sft")[name], tensor) for name, tensor in last_weights(trained, "sft").items())
 
 
+def test_a_stage_does_not_start_from_what_comes_before_a_damaged_end(trained: Path, profile: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    words = ["--profile", profile, "--run-dir", run]
+    with open(run / "checkpoints" / "sft" / "step-36" / "model.safetensors", "r+b") as file:
+        file.seek(-5, 2)
+        file.write(b"?")
+    refused = klear(*words, "--stage", "rl-math", "--force")
+    assert refused.code == 1, refused.err
+    assert "the last checkpoint of sft is damaged, and step-30 is not its end; --stage sft completes it" in refused.lines[-1]
+    again = klear(*words, "--stage", "sft,rl-math")
+    assert again.code == 0, again.err
+    for label in ("sft", "rl-math"):
+        assert all(torch.equal(last_weights(run, label)[name], tensor) for name, tensor in last_weights(trained, label).items())
+
+
 def test_a_stage_with_damaged_checkpoints_only_says_so(trained: Path, profile: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     for file in (run / "checkpoints" / "sft").glob("step-*/state.json"):
         file.write_text("{")
-    outcome = klear("--profile", profile, "--stage", "rl-math", "--force", "--run-dir", run)
-    assert outcome.code == 1, outcome.err
-    assert "every checkpoint is damaged" in outcome.lines[-1]
+    for _ in range(2):  # asked again, it does not begin anew either
+        outcome = klear("--profile", profile, "--stage", "rl-math", "--force", "--run-dir", run)
+        assert outcome.code == 1, outcome.err
+        assert "every checkpoint is damaged" in outcome.lines[-1]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])

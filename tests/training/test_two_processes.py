@@ -86,12 +86,42 @@ def test_two_processes_train_the_model_of_one(one: Path, two: Path) -> None:
 def test_one_process_goes_on_from_the_shards_of_two(one: Path, two: Path, profile: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(two, tmp_path / "run"))
     shutil.rmtree(run / "checkpoints" / "sft" / "step-36")
-    manifest = json.loads((run / "manifest.json").read_text())
-    manifest["stages"]["sft"]["status"] = "running"
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    unfinished(run, "sft")
     alone = klear("--profile", profile, "--stage", "sft", *WORDS[2:], "--run-dir", run)
     assert alone.code == 0, alone.err
     assert furthest(run, one, "sft") < 1e-5
+
+
+def test_bfloat16_goes_on_from_the_exact_weights_whoever_wrote_them(profile: Path, tmp_path: Path) -> None:
+    """One process after two and two after one: the loss goes on where it was, and no master weight is rounded."""
+    words = ["--profile", profile, "--stage", "sft", "--runtime.dtype", "bfloat16", "--run-dir"]
+    assert klear(*words, tmp_path / "one").code == 0
+    finish(start(*words, tmp_path / "two"))
+    for written, go_on in (("one", lambda *words: finish(start(*words))), ("two", klear)):
+        whole = rows(tmp_path / written / "metrics" / "sft.jsonl")
+        run = Path(shutil.copytree(tmp_path / written, tmp_path / f"after-{written}"))
+        shutil.rmtree(run / "checkpoints" / "sft" / "step-36")
+        unfinished(run, "sft")
+        go_on(*words, run)
+        again = rows(run / "metrics" / "sft.jsonl")
+        assert [row["loss"] for row in again[:30]] == [row["loss"] for row in whole[:30]]
+        assert [row["loss"] for row in again[30:]] == pytest.approx([row["loss"] for row in whole[30:]], abs=0.02)
+        assert again[-1]["loss"] < whole[0]["loss"] / 2
+        assert furthest(run, tmp_path / written, "sft") < 0.01
+
+
+def unfinished(run: Path, stage: str) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["stages"][stage]["status"] = "running"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_an_argument_that_cannot_be_ends_all_processes_with_one_line(profile: Path, tmp_path: Path) -> None:
+    process = start("--profile", profile, "--stage", "rl-math", "--run-dir", tmp_path / "empty")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1  # torchrun's own
+    assert "--stage=rl-math: needs stage sft, which this run folder does not have" in err
+    assert "Traceback (most recent call last)" not in err.split("--stage=rl-math")[0]
 
 
 def kill_often(words: list[Any], kills: int, longest: float) -> int:

@@ -123,3 +123,10 @@ def test_only_the_drawn_tests_are_run() -> None:
             drawn = choose_tests(tests, 4, seed)
             share = sum(test["expected"] != "9\n" for test in drawn) / 4
             assert rewards.score([Rollout(CODE, program(RIGHT), tests, seed)])[0].reward == share
+
+
+def test_a_short_answer_that_the_budget_ended_is_wrong() -> None:
+    with RewardModel("short-answer", workers=1, max_tests=1, limits=Limits()) as rewards:
+        finished, cut = rewards.score([Rollout(MATH, "2 + 2 = 4. The answer is 4.", "4", 0, reason) for reason in ("stop", "length")])
+    assert (finished.reward, finished.accuracy) == (1, 1)
+    assert (cut.reward, cut.accuracy) == (-1, 0)
