@@ -61,23 +61,22 @@ def _run_together(config: Config, path: Path, stages: Sequence[str], device: Dev
     if device.device.type == "cuda":  # CUDA only
         device = Device(torch.device("cuda", torch.cuda.current_device()), device.dtype, device.threads)
     if not ranks.first:
-        pipeline = _Pipeline(config, RunFolder(path, config), device, ranks)
+        worker = _Pipeline(config, RunFolder(path, config), device, ranks)
         while (order := ranks.told(None)) is not None:
             job, words = order
-            getattr(pipeline, job)(*words)
+            getattr(worker, job)(*words)
         return leave()
-    training = False
+    pipeline: _Pipeline | None = None
     try:
         with RunFolder(path, config) as folder:
             pipeline = _Pipeline(config, folder, device, ranks)
-            try:
-                pipeline.run(stages, force)
-            finally:
-                training = pipeline.training
-    finally:
-        if not training:  # the others wait for their next job
+            pipeline.run(stages, force)
+    except (UserError, RunError, OSError):
+        if pipeline is None or not pipeline.training:  # the others wait for their next job
             ranks.told(None)
-            leave()
+        raise
+    ranks.told(None)
+    leave()
 
 
 def _generate_shard(pipeline: _Pipeline, stages: Sequence[str]) -> None:

@@ -27,12 +27,16 @@ def trained(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def flip_a_byte(path: Path) -> None:
+    """In the middle of a tensor: the file still loads."""
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 0xFF
+    path.write_bytes(data)
+
+
 def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(trained: Path, profile: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
-    last = run / "checkpoints" / "sft" / "step-36"
-    data = bytearray((last / "model.safetensors").read_bytes())
-    data[-5] ^= 0xFF  # one byte in the middle of a tensor: the file still loads
-    (last / "model.safetensors").write_bytes(data)
+    flip_a_byte(run / "checkpoints" / "sft" / "step-36" / "model.safetensors")
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["stages"]["sft"]["status"] = "running"
     (run / "manifest.json").write_text(json.dumps(manifest))
@@ -46,9 +50,7 @@ def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(trained: Path
 def test_a_stage_does_not_start_from_what_comes_before_a_damaged_end(trained: Path, profile: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     words = ["--profile", profile, "--run-dir", run]
-    with open(run / "checkpoints" / "sft" / "step-36" / "model.safetensors", "r+b") as file:
-        file.seek(-5, 2)
-        file.write(b"?")
+    flip_a_byte(run / "checkpoints" / "sft" / "step-36" / "model.safetensors")
     refused = klear(*words, "--stage", "rl-math", "--force")
     assert refused.code == 1, refused.err
     assert "the last checkpoint of sft is damaged, and step-30 is not its end; --stage sft completes it" in refused.lines[-1]
