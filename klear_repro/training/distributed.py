@@ -11,6 +11,7 @@ A process alone is the same code with nothing to exchange.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -61,6 +62,8 @@ class Ranks:
 
 
 ALONE = Ranks()
+PR_SET_PDEATHSIG = 1
+"""<linux/prctl.h>"""
 PATIENCE = timedelta(days=7)
 """How long processes wait for each other: the first one evaluates alone, and rollouts differ in length.  One that dies is
 noticed by torchrun."""
@@ -75,12 +78,20 @@ def join() -> Ranks:
     """Meet the other processes; each takes its own CUDA device."""
     if not launched():
         return ALONE
+    end_with_torchrun()
     backend = "gloo"
     if torch.cuda.is_available():  # CUDA only
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
     torch.distributed.init_process_group(backend, timeout=PATIENCE)
     return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
+
+
+def end_with_torchrun() -> None:
+    """Be killed when the parent is: torchrun gives its processes sessions of their own, and they would hold the run folder for ever."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def leave() -> None:
