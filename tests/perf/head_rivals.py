@@ -23,13 +23,11 @@ VOCABULARY, WIDTH = 151_936, 1024
 
 
 def plain(hidden: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """All logits at once; the entropy as verl computes it, without gradient."""
-    logits = hidden @ weight.t()
-    normaliser = logits.logsumexp(-1)
-    logp = logits.gather(1, targets[:, None])[:, 0] - normaliser
+    """All logits at once, as thriftily as that can be written: three times their size at the worst moment."""
+    logp = (hidden @ weight.t()).log_softmax(-1)
     with torch.no_grad():
-        entropy = normaliser - (logits.softmax(-1) * logits).sum(-1)
-    return logp, entropy
+        entropy = -torch.linalg.vecdot(logp.exp(), logp)
+    return logp.gather(1, targets[:, None])[:, 0], entropy
 
 
 def peak_mb() -> float:
