@@ -229,6 +229,7 @@ def held_out_progress(canvas: Canvas, name: str, runs: Sequence[Metrics], captio
         (axes,) = panels
         for index, run in enumerate(runs):
             steps, accuracy = run.column("step"), run.column("accuracy") * 100
+            _line(axes, steps, accuracy, run.name, index)
             half = np.nan_to_num(run.column("accuracy_se") * 196)
             spread = [np.minimum(half, accuracy), np.minimum(half, 100 - accuracy)]
             axes.errorbar(steps, accuracy, yerr=spread, fmt="o", ms=4, capsize=3, color=SERIES[index % len(SERIES)])
@@ -238,7 +239,8 @@ def held_out_progress(canvas: Canvas, name: str, runs: Sequence[Metrics], captio
 
     def spoken(run: Metrics) -> str:
         points = zip(run.column("step"), run.column("accuracy") * 100, strict=True)
-        return f"{run.name} {', '.join(f'{value:.0f} at step {step:.0f}' for step, value in points)}"
+        known = (f"{value:.0f} at step {step:.0f}" for step, value in points if np.isfinite(value))
+        return f"{run.name} {', '.join(known)}"
 
     alt = f"Percent of held-out problems solved: {'; '.join(map(spoken, runs))}."
     return canvas.draw(name, caption, visible(alt), 1, paint)

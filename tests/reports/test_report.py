@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from reports.__main__ import main
@@ -339,3 +340,17 @@ def test_a_markdown_renderer_finds_no_html_link_or_heading_of_the_models(builder
     assert links and all(re.fullmatch(r"figures/[a-z-]+\.(svg|png)", link) for link in links)
     headings = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open"]
     assert "heading" not in headings
+
+
+def test_held_out_problems_while_training_are_a_line_with_intervals(tmp_path: Path) -> None:
+    from reports.figures import Canvas, held_out_progress
+    from reports.load import Metrics
+
+    columns = {"step": [0, 5, 10], "accuracy": [0.25, 0.5, np.nan], "accuracy_se": [0.05, np.nan, np.nan]}
+    run = Metrics("rl-math", {name: np.array(values, dtype=float) for name, values in columns.items()})
+    figure = held_out_progress(Canvas(tmp_path), "held-out", [run], "caption")
+    assert figure is not None
+    assert "rl-math 25 at step 0, 50 at step 5" in figure.alt
+    assert "rl-math</text>" in (tmp_path / "held-out.svg").read_text()  # the line has its name in the legend
+    nothing = Metrics("rl-math", {"step": np.array([0.0])})
+    assert held_out_progress(Canvas(tmp_path), "held-out", [nothing], "caption") is None
