@@ -163,6 +163,7 @@ def assert_same(run: Path, reference: Path) -> None:
             assert numbers(row) == pytest.approx(numbers(other), abs=1e-6, rel=1e-6)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_two_processes_that_are_killed_three_times_train_the_same_model(two: Path, profile: Path, tmp_path: Path) -> None:
     words = ["--profile", profile, *WORDS, "--run-dir", tmp_path / "run"]
