@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from klear_repro.errors import RunError
 
 Item = TypeVar("Item")
 
@@ -67,6 +70,8 @@ PR_SET_PDEATHSIG = 1
 PATIENCE = timedelta(days=7)
 """How long processes wait for each other: the first one evaluates alone, and rollouts differ in length.  One that dies is
 noticed by torchrun."""
+REACHABLE = 60
+"""How long torchrun may take to answer, seconds."""
 
 
 def launched() -> bool:
@@ -88,10 +93,20 @@ def join() -> Ranks:
 
 
 def end_with_torchrun() -> None:
-    """Be killed when the parent is: torchrun gives its processes sessions of their own, and they would hold the run folder for ever."""
+    """Be killed when the parent is: torchrun gives its processes sessions of their own, and they would hold the run folder for ever.
+
+    Raises:
+        RunError: torchrun ended before this process could ask for that.
+    """
     import ctypes
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun has it before it starts any process, and as long as it lives
+        where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        try:
+            socket.create_connection(where, timeout=REACHABLE).close()
+        except OSError as error:
+            raise RunError(f"torchrun does not answer at {where[0]}:{where[1]} ({error.strerror or error}); it has ended") from error
 
 
 def leave() -> None:

@@ -163,7 +163,15 @@ def assert_same(run: Path, reference: Path) -> None:
             assert numbers(row) == pytest.approx(numbers(other), abs=1e-6, rel=1e-6)
 
 
-@pytest.mark.proof
+def test_processes_that_torchrun_left_before_they_began_end_by_themselves(profile: Path, tmp_path: Path) -> None:
+    process = start("--profile", profile, *WORDS, "--run-dir", tmp_path / "run")
+    while sum(b"klear_repro.run" in cmdline(pid) for pid in processes_below(process.pid)) < 2:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=90)  # standard error has an end when nobody holds it any more
+    assert err.count("torchrun does not answer") == 2 and "Traceback" not in err
+
+
 @pytest.mark.slow
 def test_two_processes_that_are_killed_three_times_train_the_same_model(two: Path, profile: Path, tmp_path: Path) -> None:
     words = ["--profile", profile, *WORDS, "--run-dir", tmp_path / "run"]
