@@ -251,11 +251,14 @@ class HFEngine:
         config, training = self.model.config, self.model.training
         attention = config._attn_implementation
         config._attn_implementation = _ATTENTION
+        if training:  # either way walks through all modules
+            self.model.eval()
         try:
-            return self.model.eval()(**inputs, use_cache=True).logits[:, -1]
+            return self.model(**inputs, use_cache=True).logits[:, -1]
         finally:
             config._attn_implementation = attention
-            self.model.train(training)
+            if training:
+                self.model.train()
 
     def _take(
         self, slots: list[_Running | None], rows: list[int], logits: Tensor, last: Tensor, seen: Tensor | None, sampling: Sampling

@@ -4,6 +4,10 @@ A micro-batch is the concatenation of whole sequences.  Positions begin at 0 in 
 sequence: attention is computed sequence by sequence, or, on CUDA where flash-attn is installed, by it with the sequences'
 bounds (CUDA only, never run).  Only positions that predict a response token reach the output head
 (`training.chunked_head`), so prompts cost no logits.
+
+The responses of a group have one prompt, and what is computed for it is the same in all of them: it is in the row once,
+followed by every response to it, each of which attends to the prompt and to itself.  Log-probabilities and gradients are
+those of the sequences apart.  Flash attention has no such form: there each response has its prompt to itself.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,7 +23,7 @@ from transformers import AttentionInterface
 from transformers.utils import is_flash_attn_2_available
 
 from klear_repro.training.chunked_head import token_logprobs
-from klear_repro.training.distributed import Ranks
+from klear_repro.training.distributed import ALONE, Ranks
 
 Pair = tuple[Sequence[int], Sequence[int]]
 """Prompt and response, token ids."""
@@ -30,14 +33,14 @@ FLASH = "flash_attention_2"
 
 @dataclass(frozen=True)
 class Packed:
-    """Sequences of one micro-batch.  T tokens in S sequences, N of them response tokens."""
+    """Sequences of one micro-batch.  T tokens, of S sequences; N of them are response tokens."""
 
     input_ids: Tensor
     """[1, T]."""
     position_ids: Tensor
     """[1, T], from 0 in each sequence."""
-    bounds: Tensor
-    """Where sequences begin and end, int32 [S + 1]."""
+    spans: tuple[tuple[int, int, int, int], ...]
+    """Where the prompt of each sequence begins and ends, and its response, in the order of the row, [S]."""
     longest: int
     """Tokens of the longest sequence."""
     predicting: Tensor
@@ -48,31 +51,54 @@ class Packed:
     """The sequence that each of them is in, [N]."""
 
 
-def pack(sequences: Sequence[Pair], device: torch.device) -> Packed:
-    """Concatenate (prompt, response) token lists; a prompt has at least one token."""
+def pack(sequences: Sequence[Pair], device: torch.device, *, share: bool = True) -> Packed:
+    """Concatenate (prompt, response) token lists; a prompt has at least one token.
+
+    Args:
+        share: have equal prompts in the row once.
+
+    N response tokens are in the order of the sequences, whatever the order of the row.
+    """
     ids: list[int] = []
     positions: list[int] = []
+    spans: list[tuple[int, int, int, int]] = []
+    places: dict[int, tuple[int, int]] = {}
+    for numbers in same_prompt(sequences) if share else ([number] for number in range(len(sequences))):
+        prompt = sequences[numbers[0]][0]
+        start = len(ids)
+        end = start + len(prompt)
+        ids += prompt
+        positions += range(len(prompt))
+        for number in numbers:
+            response = sequences[number][1]
+            spans.append((start, end, len(ids), len(ids) + len(response)))
+            places[number] = (end, len(ids))
+            ids += response
+            positions += range(len(prompt), len(prompt) + len(response))
     predicting: list[int] = []
     owners: list[int] = []
-    bounds = [0]
-    for number, (prompt, response) in enumerate(sequences):
-        start = len(ids)
-        ids += [*prompt, *response]
-        positions += range(len(ids) - start)
-        predicting += range(start + len(prompt) - 1, len(ids) - 1)
-        owners += [number] * len(response)
-        bounds.append(len(ids))
-    tokens = torch.tensor(ids, device=device)
-    where = torch.tensor(predicting, dtype=torch.long, device=device)
+    for number, (_, response) in enumerate(sequences):
+        end, first = places[number]
+        if response:
+            predicting += (end - 1, *range(first, first + len(response) - 1))
+            owners += [number] * len(response)
     return Packed(
-        input_ids=tokens[None],
+        input_ids=torch.tensor(ids, device=device)[None],
         position_ids=torch.tensor(positions, device=device)[None],
-        bounds=torch.tensor(bounds, dtype=torch.int32, device=device),
-        longest=max((end - start for start, end in pairwise(bounds)), default=0),
-        predicting=where,
-        targets=tokens[where + 1],
+        spans=tuple(spans),
+        longest=max((len(prompt) + len(response) for prompt, response in sequences), default=0),
+        predicting=torch.tensor(predicting, dtype=torch.long, device=device),
+        targets=torch.tensor([token for _, response in sequences for token in response], dtype=torch.long, device=device),
         sequence_ids=torch.tensor(owners, dtype=torch.long, device=device),
     )
+
+
+def same_prompt(sequences: Sequence[Pair]) -> list[list[int]]:
+    """Indices of sequences, together where their prompts are equal."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, (prompt, _) in enumerate(sequences):
+        groups.setdefault(tuple(prompt), []).append(number)
+    return list(groups.values())
 
 
 def cut(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
@@ -93,15 +119,33 @@ def cut(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
     return cuts
 
 
-def shares(lengths: Sequence[int], most_tokens: int, ranks: Ranks) -> list[list[int]]:
-    """The micro-batches of this process: as many as every other one has, the last ones empty where there are too few.
+def micro_batches(sequences: Sequence[Pair], most_tokens: int, ranks: Ranks = ALONE, *, share: bool = True) -> list[list[int]]:
+    """The micro-batches of this process, indices of sequences; each is at most `most_tokens` tokens of a row, or one sequence.
 
-    Several processes cut finer where one of them would have nothing to do.
+    Sequences with equal prompts stay together, as many as the budget allows, and count the prompt once (`share`).  Every process
+    has as many micro-batches as the others, the last ones empty where there are too few; several processes cut finer where one
+    of them would have nothing to do.
     """
+    groups = same_prompt(sequences) if share else [[number] for number in range(len(sequences))]
+    prompts = [len(sequences[group[0]][0]) for group in groups]
+    responses = [len(response) for _, response in sequences]
+    total = sum(prompts) + sum(responses)
+    if ranks.world > 1:
+        longest = max(prompt + max(responses[number] for number in group) for prompt, group in zip(prompts, groups, strict=True))
+        most_tokens = min(most_tokens, max(-(-total // ranks.world), longest))
+    parts: list[list[int]] = []
+    lengths: list[int] = []
+    for prompt, group in zip(prompts, groups, strict=True):
+        if prompt + sum(responses[number] for number in group) <= most_tokens:
+            parts.append(group)
+            lengths.append(prompt + sum(responses[number] for number in group))
+            continue
+        for part in cut([responses[number] for number in group], max(1, most_tokens - prompt)):
+            parts.append([group[place] for place in part])
+            lengths.append(prompt + sum(responses[number] for number in parts[-1]))
+    cuts = [[number for place in one for number in parts[place]] for one in cut(lengths, most_tokens)]
     if ranks.world == 1:
-        return cut(lengths, most_tokens)
-    fair = -(-sum(lengths) // ranks.world)
-    cuts = cut(lengths, min(most_tokens, max(fair, *lengths)))
+        return cuts
     return [cuts[index] if index < len(cuts) else [] for index in range(ranks.rank, -(-len(cuts) // ranks.world) * ranks.world, ranks.world)]
 
 
@@ -117,9 +161,17 @@ class Policy(torch.nn.Module):
         self._dtype = dtype or model.dtype
 
     @property
-    def _flash(self) -> bool:
-        """Whether flash attention can be used: CUDA only, half precision, and its package installed."""
-        return self.device.type == "cuda" and is_flash_attn_2_available() and self._dtype in (torch.bfloat16, torch.float16)
+    def shares_prompts(self) -> bool:
+        """Whether equal prompts are computed once: not with flash attention (CUDA only, half precision, its package installed)."""
+        return not (self.device.type == "cuda" and is_flash_attn_2_available() and self._dtype in (torch.bfloat16, torch.float16))
+
+    def pack(self, sequences: Sequence[Pair]) -> Packed:
+        """`pack`, as this policy computes."""
+        return pack(sequences, self.device, share=self.shares_prompts)
+
+    def micro_batches(self, sequences: Sequence[Pair], most_tokens: int, ranks: Ranks = ALONE) -> list[list[int]]:
+        """`micro_batches`, as this policy computes."""
+        return micro_batches(sequences, most_tokens, ranks, share=self.shares_prompts)
 
     @property
     def device(self) -> torch.device:
@@ -135,7 +187,7 @@ class Policy(torch.nn.Module):
         """Training mode and packed attention, for forward and backward passes alike (gradient checkpointing runs both)."""
         config, training = self.model.config, self.model.training
         before = config._attn_implementation
-        config._attn_implementation = FLASH if self._flash else ATTENTION
+        config._attn_implementation = ATTENTION if self.shares_prompts else FLASH
         self.model.train()
         try:
             yield
@@ -148,26 +200,36 @@ class Policy(torch.nn.Module):
 
         Only inside `updating`.
         """
-        hidden = self.model.base_model(
-            input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, cu_seq_lens_q=batch.bounds,
-            cu_seq_lens_k=batch.bounds, max_length_q=batch.longest, max_length_k=batch.longest,
-        ).last_hidden_state[0]  # fmt: skip
+        inner: dict[str, Any] = {"spans": batch.spans}
+        if not self.shares_prompts:  # CUDA only
+            ends = [0, *(end for _, _, _, end in batch.spans)]
+            bounds = torch.tensor(ends, dtype=torch.int32, device=self.device)
+            inner = {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds, "max_length_q": batch.longest, "max_length_k": batch.longest}
+        hidden = self.model.base_model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, **inner).last_hidden_state[0]
         head = self.model.get_output_embeddings()
         return token_logprobs(hidden[batch.predicting], head.weight, batch.targets, temperature, with_entropy=with_entropy)
 
 
 def _attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float, cu_seq_lens_q: Tensor, **kwargs: Any
-) -> tuple[Tensor, None]:
-    """Causal attention inside each sequence.  Shapes: [1, heads, T, dim], keys and values with fewer heads."""
-    bounds = cu_seq_lens_q.tolist()
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float,
+    spans: Sequence[tuple[int, int, int, int]], **kwargs: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """Causal attention inside each sequence.  Shapes: [1, heads, T, dim], keys and values with fewer heads; T as in `Packed`.
+
+    A response that does not follow its prompt directly is computed behind a copy of it: one causal kernel, no mask.
+    """
     shared = query.shape[1] != key.shape[1]
-    parts = [
-        torch.nn.functional.scaled_dot_product_attention(
-            query[:, :, start:end], key[:, :, start:end], value[:, :, start:end], is_causal=True, scale=scaling, enable_gqa=shared
-        )
-        for start, end in pairwise(bounds)
-    ]
+    sizes = [size for prompt, end, start, stop in spans for size in ((end - prompt, stop - start) if start == end else (stop - start,))]
+    pieces = iter(zip(*(one.split(sizes, dim=2) for one in (query, key, value)), strict=True))
+    parts = []
+    before: tuple[Tensor, ...] = ()
+    for _, end, start, _ in spans:
+        first = start == end
+        if first:
+            before = next(pieces)
+        rows = [torch.cat(one, dim=2) for one in zip(before, next(pieces), strict=True)]
+        mixed = torch.nn.functional.scaled_dot_product_attention(*rows, is_causal=True, scale=scaling, enable_gqa=shared)
+        parts.append(mixed if first else mixed[:, :, before[0].shape[2] :])
     return torch.cat(parts, dim=2).transpose(1, 2), None
 
 

@@ -43,12 +43,15 @@ from klear_repro.training.checkpoint import latest
 from klear_repro.training.distributed import ALONE, Ranks
 from klear_repro.training.losses import policy_loss, positive_lm_loss
 from klear_repro.training.optim import Optimizer
-from klear_repro.training.packing import Policy, pack, shares
+from klear_repro.training.packing import Pair, Policy
 from klear_repro.training.prompts import Prompt
 from klear_repro.training.rollouts import Rollouts, make_rollouts
 from klear_repro.training.start import Start, epoch_slice, prepare
 from klear_repro.training.step_metrics import Clock, StepMetrics, finite, joined
 from klear_repro.training.watch import hopeless
+
+SOMETHING = (0,)
+"""What a process computes, for nothing, while others have a micro-batch and it has none."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,9 @@ class Sample:
     """log π_old of each token."""
 
     @property
-    def length(self) -> int:
-        """Prompt and response, tokens."""
-        return len(self.prompt) + len(self.tokens)
+    def pair(self) -> Pair:
+        """Prompt and response."""
+        return self.prompt, self.tokens
 
 
 def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards: RewardModel, heldout: Sequence[Prompt] = ()) -> Path:
@@ -280,7 +283,7 @@ def select(groups: Sequence[Group], config: RLConfig) -> tuple[list[list[Sample]
         "verifier_failures": failed,
         "details": dict(Counter(one.detail for one in scores).most_common(8)),
         "tokens": tokens,
-        "trained_tokens": sum(sample.length for group in samples for sample in group),
+        "trained_tokens": sum(len(sample.prompt) + len(sample.tokens) for group in samples for sample in group),
     }
 
 
@@ -321,9 +324,9 @@ def _update(
 def trainer_logprobs(policy: Policy, samples: Sequence[Sample], config: RLConfig, ranks: Ranks = ALONE) -> None:
     """Fill `old_logp` with the trainer's own log-probabilities under the present weights."""
     found: dict[int, list[float]] = {}
-    lengths = [sample.length for sample in samples]
-    for indices in shares(lengths, config.micro_batch_tokens, ranks):
-        batch = pack([(samples[index].prompt, samples[index].tokens) for index in indices or [lengths.index(min(lengths))]], policy.device)
+    pairs = [sample.pair for sample in samples]
+    for indices in policy.micro_batches(pairs, config.micro_batch_tokens, ranks):
+        batch = policy.pack([pairs[index] for index in indices or SOMETHING])
         logp, _ = policy(batch, config.temperature, with_entropy=False)
         parts = logp.split([len(samples[index].tokens) for index in indices]) if indices else []
         found |= {index: part.tolist() for index, part in zip(indices, parts, strict=True)}
@@ -341,10 +344,9 @@ def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfi
     tokens = sum(len(sample.tokens) for sample in mini)
     positive_tokens = sum(len(sample.tokens) for sample in mini if sample.positive)
     denominator = tokens if config.aggregation == "token_mean" else len(mini)
-    lengths = [sample.length for sample in mini]
-    for indices in shares(lengths, config.micro_batch_tokens, ranks):
-        part = [mini[index] for index in indices or [lengths.index(min(lengths))]]
-        batch = pack([(sample.prompt, sample.tokens) for sample in part], policy.device)
+    for indices in policy.micro_batches([sample.pair for sample in mini], config.micro_batch_tokens, ranks):
+        part = [mini[index] for index in indices or SOMETHING]
+        batch = policy.pack([sample.pair for sample in part])
         logp, entropy = policy(batch, config.temperature)
         if not indices:  # nothing left to do here, but the others wait for this process
             (logp.sum() * 0).backward()

@@ -27,7 +27,7 @@ from klear_repro.files import read_rows
 from klear_repro.progress import say
 from klear_repro.training.checkpoint import latest
 from klear_repro.training.optim import cosine
-from klear_repro.training.packing import Pair, pack, shares
+from klear_repro.training.packing import Pair
 from klear_repro.training.start import Start, epoch_slice, prepare
 from klear_repro.training.step_metrics import finite
 
@@ -55,11 +55,10 @@ def train_sft(
         for step in range(done, steps):
             began = time.perf_counter()
             chosen = [pairs[index] for index in epoch_slice(len(pairs), step * config.batch_size, config.batch_size, start.seed)]
-            lengths = [len(prompt) + len(response) for prompt, response in chosen]
             tokens = sum(len(response) for _, response in chosen)
             loss = 0.0
-            for indices in shares(lengths, config.micro_batch_tokens, ranks):
-                batch = pack([chosen[index] for index in indices or [lengths.index(min(lengths))]], policy.device)
+            for indices in policy.micro_batches(chosen, config.micro_batch_tokens, ranks):
+                batch = policy.pack([chosen[index] for index in indices or (0,)])
                 logp, _ = policy(batch, with_entropy=False)
                 part = -logp.sum() / tokens * bool(indices)
                 (part * ranks.world).backward()
@@ -71,7 +70,7 @@ def train_sft(
             seconds = time.perf_counter() - began
             log.step({
                 "step": step + 1, "epoch": (step + 1) * config.batch_size / len(pairs), "loss": finite(loss), "lr": lr,
-                "grad_norm": finite(norm), "skipped_updates": int(not stepped), "tokens": tokens, "tokens_per_second": sum(lengths) / seconds, "seconds": seconds,
+                "grad_norm": finite(norm), "skipped_updates": int(not stepped), "tokens": tokens, "tokens_per_second": sum(len(prompt) + len(response) for prompt, response in chosen) / seconds, "seconds": seconds,
             })  # fmt: skip
             checkpoints.poll()
             if len(skipped) == PATIENCE and all(skipped):

@@ -70,16 +70,16 @@ def smoke_model(folder: Path) -> list[str]:
     words = ["--stage", "sft", "--sft.steps", "160", "--run-dir", str(folder / "run")]
     assert main(words) == 0
     rng = random.Random(1)
-    return [math_task(rng, steps=1).statement for _ in range(24 * 8)]
+    return [math_task(rng, steps=1).statement for _ in range(24 * 12)]
 
 
 def test_gppo_trains_twice_as_many_tokens_a_second_as_trl_on_the_smoke_model(report: Any, trl: Path, tmp_path: Path) -> None:
     questions = smoke_model(tmp_path)
     settings = {
         "model": str(tmp_path / "run" / "checkpoints" / "sft" / "step-160"), "questions": questions, "prompts": 24, "mini_batch": 8,
-        "group": 8, "budget": 96, "rounds": 6, "lr": 1e-5, "threads": 2, "micro_batch_tokens": 4096,
+        "group": 8, "budget": 96, "rounds": 12, "lr": 1e-5, "threads": 2, "micro_batch_tokens": 4096,
     }  # fmt: skip
-    ratios = against_trl(trl, settings, tmp_path, 3)
+    ratios = against_trl(trl, settings, tmp_path, 5)
     report("training smoke model", statistics.median(ratios), "times", 2.0, against(ratios))
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from klear_repro.training.packing import Policy, cut
+from klear_repro.training.packing import Policy, micro_batches
 from klear_repro.training.rl import mini_batch_gradients
 from klear_repro.training.step_metrics import StepMetrics
 
@@ -49,7 +49,7 @@ def agree(mine: dict[str, torch.Tensor], others: dict[str, torch.Tensor], tolera
 @pytest.mark.parametrize("preset", ["paper", "release"])
 def test_an_update_of_each_preset_is_the_definition_written_once_more(preset: str, most_tokens: int) -> None:
     samples = golden.mini_batch(golden.settings(preset), golden.small_model())
-    cuts = cut([sample.length for sample in samples], most_tokens)
+    cuts = micro_batches([sample.pair for sample in samples], most_tokens)
     loss, gradient = ours(preset, micro_batch_tokens=most_tokens)
     expected, reference = theirs(preset, cuts)
     assert loss == pytest.approx(expected, abs=1e-12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from klear_repro.training.chunked_head import token_logprobs
-from klear_repro.training.packing import Packed, Policy, cut, pack
+from klear_repro.training.distributed import Ranks
+from klear_repro.training.packing import Packed, Pair, Policy, cut, micro_batches, pack
 
 SIZES = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "num_attention_heads": 4,
          "num_key_value_heads": 2, "max_position_embeddings": 64}  # fmt: skip
@@ -23,6 +26,8 @@ def model_of(kind: str, tied: bool) -> torch.nn.Module:
 
 
 SEQUENCES = [([1, 2, 3], [4, 5, 6, 7]), ([8], [9]), ([10, 11], [12] * 20), ([13] * 9, [14, 15, 16])]
+GROUPS = [*SEQUENCES, ([8], [9]), ([1, 2, 3], []), ([8], [10]), ([1, 2, 3], [30]), ([10, 11], [12] * 5), ([1, 2, 3], [7] * 12)]
+"""Prompts that come again, between others; an empty response."""
 
 
 def response_logprobs(model: torch.nn.Module, batch: Packed, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,28 +36,31 @@ def response_logprobs(model: torch.nn.Module, batch: Packed, temperature: float 
         return policy(batch, temperature)
 
 
-def plain(model: torch.nn.Module, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+def plain(model: torch.nn.Module, temperature: float, sequences: Sequence[Pair] = SEQUENCES) -> tuple[torch.Tensor, torch.Tensor]:
     """Each sequence alone, with all its logits."""
     logps, entropies = [], []
-    for prompt, response in SEQUENCES:
+    for prompt, response in sequences:
         ids = torch.tensor([[*prompt, *response]])
         logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / temperature
         logp = logits.log_softmax(-1)
-        logps.append(logp.gather(1, torch.tensor(response)[:, None])[:, 0])
+        logps.append(logp.gather(1, torch.tensor(response, dtype=torch.long)[:, None])[:, 0])
         entropies.append(-(logp.exp() * logp).sum(-1))
     return torch.cat(logps), torch.cat(entropies).detach()
 
 
 @pytest.mark.parametrize(("kind", "tied"), [("qwen3", True), ("qwen3", False), ("llama", True)])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_packed_sequences_have_the_logprobs_entropies_and_gradients_of_each_alone(kind: str, tied: bool, temperature: float) -> None:
+@pytest.mark.parametrize(("sequences", "share"), [(SEQUENCES, True), (GROUPS, True), (GROUPS, False)])
+def test_packed_sequences_have_the_logprobs_entropies_and_gradients_of_each_alone(
+    kind: str, tied: bool, temperature: float, sequences: list[Pair], share: bool
+) -> None:
     model = model_of(kind, tied)
-    weights = torch.randn(28, generator=torch.Generator().manual_seed(1))
-    expected, entropy = plain(model, temperature)
+    weights = torch.randn(sum(len(response) for _, response in sequences), generator=torch.Generator().manual_seed(1))
+    expected, entropy = plain(model, temperature, sequences)
     (expected * weights).sum().backward()
     gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
     model.zero_grad()
-    batch = pack(SEQUENCES, torch.device("cpu"))
+    batch = pack(sequences, torch.device("cpu"), share=share)
     logp, measured = response_logprobs(model, batch, temperature)
     (logp * weights).sum().backward()
     torch.testing.assert_close(logp, expected, rtol=1e-5, atol=1e-5)
@@ -65,7 +73,15 @@ def test_the_packed_form_names_positions_targets_and_owners() -> None:
     batch = pack(SEQUENCES[:2], torch.device("cpu"))
     assert batch.position_ids.tolist() == [[0, 1, 2, 3, 4, 5, 6, 0, 1]]
     assert batch.targets.tolist() == [4, 5, 6, 7, 9] and batch.sequence_ids.tolist() == [0, 0, 0, 0, 1]
-    assert batch.predicting.tolist() == [2, 3, 4, 5, 7] and batch.bounds.tolist() == [0, 7, 9] and batch.longest == 7
+    assert batch.predicting.tolist() == [2, 3, 4, 5, 7] and batch.spans == ((0, 3, 3, 7), (7, 8, 8, 9)) and batch.longest == 7
+
+
+def test_a_prompt_that_comes_again_is_in_the_row_once() -> None:
+    batch = pack([([1, 2], [3, 4]), ([5], [6]), ([1, 2], [7])], torch.device("cpu"))
+    assert batch.input_ids.tolist() == [[1, 2, 3, 4, 7, 5, 6]] and batch.position_ids.tolist() == [[0, 1, 2, 3, 2, 0, 1]]
+    assert batch.spans == ((0, 2, 2, 4), (0, 2, 4, 5), (5, 6, 6, 7))
+    assert batch.targets.tolist() == [3, 4, 6, 7] and batch.predicting.tolist() == [1, 2, 5, 1]
+    assert batch.sequence_ids.tolist() == [0, 0, 1, 2]
 
 
 def test_no_token_sees_another_sequence() -> None:
@@ -90,6 +106,25 @@ def test_every_sequence_is_in_one_micro_batch_within_the_budget(lengths: list[in
     assert all(sum(lengths[index] for index in one) <= most or len(one) == 1 for one in cuts)
     half = [one for one in cuts if sum(lengths[index] for index in one) * 2 <= most]
     assert len(half) <= 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([[0], [1], [1, 0], [1, 1, 1]]), st.lists(st.integers(0, 9), max_size=30)), min_size=1, max_size=40),
+    st.integers(1, 100), st.integers(1, 4), st.booleans(),
+)  # fmt: skip
+def test_micro_batches_of_all_processes_hold_every_sequence_once(sequences: list[Pair], most: int, world: int, share: bool) -> None:
+    each = [micro_batches(sequences, most, Ranks(rank, world), share=share) for rank in range(world)]
+    assert len({len(one) for one in each}) == 1, "every process has as many"
+    assert sorted(number for one in each for part in one for number in part) == list(range(len(sequences)))
+    for part in (part for one in each for part in one if len(part) > 1):
+        row = pack([sequences[number] for number in part], torch.device("cpu"), share=share).input_ids.shape[1]
+        assert row <= max(most, len(sequences[part[0]][0]) + 1)  # a prompt beyond the budget takes one token with it
+
+
+def test_a_group_within_the_budget_is_not_taken_apart() -> None:
+    sequences = [([number] * 10, [1] * 5) for number in range(6) for _ in range(8)]
+    cuts = micro_batches(sequences, 100)
+    assert len(cuts) == 3 and all(len({tuple(sequences[number][0]) for number in one}) == 2 for one in cuts)
 
 
 @settings(deadline=None, max_examples=40)
