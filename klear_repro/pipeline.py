@@ -5,9 +5,7 @@ A stage whose fingerprint (its configuration and what it was made from) is uncha
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,15 +16,13 @@ from benchmarks.records import digest
 from klear_repro.config import Config, RLConfig
 from klear_repro.device import Device, choose_device, hardware
 from klear_repro.errors import RunError, UserError
+from klear_repro.evaluation_stage import HELD_OUT, RL_STAGES, EvaluationStage
 from klear_repro.files import file_hash, folder_hash, read_rows
 from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
 from klear_repro.seeds import derive_seed
 from klear_repro.training.distributed import ALONE, Ranks, join, launched, leave
 
-RL_STAGES: tuple[Literal["rl-math", "rl-code"], ...] = ("rl-math", "rl-code")
-HELD_OUT = {"rl-math": ("mini-aime", "mini-words"), "rl-code": ("mini-lcb",)}
-"""Benchmarks of the data stage that a stage is evaluated on, while it runs and beside its controls."""
 WHERE = {"endpoints", "transfer_folder"}
 """Fields of an RL stage that say where it runs, not what it does: they may change when it goes on."""
 
@@ -83,7 +79,7 @@ def _generate_shard(pipeline: _Pipeline, stages: Sequence[str]) -> None:
     if list(stages) != ["eval"]:
         raise UserError(f"eval.shard={pipeline.config.eval.shard!r}: with --stage eval alone, not {','.join(stages)}")
     pipeline.check(stages, force=False)
-    pipeline.generate_shard()
+    pipeline.evaluation.generate_shard()
 
 
 class _Pipeline:
@@ -94,6 +90,7 @@ class _Pipeline:
         self.path = folder.path
         self.training = False
         """Whether all processes are at work on a job."""
+        self.evaluation = EvaluationStage(config, folder, device)
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self.seed = config.runtime.seed
         machine = [self.seed, str(device.device), str(device.dtype)]
@@ -162,7 +159,7 @@ class _Pipeline:
         if "import" in stages and not self.config.traces.paths:
             raise UserError("traces.paths: needed by --stage import; pass --traces.paths FILE")
         if "eval" in stages:
-            self.check_eval(trains="sft" in stages, makes_data="data" in stages)
+            self.evaluation.check(trains="sft" in stages, makes_data="data" in stages)
         if "report" in stages and not {"eval", "import"} & set(stages) and not (self.path / "manifest.json").exists():
             raise UserError(f"run-dir={str(self.path)!r}: nothing to report there; run the stage eval or import first")
 
@@ -183,39 +180,18 @@ class _Pipeline:
             self.rl_rows(stage, "data", keep=True)
             self.rl_rows(stage, "heldout", keep=True)
 
-    def check_eval(self, *, trains: bool, makes_data: bool) -> None:
-        """Find models, protocols and problems before anything is written; those that this run makes are left out."""
-        from klear_repro.evaluate import STAND_INS, make_task
-
-        if self.config.eval.engine == "vllm":
-            from klear_repro.engines.vllm import require_vllm
-
-            require_vllm()  # before gigabytes of a model are downloaded
-        if self.config.eval.model or not trains:
-            self.models()
-        from benchmarks.protocols import load_protocol
-
-        try:
-            for name in self.config.eval.attribute:
-                load_protocol(name)
-        except ValueError as error:
-            raise UserError(f"eval.attribute: {error}") from None
-        for name in self.config.eval.benchmarks:
-            if not (makes_data and name in STAND_INS and not self.config.eval.benchmark_path):
-                make_task(self.config.eval, name, self.path / "data")
-
     def stage(self, stage: str, force: bool) -> None:
         """Run one stage, unless it is done."""
         job: Callable[[], None] = {
             "data": self.data, "sft": self.sft, "rl-math": lambda: self.rl("rl-math"), "rl-code": lambda: self.rl("rl-code"),
-            "eval": lambda: self.evaluate(force), "import": self.import_traces, "report": self.report,
+            "eval": lambda: self.evaluation.evaluate(force), "import": self.evaluation.import_traces, "report": self.report,
         }[stage]  # fmt: skip
         if stage in self.fingerprints:
             fingerprint = self.fingerprints[stage]
             if force:
                 self.folder.forget(stage)
         else:
-            fingerprint = {"eval": self.eval_fingerprint, "import": self.import_fingerprint, "report": self.report_fingerprint}[stage]()
+            fingerprint = {"eval": self.evaluation.fingerprint, "import": self.evaluation.import_fingerprint, "report": self.report_fingerprint}[stage]()
         if not force and self.folder.is_done(stage, fingerprint):
             say(f"{stage}: done already, nothing to do")
             return
@@ -420,164 +396,7 @@ class _Pipeline:
             raise RunError(f"the last checkpoint of {label} is damaged, and {path.name} is not its end; --stage {label} completes it from there", everywhere=True)
         return *load(find_model(str(path.resolve())), self.device), path
 
-    # --- evaluation and report ------------------------------------------------------------------
-
-    def models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
-        """What to evaluate: label → (source, benchmarks)."""
-        from klear_repro.models import ModelSource, find_model
-        from klear_repro.training.checkpoint import latest
-
-        benchmarks = self.config.eval.benchmarks
-        if self.config.eval.model:
-            source = find_model(self.config.eval.model, self.config.eval.revision)
-            return {source.name: (source, benchmarks)}
-        found: dict[str, tuple[Any, tuple[str, ...]]] = {}
-        if self.config.model.path:
-            source = find_model(self.config.model.path, self.config.model.revision)
-            found["base"] = (ModelSource("base", source.folder, source.gguf, source.revision), benchmarks)
-        labels: list[tuple[str, tuple[str, ...]]] = [(stage, benchmarks) for stage in ("sft", *RL_STAGES)]
-        for stage in RL_STAGES:
-            on = tuple(name for name in benchmarks if name in HELD_OUT[stage])
-            labels += [(f"{stage}-{control}", on) for control in ("clip", "sft")]
-        for label, on in labels:
-            path = latest(self.path / "checkpoints" / label)
-            if path is not None and on:
-                found[label] = (ModelSource(label, path, "", file_hash(path / "model.safetensors")), on)
-        if not found:
-            raise UserError("eval: this run folder has no checkpoint; pass --model, or run the stage sft first")
-        return found
-
-    def eval_fingerprint(self) -> str:
-        from benchmarks.protocols import load_protocol
-        from klear_repro.evaluate import STAND_INS
-
-        config = self.config.eval
-        models = [(label, source.revision, on) for label, (source, on) in self.models().items()]
-        inputs: list[str] = []
-        if config.benchmark_path:
-            path = Path(config.benchmark_path)
-            inputs.append(folder_hash(path, ("*.jsonl",)) if path.is_dir() else file_hash(path) if path.is_file() else "")
-        else:
-            inputs += [str(self.folder.manifest.get("data_hashes", {}).get(f"{name}.jsonl")) for name in config.benchmarks]
-        try:
-            names = [config.protocol or STAND_INS.get(name, "klear-paper-32k") for name in config.benchmarks] + list(config.attribute)
-            protocols = [load_protocol(name).model_dump(mode="json") for name in names]
-        except ValueError as error:
-            raise UserError(str(error)) from None
-        return digest([self.seed, config.model_dump(mode="json"), models, inputs, protocols, str(self.device.dtype)])
-
-    def generate_shard(self) -> None:
-        """The samples of one shard; other processes may be making theirs in the same folder."""
-        from klear_repro.evaluate import generate_shard, make_task
-
-        config = self.config.eval
-        for label, (source, on) in self.models().items():
-            tasks = {name: make_task(config, name, self.path / "data") for name in on}
-            for name in on:
-                engine = self.engine(source, tasks[name].protocol)
-                generate_shard(engine, tasks[name], label, source.revision, self.path, self.seed, config.shard)
-
-    def evaluate(self, force: bool) -> None:
-        from klear_repro.evaluate import evaluate, make_task
-        from klear_repro.judging import Judges
-
-        models = self.models()
-        if force:
-            for label, (_, on) in models.items():
-                for name in on:
-                    (self.path / "generations" / name / f"{label}.jsonl").unlink(missing_ok=True)
-            (self.path / "grades" / "programs.jsonl").unlink(missing_ok=True)
-        if self.config.eval.attribute:
-            return self.attribute(models)
-        tasks = {name: make_task(self.config.eval, name, self.path / "data") for name in self.config.eval.benchmarks}
-        self.run_shards()
-        with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
-            for label, (source, on) in models.items():
-                engine, started = None, None
-                for name in on:
-                    protocol = tasks[name].protocol
-                    if engine is None or started != (protocol.rope, protocol.max_model_len):
-                        engine = None  # its memory is needed for the next one
-                        engine, started = self.engine(source, protocol), (protocol.rope, protocol.max_model_len)
-                    entry = evaluate(engine, tasks[name], label, source.revision, self.path, self.seed, judges)
-                    others = [old for old in self.folder.manifest["evaluations"] if (old["benchmark"], old["model"]) != (name, label)]
-                    self.folder.manifest["evaluations"] = [*others, entry]
-                    self.folder.save()
-
-    def attribute(self, models: dict[str, tuple[Any, tuple[str, ...]]]) -> None:
-        """Which differences of two protocols change each model's score (`klear_repro.attribution`)."""
-        from klear_repro.attribution import attribute
-        from klear_repro.judging import Judges
-
-        with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
-            for label, (source, on) in models.items():
-                for name in on:
-                    entry = attribute(
-                        self.config.eval, name, self.path, label, source.revision, self.seed, judges, partial(self.engine, source)
-                    )
-                    others = [old for old in self.folder.manifest["attributions"] if (old["benchmark"], old["model"]) != (name, label)]
-                    self.folder.manifest["attributions"] = [*others, entry]
-                    self.folder.save()
-
-    def import_fingerprint(self) -> str:
-        files = [file_hash(Path(path)) if Path(path).is_file() else "" for path in self.config.traces.paths]
-        config = self.config.eval
-        return digest([files, self.config.traces.model_dump(mode="json"), config.benchmarks, config.benchmark_path, config.protocol, config.code_mode])
-
-    def import_traces(self) -> None:
-        from klear_repro.importing import import_traces
-        from klear_repro.judging import Judges
-
-        with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
-            import_traces(self.config, self.folder, judges)
-
-    def engine(self, source: Any, protocol: Any) -> Any:
-        """The engine that was asked for; it starts when it has something to generate."""
-        from klear_repro.engines.lazy import LazyEngine
-
-        return LazyEngine(self.config.eval.engine, source, partial(self._start_engine, source, protocol))
-
-    def _start_engine(self, source: Any, protocol: Any) -> Any:
-        from klear_repro.models import as_folder, load
-
-        config = self.config.eval
-        length = protocol.max_model_len or 0
-        if config.engine == "vllm":
-            from klear_repro.engines.vllm import VLLMEngine
-
-            return VLLMEngine(
-                as_folder(source, self.path / "models"), device=self.device, max_model_len=length, rope=protocol.rope, seed=self.seed,
-                slots=config.slots, tensor_parallel=config.tensor_parallel,
-            )  # fmt: skip
-        if config.engine == "openai":
-            from klear_repro.engines.openai import OpenAIEngine
-
-            return OpenAIEngine(
-                as_folder(source, self.path / "models"), endpoints=config.endpoints, model=config.served_name, slots=config.slots,
-                request_s=config.request_s,
-            )  # fmt: skip
-        from klear_repro.engines.hf import HFEngine
-
-        if protocol.rope is not None:  # a GGUF file has no configuration that can be extended
-            source = as_folder(source, self.path / "models")
-        model, tokenizer = load(source, self.device, protocol.rope, length)
-        try:
-            return HFEngine(model, tokenizer, slots=config.slots, max_model_len=length)
-        except ValueError as error:
-            raise UserError(f"model {source.name}: {error}") from None
-
-    def run_shards(self) -> None:
-        """Generate with several processes, where that was asked for."""
-        from klear_repro.parallel import run_shards
-
-        config = self.config.eval
-        if config.data_parallel == 1:
-            return
-        cuda = self.device.device.type == "cuda"
-        threads = self.config.runtime.threads or max(1, len(os.sched_getaffinity(0)) // config.data_parallel)
-        with self.folder.shared():
-            run_shards(self.path, config.data_parallel, threads=threads, gpus_each=config.tensor_parallel if cuda else 0,
-                       device=self.device.device.type, dtype=str(self.device.dtype).removeprefix("torch."))  # fmt: skip
+    # --- report ---------------------------------------------------------------------------------
 
     def report_fingerprint(self) -> str:
         manifest = {name: value for name, value in self.folder.manifest.items() if name in ("evaluations", "attributions", "stand_in", "model_note", "preset")}

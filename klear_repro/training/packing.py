@@ -1,8 +1,8 @@
 """Sequences packed into one row without padding, and the log-probabilities of their responses.
 
 A micro-batch is the concatenation of whole sequences.  Positions begin at 0 in each, and no token attends to another
-sequence: attention is computed sequence by sequence, or, on CUDA where flash-attn is installed, by it with the sequences'
-bounds (CUDA only, never run).  Only positions that predict a response token reach the output head
+sequence: attention is computed in blocks of sequences of similar length, or, on CUDA where flash-attn is installed, by it with
+the sequences' bounds (CUDA only, never run).  Only positions that predict a response token reach the output head
 (`training.chunked_head`), so prompts cost no logits.
 
 The responses of a group have one prompt, and what is computed for it is the same in all of them: it is in the row once,
@@ -15,10 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding, scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.utils import is_flash_attn_2_available
 
@@ -29,6 +31,8 @@ Pair = tuple[Sequence[int], Sequence[int]]
 """Prompt and response, token ids."""
 ATTENTION = "klear_packed"
 FLASH = "flash_attention_2"
+WASTE = 0.8
+"""Length of the shortest sequence of a block of attention, of that of the longest."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,12 @@ class Packed:
     """[1, T]."""
     position_ids: Tensor
     """[1, T], from 0 in each sequence."""
-    spans: tuple[tuple[int, int, int, int], ...]
-    """Where the prompt of each sequence begins and ends, and its response, in the order of the row, [S]."""
-    longest: int
-    """Tokens of the longest sequence."""
+    lengths: tuple[int, ...]
+    """Tokens of each sequence, [S]."""
+    blocks: tuple[Tensor, ...]
+    """Places in the row of whole sequences, [sequences, longest]; the shorter ones are filled up at their ends."""
+    found: Tensor
+    """Where each token of the row is in the blocks, laid end to end, [T]."""
     predicting: Tensor
     """Positions whose next token is a response token, [N]."""
     targets: Tensor
@@ -61,36 +67,47 @@ def pack(sequences: Sequence[Pair], device: torch.device, *, share: bool = True)
     """
     ids: list[int] = []
     positions: list[int] = []
-    spans: list[tuple[int, int, int, int]] = []
-    places: dict[int, tuple[int, int]] = {}
+    rows: dict[int, list[int]] = {}
     for numbers in same_prompt(sequences) if share else ([number] for number in range(len(sequences))):
         prompt = sequences[numbers[0]][0]
-        start = len(ids)
-        end = start + len(prompt)
+        shared = range(len(ids), len(ids) + len(prompt))
         ids += prompt
         positions += range(len(prompt))
         for number in numbers:
             response = sequences[number][1]
-            spans.append((start, end, len(ids), len(ids) + len(response)))
-            places[number] = (end, len(ids))
+            rows[number] = [*shared, *range(len(ids), len(ids) + len(response))]
             ids += response
             positions += range(len(prompt), len(prompt) + len(response))
-    predicting: list[int] = []
-    owners: list[int] = []
-    for number, (_, response) in enumerate(sequences):
-        end, first = places[number]
-        if response:
-            predicting += (end - 1, *range(first, first + len(response) - 1))
-            owners += [number] * len(response)
+    predicting = [place for number, (prompt, _) in enumerate(sequences) for place in rows[number][len(prompt) - 1 : -1]]
+    owners = [number for number, (_, response) in enumerate(sequences) for _ in response]
+    lengths = [len(rows[number]) for number in range(len(sequences))]
+    blocks = [[rows[number] for number in block] for block in alike(lengths)]
+    found, offset = [0] * len(ids), 0
+    for block in blocks:
+        for row in block:
+            for place, token in enumerate(row, offset):
+                found[token] = place
+            offset += len(block[0])
     return Packed(
         input_ids=torch.tensor(ids, device=device)[None],
         position_ids=torch.tensor(positions, device=device)[None],
-        spans=tuple(spans),
-        longest=max((len(prompt) + len(response) for prompt, response in sequences), default=0),
+        lengths=tuple(lengths),
+        blocks=tuple(torch.tensor([row + row[-1:] * (len(block[0]) - len(row)) for row in block], device=device) for block in blocks),
+        found=torch.tensor(found, device=device),
         predicting=torch.tensor(predicting, dtype=torch.long, device=device),
         targets=torch.tensor([token for _, response in sequences for token in response], dtype=torch.long, device=device),
         sequence_ids=torch.tensor(owners, dtype=torch.long, device=device),
     )
+
+
+def alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Indices in blocks of similar length, the longest first in each; none is shorter than WASTE of it."""
+    blocks: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        if not blocks or lengths[index] < WASTE * lengths[blocks[-1][0]]:
+            blocks.append([])
+        blocks[-1].append(index)
+    return blocks
 
 
 def same_prompt(sequences: Sequence[Pair]) -> list[list[int]]:
@@ -200,11 +217,11 @@ class Policy(torch.nn.Module):
 
         Only inside `updating`.
         """
-        inner: dict[str, Any] = {"spans": batch.spans}
+        inner: dict[str, Any] = {"blocks": batch.blocks, "found": batch.found}
         if not self.shares_prompts:  # CUDA only
-            ends = [0, *(end for _, _, _, end in batch.spans)]
-            bounds = torch.tensor(ends, dtype=torch.int32, device=self.device)
-            inner = {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds, "max_length_q": batch.longest, "max_length_k": batch.longest}
+            bounds = torch.tensor([*accumulate(batch.lengths, initial=0)], dtype=torch.int32, device=self.device)
+            longest = max(batch.lengths)
+            inner = {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds, "max_length_q": longest, "max_length_k": longest}
         hidden = self.model.base_model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, **inner).last_hidden_state[0]
         head = self.model.get_output_embeddings()
         return token_logprobs(hidden[batch.predicting], head.weight, batch.targets, temperature, with_entropy=with_entropy)
@@ -212,25 +229,20 @@ class Policy(torch.nn.Module):
 
 def _attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float,
-    spans: Sequence[tuple[int, int, int, int]], **kwargs: Any,
+    blocks: Sequence[Tensor], found: Tensor, **kwargs: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
-    """Causal attention inside each sequence.  Shapes: [1, heads, T, dim], keys and values with fewer heads; T as in `Packed`.
+    """Causal attention inside each sequence.  Shapes: [1, heads, T, dim], keys and values with fewer heads; blocks as in `Packed`.
 
-    A response that does not follow its prompt directly is computed behind a copy of it: one causal kernel, no mask.
+    A block is one causal kernel without a mask: what fills a sequence up comes after it, and is not looked at.
     """
     shared = query.shape[1] != key.shape[1]
-    sizes = [size for prompt, end, start, stop in spans for size in ((end - prompt, stop - start) if start == end else (stop - start,))]
-    pieces = iter(zip(*(one.split(sizes, dim=2) for one in (query, key, value)), strict=True))
-    parts = []
-    before: tuple[Tensor, ...] = ()
-    for _, end, start, _ in spans:
-        first = start == end
-        if first:
-            before = next(pieces)
-        rows = [torch.cat(one, dim=2) for one in zip(before, next(pieces), strict=True)]
-        mixed = torch.nn.functional.scaled_dot_product_attention(*rows, is_causal=True, scale=scaling, enable_gqa=shared)
-        parts.append(mixed if first else mixed[:, :, before[0].shape[2] :])
-    return torch.cat(parts, dim=2).transpose(1, 2), None
+    tables = [one[0].transpose(0, 1).flatten(1) for one in (query, key, value)]  # [T, heads · dim]
+    mixed = []
+    for block in blocks:
+        rows = [embedding(block, table).unflatten(2, (-1, one.shape[3])).transpose(1, 2) for table, one in zip(tables, (query, key, value), strict=True)]
+        out = scaled_dot_product_attention(rows[0], rows[1], rows[2], is_causal=True, scale=scaling, enable_gqa=shared)
+        mixed.append(out.transpose(1, 2).flatten(2).flatten(0, 1))  # [sequences · longest, heads · dim]
+    return embedding(found, torch.cat(mixed)).unflatten(1, (query.shape[1], -1))[None], None
 
 
 AttentionInterface.register(ATTENTION, _attend)

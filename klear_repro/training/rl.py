@@ -14,6 +14,7 @@ From the released code: the warm-up counts updates, from lr / warmup_steps on, w
 surplus groups are those that come last, and mini-batches are cut in the order of the prompts, not
 balanced by tokens across ranks; log π_old of the `hf` engine, which computes on the trainer's weights in the same precision,
 is taken as it is (`old_logp`); a rollout whose verifier failed is left out; tests are drawn with a seed.
+Micro-batches are cut by tokens and keep the responses to one prompt together; the prompt is computed once.
 With `aggregation=klear_microbatch` L_LM is the released one, a token mean over the positives of a micro-batch weighted with
 all its sequences; else it is the mean over all positive tokens of the mini-batch.
 """

@@ -26,8 +26,8 @@ def model_of(kind: str, tied: bool) -> torch.nn.Module:
 
 
 SEQUENCES = [([1, 2, 3], [4, 5, 6, 7]), ([8], [9]), ([10, 11], [12] * 20), ([13] * 9, [14, 15, 16])]
-GROUPS = [*SEQUENCES, ([8], [9]), ([1, 2, 3], []), ([8], [10]), ([1, 2, 3], [30]), ([10, 11], [12] * 5), ([1, 2, 3], [7] * 12)]
-"""Prompts that come again, between others; an empty response."""
+GROUPS = [([20], []), *SEQUENCES, ([20], [21]), ([1, 2, 3], []), ([8], [10]), ([1, 2, 3], [30]), ([1, 2, 3], [7] * 12)]
+"""Prompts that come again, between others; empty responses."""
 
 
 def response_logprobs(model: torch.nn.Module, batch: Packed, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,13 +73,14 @@ def test_the_packed_form_names_positions_targets_and_owners() -> None:
     batch = pack(SEQUENCES[:2], torch.device("cpu"))
     assert batch.position_ids.tolist() == [[0, 1, 2, 3, 4, 5, 6, 0, 1]]
     assert batch.targets.tolist() == [4, 5, 6, 7, 9] and batch.sequence_ids.tolist() == [0, 0, 0, 0, 1]
-    assert batch.predicting.tolist() == [2, 3, 4, 5, 7] and batch.spans == ((0, 3, 3, 7), (7, 8, 8, 9)) and batch.longest == 7
+    assert batch.predicting.tolist() == [2, 3, 4, 5, 7] and batch.lengths == (7, 2)
 
 
 def test_a_prompt_that_comes_again_is_in_the_row_once() -> None:
     batch = pack([([1, 2], [3, 4]), ([5], [6]), ([1, 2], [7])], torch.device("cpu"))
     assert batch.input_ids.tolist() == [[1, 2, 3, 4, 7, 5, 6]] and batch.position_ids.tolist() == [[0, 1, 2, 3, 2, 0, 1]]
-    assert batch.spans == ((0, 2, 2, 4), (0, 2, 4, 5), (5, 6, 6, 7))
+    assert [block.tolist() for block in batch.blocks] == [[[0, 1, 2, 3]], [[0, 1, 4]], [[5, 6]]]
+    assert batch.found.tolist() == [4, 5, 2, 3, 6, 7, 8]
     assert batch.targets.tolist() == [3, 4, 6, 7] and batch.predicting.tolist() == [1, 2, 5, 1]
     assert batch.sequence_ids.tolist() == [0, 0, 1, 2]
 
