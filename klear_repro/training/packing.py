@@ -33,6 +33,8 @@ ATTENTION = "klear_packed"
 FLASH = "flash_attention_2"
 WASTE = 0.8
 """Length of the shortest sequence of a block of attention, of that of the longest."""
+REPEATED = 1 / 8
+"""What a prompt costs once more, in attention alone, of what it costs the first time."""
 
 
 @dataclass(frozen=True)
@@ -139,27 +141,23 @@ def cut(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
 def micro_batches(sequences: Sequence[Pair], most_tokens: int, ranks: Ranks = ALONE, *, share: bool = True) -> list[list[int]]:
     """The micro-batches of this process, indices of sequences; each is at most `most_tokens` tokens of a row, or one sequence.
 
-    Sequences with equal prompts stay together, as many as the budget allows, and count the prompt once (`share`).  Every process
-    has as many micro-batches as the others, the last ones empty where there are too few; several processes cut finer where one
-    of them would have nothing to do.
+    Sequences with equal prompts stay together, as many as the budget allows; with `share` the prompt counts once, and REPEATED of
+    it for each further response.  Every process has as many micro-batches as the others, the last ones
+    empty where there are too few; several processes cut finer where one of them would have nothing to do.
     """
     groups = same_prompt(sequences) if share else [[number] for number in range(len(sequences))]
-    prompts = [len(sequences[group[0]][0]) for group in groups]
-    responses = [len(response) for _, response in sequences]
-    total = sum(prompts) + sum(responses)
+    again = [int(REPEATED * len(prompt)) if share else 0 for prompt, _ in sequences]
+    costs = [len(response) + once_more for (_, response), once_more in zip(sequences, again, strict=True)]
+    prompts = [len(sequences[group[0]][0]) - again[group[0]] for group in groups]
     if ranks.world > 1:
-        longest = max(prompt + max(responses[number] for number in group) for prompt, group in zip(prompts, groups, strict=True))
-        most_tokens = min(most_tokens, max(-(-total // ranks.world), longest))
+        longest = max(prompt + max(costs[number] for number in group) for prompt, group in zip(prompts, groups, strict=True))
+        most_tokens = min(most_tokens, max(-(-(sum(prompts) + sum(costs)) // ranks.world), longest))
     parts: list[list[int]] = []
     lengths: list[int] = []
     for prompt, group in zip(prompts, groups, strict=True):
-        if prompt + sum(responses[number] for number in group) <= most_tokens:
-            parts.append(group)
-            lengths.append(prompt + sum(responses[number] for number in group))
-            continue
-        for part in cut([responses[number] for number in group], max(1, most_tokens - prompt)):
+        for part in cut([costs[number] for number in group], max(1, most_tokens - prompt)):
             parts.append([group[place] for place in part])
-            lengths.append(prompt + sum(responses[number] for number in parts[-1]))
+            lengths.append(prompt + sum(costs[number] for number in parts[-1]))
     cuts = [[number for place in one for number in parts[place]] for one in cut(lengths, most_tokens)]
     if ranks.world == 1:
         return cuts

@@ -122,9 +122,17 @@ def test_micro_batches_of_all_processes_hold_every_sequence_once(sequences: list
         assert row <= max(most, len(sequences[part[0]][0]) + 1)  # a prompt beyond the budget takes one token with it
 
 
+def test_many_short_responses_to_a_long_prompt_are_not_one_micro_batch() -> None:
+    """Attention holds the prompt once for each of them."""
+    sequences = [([1] * 800, [2] * 10) for _ in range(64)]
+    cuts = micro_batches(sequences, 2000)
+    assert {len(one) for one in cuts} == {11, 9}
+    assert sum(len(one) for one in cuts) == 64
+
+
 def test_a_group_within_the_budget_is_not_taken_apart() -> None:
     sequences = [([number] * 10, [1] * 5) for number in range(6) for _ in range(8)]
-    cuts = micro_batches(sequences, 100)
+    cuts = micro_batches(sequences, 120)
     assert len(cuts) == 3 and all(len({tuple(sequences[number][0]) for number in one}) == 2 for one in cuts)
 
 
