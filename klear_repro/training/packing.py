@@ -31,10 +31,12 @@ Pair = tuple[Sequence[int], Sequence[int]]
 """Prompt and response, token ids."""
 ATTENTION = "klear_packed"
 FLASH = "flash_attention_2"
-WASTE = 0.8
-"""Length of the shortest sequence of a block of attention, of that of the longest."""
+ALIKE = 0.8
+"""How long a sequence of a block of attention is at least, of the longest one."""
 REPEATED = 1 / 8
 """What a prompt costs once more, in attention alone, of what it costs the first time."""
+SPARE = (0,)
+"""What a process computes, for nothing, while others have a micro-batch and it has none."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ def pack(sequences: Sequence[Pair], device: torch.device, *, share: bool = True)
 
 
 def alike(lengths: Sequence[int]) -> list[list[int]]:
-    """Indices in blocks of similar length, the longest first in each; none is shorter than WASTE of it."""
+    """Indices in blocks of similar length, the longest first in each; none is shorter than ALIKE of it."""
     blocks: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        if not blocks or lengths[index] < WASTE * lengths[blocks[-1][0]]:
+        if not blocks or lengths[index] < ALIKE * lengths[blocks[-1][0]]:
             blocks.append([])
         blocks[-1].append(index)
     return blocks
@@ -141,9 +143,9 @@ def cut(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
 def micro_batches(sequences: Sequence[Pair], most_tokens: int, ranks: Ranks = ALONE, *, share: bool = True) -> list[list[int]]:
     """The micro-batches of this process, indices of sequences; each is at most `most_tokens` tokens of a row, or one sequence.
 
-    Sequences with equal prompts stay together, as many as the budget allows; with `share` the prompt counts once, and REPEATED of
-    it for each further response.  Every process has as many micro-batches as the others, the last ones
-    empty where there are too few; several processes cut finer where one of them would have nothing to do.
+    Sequences with equal prompts stay together, as many as the budget allows; with `share` the prompt counts once, and REPEATED of it for
+    each further response.  Every process has as many micro-batches as the others, the last ones empty where there are too few
+    (SPARE); several processes cut finer where one of them would have nothing to do.
     """
     groups = same_prompt(sequences) if share else [[number] for number in range(len(sequences))]
     again = [int(REPEATED * len(prompt)) if share else 0 for prompt, _ in sequences]

@@ -44,15 +44,12 @@ from klear_repro.training.checkpoint import latest
 from klear_repro.training.distributed import ALONE, Ranks
 from klear_repro.training.losses import policy_loss, positive_lm_loss
 from klear_repro.training.optim import Optimizer
-from klear_repro.training.packing import Pair, Policy
+from klear_repro.training.packing import SPARE, Pair, Policy
 from klear_repro.training.prompts import Prompt
 from klear_repro.training.rollouts import Rollouts, make_rollouts
 from klear_repro.training.start import Start, epoch_slice, prepare
 from klear_repro.training.step_metrics import Clock, StepMetrics, finite, joined
 from klear_repro.training.watch import hopeless
-
-SOMETHING = (0,)
-"""What a process computes, for nothing, while others have a micro-batch and it has none."""
 
 
 @dataclass(frozen=True)
@@ -327,7 +324,7 @@ def trainer_logprobs(policy: Policy, samples: Sequence[Sample], config: RLConfig
     found: dict[int, list[float]] = {}
     pairs = [sample.pair for sample in samples]
     for indices in policy.micro_batches(pairs, config.micro_batch_tokens, ranks):
-        batch = policy.pack([pairs[index] for index in indices or SOMETHING])
+        batch = policy.pack([pairs[index] for index in indices or SPARE])
         logp, _ = policy(batch, config.temperature, with_entropy=False)
         parts = logp.split([len(samples[index].tokens) for index in indices]) if indices else []
         found |= {index: part.tolist() for index, part in zip(indices, parts, strict=True)}
@@ -346,7 +343,7 @@ def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfi
     positive_tokens = sum(len(sample.tokens) for sample in mini if sample.positive)
     denominator = tokens if config.aggregation == "token_mean" else len(mini)
     for indices in policy.micro_batches([sample.pair for sample in mini], config.micro_batch_tokens, ranks):
-        part = [mini[index] for index in indices or SOMETHING]
+        part = [mini[index] for index in indices or SPARE]
         batch = policy.pack([sample.pair for sample in part])
         logp, entropy = policy(batch, config.temperature)
         if not indices:  # nothing left to do here, but the others wait for this process

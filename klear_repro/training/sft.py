@@ -27,7 +27,7 @@ from klear_repro.files import read_rows
 from klear_repro.progress import say
 from klear_repro.training.checkpoint import latest
 from klear_repro.training.optim import cosine
-from klear_repro.training.packing import Pair
+from klear_repro.training.packing import SPARE, Pair
 from klear_repro.training.start import Start, epoch_slice, prepare
 from klear_repro.training.step_metrics import finite
 
@@ -58,7 +58,7 @@ def train_sft(
             tokens = sum(len(response) for _, response in chosen)
             loss = 0.0
             for indices in policy.micro_batches(chosen, config.micro_batch_tokens, ranks):
-                batch = policy.pack([chosen[index] for index in indices or (0,)])
+                batch = policy.pack([chosen[index] for index in indices or SPARE])
                 logp, _ = policy(batch, with_entropy=False)
                 part = -logp.sum() / tokens * bool(indices)
                 (part * ranks.world).backward()
