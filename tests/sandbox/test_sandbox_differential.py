@@ -47,6 +47,9 @@ UNDETERMINED = {
     "model/abc382_c": "the same",
 }
 
+SLOWER = 4
+"""A program that passed officially has this many times its limit: the verdicts are of a machine that may be faster."""
+
 Judged = list[tuple[Case, dict[str, Any], Result, Result]]
 
 
@@ -60,7 +63,7 @@ def judge(cases: Iterable[Case]) -> tuple[Judged, list[Disagreement]]:
     """Every case with its official verdict and its native and compatible results, and where those disagree."""
     verdicts, groups = recorded(), defaultdict(list)
     for case in cases:
-        groups[case.timeout].append(case)
+        groups[case.timeout * (SLOWER if verdicts[case.key]["passed"] else 1)].append(case)
     judged: Judged = []
     disagreements: list[Disagreement] = []
     with Executor(workers=2) as executor:
