@@ -4,9 +4,9 @@
     ∂ log π(y_t) / ∂z_{t,v} = [v = y_t] − π_v
 
 The logits of a chunk of tokens are made, reduced to log π, the normaliser and the entropy, and dropped; the backward
-pass makes them once more from the stored normaliser.  What stays is [tokens] in the forward pass, and in the backward pass
-one chunk of logits, whatever the number of tokens.  The numbers are those of the plain way in float32; entropy is a
-metric and has no gradient.
+pass makes them once more from the stored normaliser, all but the last chunk's, which are still there.  What stays is
+[tokens] and one chunk of logits, whatever the number of tokens.  The numbers are those of the plain way in float32;
+entropy is a metric and has no gradient.
 
 The same idea, for cross-entropy: "Cut Your Losses", arXiv 2411.09009.  Neither the paper nor the released code says how
 it is done there.
@@ -14,13 +14,17 @@ it is done there.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-CHUNK_BYTES = 256 << 20
+CHUNK_BYTES = 512 << 20
 """Size of one chunk of logits in float32."""
+
+BLOCK_BYTES = 4 << 20
+"""What a CPU works on at once, so that it stays in its cache."""
 
 
 def token_logprobs(
@@ -51,16 +55,23 @@ class _TokenLogprobs(torch.autograd.Function):
         count = hidden.shape[0]
         logp = torch.empty(count, dtype=_wide(hidden.dtype), device=hidden.device)
         normaliser, entropy = torch.empty_like(logp), torch.zeros_like(logp)
+        room = _Room(hidden, weight, min(size, count))
         for start in range(0, count, size):
-            part = slice(start, start + size)
-            logits = _logits(hidden[part], weight, temperature)
-            normaliser[part] = logits.logsumexp(-1)
-            logp[part] = logits.gather(1, targets[part, None])[:, 0] - normaliser[part]
-            if with_entropy:
-                logits.sub_(normaliser[part, None])
-                entropy[part] = -torch.linalg.vecdot(logits.exp(), logits)
+            logits = room.logits(hidden[start : start + size], weight, temperature)
+            for first, rows in room.blocks(logits):
+                part = slice(start + first, start + first + len(rows))
+                largest = rows.amax(-1)
+                powers = torch.exp(rows.sub_(largest[:, None]), out=room.scratch[: len(rows)])
+                total = powers.sum(-1)
+                rest = total.log()
+                if with_entropy:
+                    entropy[part] = rest - torch.linalg.vecdot(powers, rows) / total
+                logp[part] = rows.gather(1, targets[part, None])[:, 0] - rest
+                normaliser[part] = largest + rest
+                if start + size >= count:
+                    rows.sub_(rest[:, None])  # log π of the whole vocabulary: where the backward pass begins
         ctx.save_for_backward(hidden, weight, targets, normaliser)
-        ctx.temperature, ctx.size = temperature, size
+        ctx.temperature, ctx.size, ctx.room = temperature, size, room
         ctx.mark_non_differentiable(entropy)
         return logp, entropy
 
@@ -68,28 +79,56 @@ class _TokenLogprobs(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         upstream: Tensor = gradients[0]
         hidden, weight, targets, normaliser = ctx.saved_tensors
+        kept, ctx.room = ctx.room, None  # its contents are used up: another backward pass makes all chunks anew
+        room = kept or _Room(hidden, weight, min(ctx.size, len(hidden)))
         for_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for_weight = torch.zeros(weight.shape, dtype=_wide(weight.dtype), device=weight.device) if ctx.needs_input_grad[1] else None
-        for start in range(0, hidden.shape[0], ctx.size):
-            part = slice(start, start + ctx.size)
-            scale = upstream[part, None] / ctx.temperature
-            slope = _logits(hidden[part], weight, ctx.temperature).sub_(normaliser[part, None]).exp_().mul_(-scale)
-            slope.scatter_add_(1, targets[part, None], scale)
-            slope = slope.to(hidden.dtype)
+        for start in reversed(range(0, hidden.shape[0], ctx.size)):
+            here = hidden[start : start + ctx.size]
+            fresh = kept is None or start + ctx.size < hidden.shape[0]
+            slope = room.logits(here, weight, ctx.temperature) if fresh else room.wide[: len(here)]
+            for first, rows in room.blocks(slope):
+                part = slice(start + first, start + first + len(rows))
+                if fresh:
+                    rows.sub_(normaliser[part, None])
+                scale = upstream[part, None] / ctx.temperature
+                rows.exp_().mul_(-scale).scatter_add_(1, targets[part, None], scale)
+            slope = room.narrowed(slope)
             if for_hidden is not None:
-                torch.mm(slope, weight, out=for_hidden[part])
+                torch.mm(slope, weight, out=for_hidden[start : start + ctx.size])
             if for_weight is not None:
                 if slope.dtype == for_weight.dtype:
-                    for_weight.addmm_(slope.t(), hidden[part])
+                    for_weight.addmm_(slope.t(), here)
                 else:
-                    for_weight += slope.t() @ hidden[part]
+                    for_weight += slope.t() @ here
         return for_hidden, None if for_weight is None else for_weight.to(weight.dtype), None, None, None, None
 
 
-def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
-    """z = W h / τ, [tokens, vocabulary]."""
-    logits = (hidden @ weight.t()).to(_wide(hidden.dtype))
-    return logits.div_(temperature) if temperature != 1.0 else logits
+class _Room:
+    """Memory for one chunk of logits, used again by every chunk: on a CPU fresh pages cost as much as what is computed in them."""
+
+    def __init__(self, hidden: Tensor, weight: Tensor, size: int) -> None:
+        vocabulary = weight.shape[0]
+        self.wide = torch.empty(size, vocabulary, dtype=_wide(hidden.dtype), device=hidden.device)
+        self._narrow = self.wide if self.wide.dtype == hidden.dtype else torch.empty_like(self.wide, dtype=hidden.dtype)
+        self._rows = max(1, min(size, BLOCK_BYTES // (self.wide.element_size() * vocabulary) if hidden.device.type == "cpu" else size))
+        self.scratch = torch.empty_like(self.wide[: self._rows])
+
+    def logits(self, hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
+        """z = W h / τ, [tokens, vocabulary]."""
+        logits = self.wide[: len(hidden)]
+        torch.mm(hidden, weight.t(), out=self._narrow[: len(hidden)])
+        if self._narrow is not self.wide:
+            logits.copy_(self._narrow[: len(hidden)])
+        return logits.div_(temperature) if temperature != 1.0 else logits
+
+    def blocks(self, logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """(number of the first row, rows): as many as stay in a CPU's cache, all of them elsewhere."""
+        return ((first, logits[first : first + self._rows]) for first in range(0, len(logits), self._rows))
+
+    def narrowed(self, slope: Tensor) -> Tensor:
+        """`slope` in the precision of the hidden states."""
+        return slope if self._narrow is self.wide else self._narrow[: len(slope)].copy_(slope)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

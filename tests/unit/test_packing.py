@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
+from klear_repro.training import chunked_head
 from klear_repro.training.chunked_head import token_logprobs
 from klear_repro.training.distributed import Ranks
 from klear_repro.training.packing import Packed, Pair, Policy, cut, micro_batches, pack
@@ -137,15 +138,17 @@ def test_a_group_within_the_budget_is_not_taken_apart() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(1, 40), st.integers(1, 50), st.sampled_from([0.5, 1.0, 2.0]), st.integers(0, 1000))
-def test_any_chunk_gives_the_numbers_of_the_whole(tokens: int, chunk: int, temperature: float, seed: int) -> None:
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 5), st.sampled_from([0.5, 1.0, 2.0]), st.integers(0, 1000))
+def test_any_chunk_gives_the_numbers_of_the_whole(tokens: int, chunk: int, rows: int, temperature: float, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     hidden = torch.randn(tokens, 8, generator=draw, dtype=torch.float64).float().requires_grad_()
     weight = torch.randn(31, 8, generator=draw).requires_grad_()
     targets = torch.randint(31, (tokens,), generator=draw)
     upstream = torch.randn(tokens, generator=draw)
-    logp, entropy = token_logprobs(hidden, weight, targets, temperature, chunk)
-    (logp * upstream).sum().backward()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunked_head, "BLOCK_BYTES", rows * 31 * 4)
+        logp, entropy = token_logprobs(hidden, weight, targets, temperature, chunk)
+        (logp * upstream).sum().backward()
     mine = (logp.detach(), entropy, hidden.grad.clone(), weight.grad.clone())
     hidden.grad = weight.grad = None
     reference = (hidden @ weight.t() / temperature).log_softmax(-1)
@@ -155,6 +158,16 @@ def test_any_chunk_gives_the_numbers_of_the_whole(tokens: int, chunk: int, tempe
     for ours, their in zip(mine, theirs, strict=True):
         torch.testing.assert_close(ours, their, rtol=1e-4, atol=1e-5)
     assert not entropy.requires_grad
+
+
+@pytest.mark.parametrize("chunk", [3, 4, 12, 0])
+def test_a_second_backward_pass_gives_the_gradient_of_the_first(chunk: int) -> None:
+    hidden, weight = torch.randn(12, 16).requires_grad_(), torch.randn(50, 16).requires_grad_()
+    logp, _ = token_logprobs(hidden, weight, torch.randint(50, (12,)), chunk=chunk)
+    upstream = torch.randn(12)
+    first, second = (torch.autograd.grad((logp * upstream).sum(), (hidden, weight), retain_graph=True) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_the_head_in_bfloat16_has_float32_results_and_gradients_of_its_own_type() -> None:
