@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
 import threading
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from klear_repro.errors import RunError
@@ -28,7 +29,7 @@ from klear_repro.files import file_hash, make_folder, sync_files, sync_folder
 from klear_repro.progress import say
 from klear_repro.training.distributed import ALONE, Ranks
 from klear_repro.training.lora import hub_tensors
-from klear_repro.training.optim import Optimizer, like
+from klear_repro.training.optim import Optimizer
 from klear_repro.training.packing import Policy
 
 DAMAGED = "damaged-"
@@ -111,21 +112,24 @@ class Checkpoints:
         if path is None:
             return None
         weights = self._policy.named_weights()
-        saved = load_file(path / "model.safetensors") if not any(".lora_" in name for name in weights) else {}
+        merged = any(".lora_" in name for name in weights)  # the Hub format has other weights then
         shards = sorted((path / "trainer").glob("*.safetensors"))
-        tensors = {key: _joined(shards, key) for key in _keys(shards)}
-        exact: dict[str, Tensor] = {}
-        for name, weight in weights.items():
-            kept = [tensors.pop(f"{name}/{what}", None) for what in ("master", "weight")]
-            value = next((one for one in [*kept, saved.get(name)] if one is not None), None)
-            if value is not None:
-                exact[name] = value
-            elif weight.requires_grad:
-                raise RunError(f"{path}: has no values of {name}; --force does the stage anew")
-        with torch.no_grad():
-            for name, value in exact.items():
-                weights[name].copy_(like(value, weights[name]))
-        self._optimizer.load(exact, tensors)
+        state = _keys(shards)
+        with safe_open(path / "model.safetensors", "pt") as file:
+            hub = set() if merged else set(file.keys())
+            exact: dict[str, str] = {}
+            for name, weight in weights.items():
+                kept = [key for key in (f"{name}/master", f"{name}/weight") if key in state]
+                state -= set(kept)
+                if kept:
+                    exact[name] = kept[0]
+                elif name not in hub and weight.requires_grad:
+                    raise RunError(f"{path}: has no values of {name}; --force does the stage anew")
+            known = [name for name in weights if name in exact or name in hub]
+            self._optimizer.load(  # one tensor at a time: every process reads all shards
+                ((name, _joined(shards, exact[name]) if name in exact else file.get_tensor(name)) for name in known),
+                ((key, _joined(shards, key)) for key in sorted(state)),
+            )
         return json.loads((path / "state.json").read_text())
 
     def _trainer_tensors(self) -> dict[str, Tensor]:
@@ -172,7 +176,7 @@ class Checkpoints:
 
     def _prune(self) -> None:
         kept = [path for _, path in checkpoints(self.folder)[-self._keep :]]
-        for old in self.folder.glob("step-*"):  # also what a kill left half deleted
+        for _, old in _steps(self.folder):  # also what a kill left half deleted
             if old not in kept:
                 shutil.rmtree(old)
 
@@ -223,8 +227,13 @@ class _full_disk:
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """(step, folder) of all checkpoints, oldest first."""
-    found = [path for path in folder.glob("step-*") if (path / "state.json").is_file()]
-    return sorted((int(path.name.removeprefix("step-")), path) for path in found)
+    return [(step, path) for step, path in _steps(folder) if (path / "state.json").is_file()]
+
+
+def _steps(folder: Path) -> list[tuple[int, Path]]:
+    """The folders named like a checkpoint, whole or not; whatever else a user keeps there is left alone."""
+    named = ((re.fullmatch(r"step-(\d+)", path.name), path) for path in folder.glob("step-*"))
+    return sorted((int(match[1]), path) for match, path in named if match and path.is_dir())
 
 
 def latest(folder: Path) -> Path | None:
@@ -282,11 +291,11 @@ def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
-def _keys(shards: list[Path]) -> list[str]:
+def _keys(shards: list[Path]) -> set[str]:
     if not shards:
-        return []
+        return set()
     with safe_open(shards[0], "pt") as file:
-        return list(file.keys())
+        return set(file.keys())
 
 
 def _joined(shards: list[Path], key: str) -> Tensor:

@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 CHUNK_BYTES = 512 << 20
 """Size of one chunk of logits in float32."""
 
-BLOCK_BYTES = 4 << 20
+CACHE_BYTES = 4 << 20
 """What a CPU works on at once, so that it stays in its cache."""
 
 
@@ -56,12 +57,13 @@ class _TokenLogprobs(torch.autograd.Function):
         logp = torch.empty(count, dtype=_wide(hidden.dtype), device=hidden.device)
         normaliser, entropy = torch.empty_like(logp), torch.zeros_like(logp)
         room = _Room(hidden, weight, min(size, count))
+        scratch = torch.empty_like(room.wide[: room.rows])
         for start in range(0, count, size):
             logits = room.logits(hidden[start : start + size], weight, temperature)
             for first, rows in room.blocks(logits):
                 part = slice(start + first, start + first + len(rows))
                 largest = rows.amax(-1)
-                powers = torch.exp(rows.sub_(largest[:, None]), out=room.scratch[: len(rows)])
+                powers = torch.exp(rows.sub_(largest[:, None]), out=scratch[: len(rows)])
                 total = powers.sum(-1)
                 rest = total.log()
                 if with_entropy:
@@ -76,6 +78,7 @@ class _TokenLogprobs(torch.autograd.Function):
         return logp, entropy
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
         upstream: Tensor = gradients[0]
         hidden, weight, targets, normaliser = ctx.saved_tensors
@@ -105,14 +108,17 @@ class _TokenLogprobs(torch.autograd.Function):
 
 
 class _Room:
-    """Memory for one chunk of logits, used again by every chunk: on a CPU fresh pages cost as much as what is computed in them."""
+    """Memory for one chunk of logits, used again by every chunk: on a CPU fresh pages cost as much as what is computed in them.
+
+    It stays from the forward to the backward pass.
+    """
 
     def __init__(self, hidden: Tensor, weight: Tensor, size: int) -> None:
         vocabulary = weight.shape[0]
         self.wide = torch.empty(size, vocabulary, dtype=_wide(hidden.dtype), device=hidden.device)
         self._narrow = self.wide if self.wide.dtype == hidden.dtype else torch.empty_like(self.wide, dtype=hidden.dtype)
-        self._rows = max(1, min(size, BLOCK_BYTES // (self.wide.element_size() * vocabulary) if hidden.device.type == "cpu" else size))
-        self.scratch = torch.empty_like(self.wide[: self._rows])
+        block = CACHE_BYTES if hidden.device.type == "cpu" else CHUNK_BYTES // 8
+        self.rows = max(1, min(size, block // (self.wide.element_size() * vocabulary)))
 
     def logits(self, hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
         """z = W h / τ, [tokens, vocabulary]."""
@@ -123,8 +129,8 @@ class _Room:
         return logits.div_(temperature) if temperature != 1.0 else logits
 
     def blocks(self, logits: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """(number of the first row, rows): as many as stay in a CPU's cache, all of them elsewhere."""
-        return ((first, logits[first : first + self._rows]) for first in range(0, len(logits), self._rows))
+        """(number of the first row, rows), on a CPU as many as stay in its cache."""
+        return ((first, logits[first : first + self.rows]) for first in range(0, len(logits), self.rows))
 
     def narrowed(self, slope: Tensor) -> Tensor:
         """`slope` in the precision of the hidden states."""

@@ -10,7 +10,7 @@ AdamW: arXiv 1711.05101.  Skipping an update whose gradient norm is not finite i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,12 +29,14 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], lr: float, betas: Sequence[float], weight_decay: float) -> None:
+        self._all = dict(parameters)
         self._weights = {name: weight for name, weight in parameters.items() if weight.requires_grad}
         self._masters = {name: _master(weight) for name, weight in self._weights.items()}
         whole = all(type(master) is torch.nn.Parameter for master in self._masters.values())  # no DTensor
         self._adamw = torch.optim.AdamW(
             self._masters.values(), lr=lr, betas=(betas[0], betas[1]), weight_decay=weight_decay, fused=True if whole else None
         )
+        self._fused = whole
 
     def step(self, lr: float, most: float) -> tuple[float, bool]:
         """Clip the gradient to norm `most`, step, zero.
@@ -61,16 +63,20 @@ class Optimizer:
                 found[f"{name}/master"] = master.detach()
         return found
 
-    def load(self, masters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-        """Take over the values of all trained parameters and what `tensors` gave; sharded parameters take their part of it."""
+    def load(self, values: Iterable[tuple[str, Tensor]], tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Take over the values of parameters by name, then what `tensors` gave; sharded parameters take their part of it.
+
+        Both are asked for one tensor at a time.
+        """
         with torch.no_grad():
-            for name, master in self._masters.items():
-                master.copy_(like(masters[name], master))
-        for key, value in tensors.items():
+            for name, value in values:
+                goal = self._masters.get(name, self._all[name])
+                goal.copy_(like(value, goal))
+        for key, value in tensors:
             name, _, what = key.rpartition("/")
             master = self._masters[name]
-            if what == "step":
-                self._adamw.state[master][what] = value.clone()
+            if what == "step":  # a fused optimiser wants it beside the parameter
+                self._adamw.state[master][what] = value.to(master.device if self._fused else value.device, copy=True)
             else:
                 self._adamw.state[master][what] = like(value, master)
         self._round()

@@ -145,25 +145,35 @@ def micro_batches(sequences: Sequence[Pair], most_tokens: int, ranks: Ranks = AL
 
     Sequences with equal prompts stay together, as many as the budget allows; with `share` the prompt counts once, and REPEATED of it for
     each further response.  Every process has as many micro-batches as the others, the last ones empty where there are too few
-    (SPARE); several processes cut finer where one of them would have nothing to do.
+    (SPARE); several processes cut finer, so that those of one round are of similar size.
     """
     groups = same_prompt(sequences) if share else [[number] for number in range(len(sequences))]
     again = [int(REPEATED * len(prompt)) if share else 0 for prompt, _ in sequences]
     costs = [len(response) + once_more for (_, response), once_more in zip(sequences, again, strict=True)]
     prompts = [len(sequences[group[0]][0]) - again[group[0]] for group in groups]
-    if ranks.world > 1:
-        longest = max(prompt + max(costs[number] for number in group) for prompt, group in zip(prompts, groups, strict=True))
-        most_tokens = min(most_tokens, max(-(-(sum(prompts) + sum(costs)) // ranks.world), longest))
-    parts: list[list[int]] = []
-    lengths: list[int] = []
-    for prompt, group in zip(prompts, groups, strict=True):
-        for part in cut([costs[number] for number in group], max(1, most_tokens - prompt)):
-            parts.append([group[place] for place in part])
-            lengths.append(prompt + sum(costs[number] for number in parts[-1]))
-    cuts = [[number for place in one for number in parts[place]] for one in cut(lengths, most_tokens)]
+
+    def within(budget: int) -> list[list[int]]:
+        parts: list[list[int]] = []
+        lengths: list[int] = []
+        for prompt, group in zip(prompts, groups, strict=True):
+            for part in cut([costs[number] for number in group], max(1, budget - prompt)):
+                parts.append([group[place] for place in part])
+                lengths.append(prompt + sum(costs[number] for number in parts[-1]))
+        return [[number for place in one for number in parts[place]] for one in cut(lengths, budget)]
+
+    cuts = within(most_tokens)
     if ranks.world == 1:
         return cuts
-    return [cuts[index] if index < len(cuts) else [] for index in range(ranks.rank, -(-len(cuts) // ranks.world) * ranks.world, ranks.world)]
+    whole = -(-len(cuts) // ranks.world) * ranks.world
+    low, high = (sum(prompts) + sum(costs)) // whole, most_tokens
+    while high - low > max(1, high // 32):  # the smallest budget, nearly, that no process needs one more for
+        budget = (low + high) // 2
+        finer = within(budget)
+        if len(finer) <= whole:
+            cuts, high = finer, budget
+        else:
+            low = budget
+    return [cuts[index] if index < len(cuts) else [] for index in range(ranks.rank, whole, ranks.world)]
 
 
 class Policy(torch.nn.Module):

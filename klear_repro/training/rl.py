@@ -9,14 +9,24 @@ One step (arXiv 2508.07629 §3.2, §4.1):
     the clip range is about.
 Before anything is updated, the trainer's log-probabilities are compared with the engine's, and a mismatch stops the run.
 
-Deviations from the paper: none known beyond the fields of `RLConfig`.
-From the released code: the warm-up counts updates, from lr / warmup_steps on, where the release counts rollout steps, from 0 on;
-surplus groups are those that come last, and mini-batches are cut in the order of the prompts, not
-balanced by tokens across ranks; log π_old of the `hf` engine, which computes on the trainer's weights in the same precision,
-is taken as it is (`old_logp`); a rollout whose verifier failed is left out; tests are drawn with a seed.
+Deviations from the paper, beyond the fields of `RLConfig`, on points where it says nothing: a rollout whose verifier failed is
+left out of mean, deviation and loss; kept groups are cut to whole mini-batches, or to one that is smaller; a run stops when
+verifiers fail too often or nothing can be learned (`training.watch`).
+From the released code:
+ - the warm-up counts updates, from lr / warmup_steps on; there it counts rollout steps, from 0 on;
+ - mini-batches are cut in the order of the prompts and in whole groups; there sequences are mixed and balanced by tokens across
+   ranks, and cut to a multiple of the ranks, even through a group;
+ - the mean over a mini-batch is over the sequences (or tokens) in it; there it is over the size it should have;
+ - `klear_microbatch` has one sequence a micro-batch, however tokens are packed here.  There a rank has 2 (math) or 4 (code) sequences an
+   update in micro-batches of up to 36,864 tokens, and as many micro-batches as the rank that needs most: in effect one each.
+   L_LM is then the released one too, the token mean of each positive sequence over the number of all sequences;
+   else it is the mean over all positive tokens of the mini-batch;
+ - log π_old of the `hf` engine, which computes on the trainer's weights in the same precision, is taken as it is (`old_logp`);
+ - with `overlong_filter` whole groups are counted for a step, and one with a single rollout left is dropped; there rollouts are
+   counted, and that one has an advantage of its score;
+ - epochs run into each other (`training.start`), where there what fills no step at the end of an epoch is dropped;
+ - tests are drawn with a seed; held-out problems are also evaluated before the first step.
 Micro-batches are cut by tokens and keep the responses to one prompt together; the prompt is computed once.
-With `aggregation=klear_microbatch` L_LM is the released one, a token mean over the positives of a micro-batch weighted with
-all its sequences; else it is the mean over all positive tokens of the mini-batch.
 """
 
 from __future__ import annotations
@@ -336,8 +346,7 @@ def trainer_logprobs(policy: Policy, samples: Sequence[Sample], config: RLConfig
 def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfig, log: StepMetrics | None = None, ranks: Ranks = ALONE) -> None:
     """Add the gradient of L_policy + α·L_LM over one mini-batch to the parameters.
 
-    The result does not depend on how the mini-batch is cut into micro-batches or shared by processes, except with
-    `aggregation=klear_microbatch`, whose definition does.
+    The result does not depend on how the mini-batch is cut into micro-batches or shared by processes.
     """
     tokens = sum(len(sample.tokens) for sample in mini)
     positive_tokens = sum(len(sample.tokens) for sample in mini if sample.positive)
@@ -356,11 +365,11 @@ def mini_batch_gradients(policy: Policy, mini: Sequence[Sample], config: RLConfi
         mask = torch.ones_like(positive)
         policy_part = policy_loss(
             config.loss, logp, old, advantages, mask, config.eps_low, config.eps_high, config.dual_clip_c or None,
-            config.beta_low, config.beta_high, config.aggregation, sequence_ids=batch.sequence_ids, denominator=denominator,
+            config.beta_low, config.beta_high, config.aggregation, sequence_ids=batch.sequence_ids, microbatch_ids=batch.sequence_ids, denominator=denominator,
             rollout_logp=rollout.to(logp.dtype) if config.rollout_cap else None, rollout_cap=config.rollout_cap or 2.0,
         )  # fmt: skip
         if config.aggregation == "klear_microbatch":
-            lm = positive_lm_loss(logp, mask, positive) * len(part) / len(mini)
+            lm = positive_lm_loss(logp / batch.sequence_ids.bincount()[batch.sequence_ids], mask, positive, len(mini))
         else:
             lm = positive_lm_loss(logp, mask, positive, positive_tokens)
         ((policy_part.loss + config.alpha * lm) * ranks.world).backward()

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from klear_repro.config import ModelConfig, RuntimeConfig
 from klear_repro.device import Device
+from klear_repro.errors import UserError
 from klear_repro.files import keep_rows
 from klear_repro.seeds import derive_seed
 from klear_repro.training.checkpoint import Checkpoints
@@ -18,6 +21,9 @@ from klear_repro.training.logs import RunLog
 from klear_repro.training.lora import add_lora
 from klear_repro.training.optim import Optimizer
 from klear_repro.training.packing import Policy
+
+HEAD_TOLERANCE = 0.05
+"""Mean difference of log-probabilities, nats: far above rounding in bfloat16, far below any change of the logits."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ def prepare(start: Start, lr: float, betas: Sequence[float], weight_decay: float
         if start.lora.lora_rank:
             model.enable_input_require_grads()
     policy = Policy(model, start.device.dtype)
+    refuse_other_heads(policy)
     if start.ranks.world > 1:
         model.float()  # the shards are the master weights
         shard(policy, start.device.dtype)
@@ -79,8 +86,36 @@ def prepare(start: Start, lr: float, betas: Sequence[float], weight_decay: float
     return policy, optimizer, checkpoints, state
 
 
+def refuse_other_heads(policy: Policy) -> None:
+    """The packed forward pass has full attention and a plain output head; a model with anything else would be trained on wrong numbers.
+
+    Raises:
+        UserError: its own log-probabilities of a short sequence are others, or it has sliding attention.
+    """
+    config = policy.model.config
+    kind = f"model: {type(policy.model).__name__}"
+    kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if getattr(config, "sliding_window", None) else []))
+    if other := kinds - {"full_attention"}:
+        raise UserError(f"{kind} has {', '.join(sorted(other))}: the trainer has full attention only")
+    ids = [(7 * place + 3) % config.vocab_size for place in range(24)]
+    with torch.no_grad(), policy.updating():
+        ours, _ = policy(policy.pack([(ids[:4], ids[4:])]), with_entropy=False)
+    with torch.no_grad():
+        logits = policy.model(input_ids=torch.tensor([ids], device=policy.device), use_cache=False).logits[0, 3:-1].float()
+    own = logits.log_softmax(-1).gather(1, torch.tensor(ids[4:], device=policy.device)[:, None])[:, 0]
+    apart = float((ours - own).abs().mean())
+    if not apart <= HEAD_TOLERANCE and bool(own.isfinite().all()):
+        raise UserError(
+            f"{kind}: its log-probabilities of a short sequence are {apart:.3g} nats apart from the trainer's (allowed: {HEAD_TOLERANCE}), which "
+            "knows no bias, scale or soft cap of logits, no soft cap of attention and no dropout"
+        )
+
+
 def epoch_slice(count: int, position: int, size: int, seed: int) -> list[int]:
-    """`size` indices from a position on, in an endless row of epochs, each shuffled with its own seed."""
+    """`size` indices from a position on, in an endless row of epochs, each shuffled with its own seed.
+
+    The released code drops what fills no step at the end of an epoch; here the next epoch begins in the same step.
+    """
     indices: list[int] = []
     while len(indices) < size:
         epoch, offset = divmod(position + len(indices), count)

@@ -73,8 +73,8 @@ def alone(model: Any, sample: Sample, temperature: float) -> Tensor:
     return logits.log_softmax(-1).gather(1, torch.tensor(sample.tokens)[:, None])[:, 0]
 
 
-def reference_loss(model: Any, preset: str, cuts: list[list[int]]) -> Tensor:
-    """L_GPPO + 0.1·L_LM of the five groups; `cuts`: which samples of the kept groups share a micro-batch (matters to `release`)."""
+def reference_loss(model: Any, preset: str) -> Tensor:
+    """L_GPPO + 0.1·L_LM of the five groups; `release` has one sequence a micro-batch."""
     kept = [0, 1, 3, 4] if preset == "paper" else [0, 1, 4]
     everything = groups()
     rows = []
@@ -101,11 +101,8 @@ def reference_loss(model: Any, preset: str, cuts: list[list[int]]) -> Tensor:
         right = [logp for logp, positive in zip(logps, positives, strict=True) if positive]
         return torch.cat(token_losses).mean() - 0.1 * torch.cat(right).mean()
     total = torch.zeros((), dtype=torch.float64)
-    for cut in cuts:
-        share = len(cut) / len(rows)
-        total = total + share * torch.cat([token_losses[index] for index in cut]).mean()
-        if right := [logps[index] for index in cut if positives[index]]:
-            total = total - share * 0.1 * torch.cat(right).mean()
+    for loss, logp, positive in zip(token_losses, logps, positives, strict=True):
+        total = total + (loss.mean() - 0.1 * positive * logp.mean()) / len(rows)
     return total
 
 

@@ -80,7 +80,7 @@ def test_saved_and_loaded_the_optimiser_goes_on_bit_for_bit(dtype: torch.dtype) 
         for name, weight in other.named_weights().items():
             weight.copy_(weights[name])
     masters = {name: tensors.get(f"{name}/master", weight) for name, weight in weights.items()}
-    resumed.load(masters, {key: value for key, value in tensors.items() if not key.endswith("/master")})
+    resumed.load(masters.items(), ((key, value) for key, value in tensors.items() if not key.endswith("/master")))
     gradient_steps(other, resumed, 3)
     for name, weight in policy.named_weights().items():
         assert torch.equal(weight, other.named_weights()[name]), name

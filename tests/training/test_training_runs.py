@@ -83,9 +83,12 @@ def test_sft_learns_from_a_local_file_for_a_number_of_epochs(profile: Path, tmp_
 
         pq.write_table(pa.Table.from_pylist(told), path)
     words = ["--sft.data", path, "--sft.epochs", 2, "--sft.save_every", 1, "--runtime.keep_checkpoints", 3]
+    folder = tmp_path / "run" / "checkpoints" / "sft"
+    (folder / "step-1-merged").mkdir(parents=True)  # a user's own
+    (folder / "step-2.tar").touch()
     outcome = klear("--profile", profile, "--stage", "sft", *words, "--run-dir", tmp_path / "run")
     assert outcome.code == 0, outcome.err
-    assert {path.name for path in (tmp_path / "run" / "checkpoints" / "sft").iterdir()} == {"step-3", "step-4", "step-5"}
+    assert {path.name for path in folder.iterdir()} == {"step-1-merged", "step-2.tar", "step-3", "step-4", "step-5"}
     assert "1 of 21 samples are longer than 320 tokens and left out" in outcome.err
     written = rows(tmp_path / "run" / "metrics" / "sft.jsonl")
     assert len(written) == 5  # 2 × 20 samples, 8 a step

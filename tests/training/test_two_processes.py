@@ -183,8 +183,9 @@ def test_two_processes_that_are_killed_three_times_train_the_same_model(two: Pat
 @pytest.mark.slow
 def test_two_processes_that_are_killed_twenty_times_train_the_same_model(profile: Path, tmp_path: Path) -> None:
     """Budget: 15 minutes on two idle cores."""
-    words = ["--profile", profile, *WORDS, "--sft.steps", 900, "--rl_math.steps", 40]
+    words = ["--profile", profile, *WORDS, "--data.sft_math_problems", 3000, "--sft.steps", 900, "--rl_math.steps", 40]
     finish(start(*words, "--run-dir", tmp_path / "two"))
     hit = kill_often([*words, "--run-dir", tmp_path / "run"], kills=20, longest=16)
     assert hit == 20, f"the run ended after {hit} kills"
+    assert sum(row["updates"] for row in rows(tmp_path / "run" / "metrics" / "rl-math.jsonl"))
     assert_same(tmp_path / "run", tmp_path / "two")

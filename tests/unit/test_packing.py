@@ -146,7 +146,7 @@ def test_any_chunk_gives_the_numbers_of_the_whole(tokens: int, chunk: int, rows:
     targets = torch.randint(31, (tokens,), generator=draw)
     upstream = torch.randn(tokens, generator=draw)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunked_head, "BLOCK_BYTES", rows * 31 * 4)
+        patch.setattr(chunked_head, "CACHE_BYTES", rows * 31 * 4)
         logp, entropy = token_logprobs(hidden, weight, targets, temperature, chunk)
         (logp * upstream).sum().backward()
     mine = (logp.detach(), entropy, hidden.grad.clone(), weight.grad.clone())
