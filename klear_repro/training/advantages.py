@@ -3,6 +3,9 @@
 Paper: Klear-Reasoner, arXiv 2508.07629, Eq. 4 (population standard deviation) and §5.2.5 (groups
 without advantage are dropped, not refilled).  Released code: unbiased standard deviation, 1e-6 added
 to it; a group counts as zero-advantage by its `acc` (score equal to 1.0), not by its rewards.
+
+Deviations: 1e-6 is added to the population deviation as well, where Eq. 4 has nothing; a group with fewer than two
+rewards left by verifiers and filters has no advantage, where the released code gives a lone one its score.
 """
 
 from __future__ import annotations

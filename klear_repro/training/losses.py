@@ -19,7 +19,8 @@ Deviations from the released code (verl/trainer/ppo/core_algos.py): the preserve
 (1±ε)·s instead of clip(r, (1−ε_l)/sg(r)·r, (1+ε_h)/sg(r)·r), which is NaN in float32 at extreme
 ratios and equal elsewhere; the log-ratio is bounded to ±20 inside the exponential.  Beyond that bound
 r stays e^±20 and the gradient weight is that bounded r (it is not cut to zero); such tokens are
-counted as `extreme_tokens`.
+counted as `extreme_tokens`.  From GSPO: the gradient of its token form (GSPO-token), and the mean is that of
+`aggregation`: its own is `sequence_mean`.
 """
 
 from __future__ import annotations

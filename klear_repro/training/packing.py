@@ -8,6 +8,9 @@ the sequences' bounds (CUDA only, never run).  Only positions that predict a res
 The responses of a group have one prompt, and what is computed for it is the same in all of them: it is in the row once,
 followed by every response to it, each of which attends to the prompt and to itself.  Log-probabilities and gradients are
 those of the sequences apart.  Flash attention has no such form: there each response has its prompt to itself.
+
+Deviation from the released code: sequences go to micro-batches first fit, longest first, and processes take turns; there
+they are balanced by tokens over ranks and micro-batches.  The loss is the same.
 """
 
 from __future__ import annotations

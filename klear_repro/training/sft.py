@@ -5,8 +5,10 @@ full size), all responses kept, wrong ones too.  The paper prints π where log �
 
     L = −(1 / tokens) · sum over the response tokens of a batch of log π_θ(token | before)
 
-Deviations: paper and release say nothing of the batch; here it is a number of sequences, packed without padding, and the
-mean is over all of its tokens, however it is cut and shared out.  A step whose gradient is not finite is skipped and counted;
+Deviations: paper and release say nothing of batch, warm-up, betas, weight decay and clipping.  Here a batch is a number of
+sequences, packed without padding, and the mean is over all of its tokens, however it is cut and shared out; the rest are fields
+of `SFTConfig`.  A response ends with the tokenizer's `eos_token`.  Samples above `max_length` are left out, where the paper says no
+more than "maximum length 32K".  A step whose gradient is not finite is skipped and counted;
 the run stops at the third in a row.
 
 The samples of a step are a function of (seed, step) alone, so a resumed run repeats nothing.

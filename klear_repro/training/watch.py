@@ -1,6 +1,6 @@
 """What stops an RL run that cannot get better, with the reason; a pure function of the last rows of its metrics.
 
-So a resumed run stops where one that was never interrupted would.
+So a resumed run stops where one that was never interrupted would.  Neither paper nor release has such a stop.
 """
 
 from __future__ import annotations
