@@ -38,7 +38,7 @@ def test_a_model_with_a_plain_head_and_full_attention_is_taken(config: Any, dtyp
     LlamaConfig(**SIZES, attention_dropout=0.5),
 ], ids=["scale of logits", "scale and parallel layers", "bias", "dropout"])  # fmt: skip
 def test_a_model_that_computes_otherwise_is_refused_with_the_difference(config: Any) -> None:
-    with pytest.raises(UserError, match=r"nats apart from the trainer's \(allowed: 0.05\)"):
+    with pytest.raises(UserError, match=r"nats apart from the trainer's \(allowed: 0.01\)"):
         refuse_other_heads(policy(config))
 
 
