@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from fractions import Fraction
 from typing import NamedTuple
 
 from benchmarks.records import FinishReason, Thinking
@@ -212,3 +213,51 @@ def top_level_parts(text: str) -> list[str]:
             start = token.end()
     parts.append(text[start:])
     return [part for part in parts if part.strip()]
+
+
+_NUMBER = r"(-?(?:\d+(?:\.\d*)?|\.\d+))"
+_GROUPED = re.compile(r"-?\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?")
+
+
+def exact_number(text: str) -> Fraction | None:
+    r"""The rational that a plain number, `a/b`, `\frac{a}{b}`, a mixed number or a percentage denotes."""
+    text = text.strip()
+    if len(text) > 1_000:
+        return None
+    percent = re.fullmatch(r"(.*\d\}?)\s*\\?%", text)
+    if percent:
+        value = exact_number(percent.group(1))
+        return None if value is None else value / 100
+    if text.startswith("+"):
+        text = text[1:].strip()
+    if _GROUPED.fullmatch(text):
+        text = re.sub(r"[ ,]", "", text)
+    text = re.sub(r"^-\s+", "-", text)
+    if re.fullmatch(_NUMBER, text):
+        return Fraction(text.removesuffix("."))
+    if mixed := re.fullmatch(r"(-?)(\d+)\s*\\frac\s*(?:\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|(\d)(\d))", text):
+        sign, whole, *parts = mixed.groups()
+        top, bottom = (part for part in parts if part is not None)
+        value = _ratio(top, bottom)
+        return None if value is None else (int(whole) + value) * (-1 if sign else 1)
+    if ratio := re.fullmatch(rf"(-?)\\frac\s*\{{\s*{_NUMBER}\s*\}}\s*\{{\s*{_NUMBER}\s*\}}", text):
+        value = _ratio(ratio.group(2), ratio.group(3))
+        return value if value is None or not ratio.group(1) else -value
+    if ratio := re.fullmatch(rf"{_NUMBER}\s*/\s*{_NUMBER}", text):
+        return _ratio(ratio.group(1), ratio.group(2))
+    return None
+
+
+def _ratio(top: str, bottom: str) -> Fraction | None:
+    denominator = Fraction(bottom)
+    return Fraction(top) / denominator if denominator else None
+
+
+def joined_answer(text: str) -> Fraction | str:
+    """What an answer is counted under in a majority vote: its exact value where it is a plain number, else its normal form.
+
+    Answers that are equal only by algebra stay apart.
+    """
+    form = normal_form(text)
+    value = exact_number(form)
+    return "".join(form.split()) if value is None else value

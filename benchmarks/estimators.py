@@ -64,34 +64,48 @@ def maj_at_k(
     size k without replacement (one when k is all of them); a tie counts as the correct share of the
     tied answers.  A vote is right as far as the generations that cast it are.
     """
+    return maj_curve(answers, correct, [k], subsets, seed)[0]
+
+
+def maj_curve(
+    answers: Sequence[Sequence[Hashable]],
+    correct: Sequence[Sequence[bool]],
+    ks: Sequence[int],
+    subsets: int = MAJ_SUBSETS,
+    seed: int = 0,
+) -> list[float]:
+    """`maj_at_k` for several k: each problem's random orders are drawn once, and their first k are the subsets."""
     if len(answers) != len(correct) or not answers:
         raise BenchmarkError("answers and grades must cover the same problems, at least one")
     if subsets < 1:
         raise BenchmarkError(f"subsets={subsets} must be at least 1")
     rng = np.random.default_rng(seed)
-    scores = []
-    for given, grades in zip(answers, correct, strict=True):
+    scores = np.zeros((len(answers), len(ks)))
+    for row, (given, grades) in enumerate(zip(answers, correct, strict=True)):
         n = len(given)
-        if len(grades) != n or not 1 <= k <= n:
-            raise BenchmarkError(f"k={k} must lie between 1 and the number of samples, {n}")
+        for k in ks:
+            if len(grades) != n or not 1 <= k <= n:
+                raise BenchmarkError(f"k={k} must lie between 1 and the number of samples, {n}")
         kinds = sorted({answer for answer in given if answer is not None}, key=repr)
-        place = {answer: number for number, answer in enumerate(kinds)}
-        votes = np.zeros((n, len(kinds)))
-        for row, answer in enumerate(given):
-            if answer is not None:
-                votes[row, place[answer]] = 1
-        right = votes.T @ np.asarray(grades, dtype=float) / np.maximum(votes.sum(axis=0), 1)
-        rounds = 1 if k == n else subsets
-        chosen = rng.permuted(np.tile(np.arange(n), (rounds, 1)), axis=1)[:, :k]
-        counts = votes[chosen].sum(axis=1)
-        if counts.shape[1] == 0:
-            scores.append(0.0)
+        if not kinds:
             continue
-        top = counts.max(axis=1, keepdims=True)
-        tied = (counts == top) & (top > 0)
-        share = (tied * right).sum(axis=1) / np.maximum(tied.sum(axis=1), 1)
-        scores.append(float(share.mean()))
-    return float(np.mean(scores))
+        place = {answer: number for number, answer in enumerate(kinds)}
+        labels = np.array([len(kinds) if answer is None else place[answer] for answer in given])
+        votes = np.bincount(labels, minlength=len(kinds) + 1)
+        right = (np.bincount(labels, np.asarray(grades, dtype=float), len(kinds) + 1) / np.maximum(votes, 1))[:-1]
+        orders = rng.permuted(np.tile(labels, (subsets, 1)), axis=1)
+        scores[row] = [_majority(orders[: 1 if k == n else subsets, :k], right) for k in ks]
+    return [float(score) for score in scores.mean(axis=0)]
+
+
+def _majority(labels: NDArray[np.int64], right: NDArray[np.float64]) -> float:
+    """Mean over rows of the correct share of the labels that occur most; the last label has no vote."""
+    rows, kinds = len(labels), len(right) + 1
+    flat = (labels + np.arange(rows)[:, None] * kinds).ravel()
+    counts = np.bincount(flat, minlength=rows * kinds).reshape(rows, kinds)[:, :-1]
+    top = counts.max(axis=1, keepdims=True)
+    tied = (counts == top) & (top > 0)
+    return float(((tied @ right) / np.maximum(tied.sum(axis=1), 1)).mean())
 
 
 def clustered_standard_error(correct: ArrayLike, samples: ArrayLike) -> float:

@@ -27,6 +27,7 @@ from benchmarks.answer_text import (
     BOX_WINDOW,
     LONGEST_ANSWER,
     PROSE_WINDOW,
+    exact_number,
     find_boxes,
     last_group,
     normal_form,
@@ -214,44 +215,6 @@ def _both_signs(part: str) -> list[str]:
     plus = re.sub(r"\\pm(?![a-zA-Z])|±", "+", re.sub(r"\\mp(?![a-zA-Z])", "-", part))
     minus = re.sub(r"\\pm(?![a-zA-Z])|±", "-", re.sub(r"\\mp(?![a-zA-Z])", "+", part))
     return [plus, minus]
-
-
-_NUMBER = r"(-?(?:\d+(?:\.\d*)?|\.\d+))"
-_GROUPED = re.compile(r"-?\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?")
-
-
-def exact_number(text: str) -> Fraction | None:
-    r"""The rational that a plain number, `a/b`, `\frac{a}{b}`, a mixed number or a percentage denotes."""
-    text = text.strip()
-    if len(text) > 1_000:
-        return None
-    percent = re.fullmatch(r"(.*\d\}?)\s*\\?%", text)
-    if percent:
-        value = exact_number(percent.group(1))
-        return None if value is None else value / 100
-    if text.startswith("+"):
-        text = text[1:].strip()
-    if _GROUPED.fullmatch(text):
-        text = re.sub(r"[ ,]", "", text)
-    text = re.sub(r"^-\s+", "-", text)
-    if re.fullmatch(_NUMBER, text):
-        return Fraction(text.removesuffix("."))
-    if mixed := re.fullmatch(r"(-?)(\d+)\s*\\frac\s*(?:\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|(\d)(\d))", text):
-        sign, whole, *parts = mixed.groups()
-        top, bottom = (part for part in parts if part is not None)
-        value = _ratio(top, bottom)
-        return None if value is None else (int(whole) + value) * (-1 if sign else 1)
-    if ratio := re.fullmatch(rf"(-?)\\frac\s*\{{\s*{_NUMBER}\s*\}}\s*\{{\s*{_NUMBER}\s*\}}", text):
-        value = _ratio(ratio.group(2), ratio.group(3))
-        return value if value is None or not ratio.group(1) else -value
-    if ratio := re.fullmatch(rf"{_NUMBER}\s*/\s*{_NUMBER}", text):
-        return _ratio(ratio.group(1), ratio.group(2))
-    return None
-
-
-def _ratio(top: str, bottom: str) -> Fraction | None:
-    denominator = Fraction(bottom)
-    return Fraction(top) / denominator if denominator else None
 
 
 def _without_percent(text: str) -> Fraction | None:

@@ -38,6 +38,14 @@ def test_pass_at_k_is_the_binomial_formula_and_grows_with_k(
     assert pass_at_k(correct, n, 1) == pytest.approx(avg_at_n(correct, n))
 
 
+@given(counts(), st.data())
+def test_pass_at_k_is_what_livecodebench_computes(case: tuple[list[int], int], choice: st.DataObject) -> None:
+    library = pytest.importorskip("livecodebench.evaluation.pass_k_utils")
+    correct, n = case
+    k = choice.draw(st.integers(1, n))
+    assert pass_at_k(correct, n, k) == pytest.approx(float(np.mean(library.estimate_pass_at_k(n, correct, k))), abs=1e-12)
+
+
 def test_pass_at_k_does_not_overflow() -> None:
     assert pass_at_k([1], 10**6, 10**5) == pytest.approx(0.1)
     assert pass_at_k([0, 10**6], 10**6, 10**4) == 0.5

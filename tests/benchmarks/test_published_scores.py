@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import protocol_names
-from benchmarks.published import contradictions, find_scores, published_scores
+from benchmarks.published import contradictions, find_scores, load_published, published_scores
 
 
 def test_table_one_has_eleven_rows_of_five_benchmarks() -> None:
@@ -34,3 +39,58 @@ def test_the_contradiction_is_recorded_and_the_table_value_used() -> None:
 def test_every_named_protocol_exists_and_unknown_models_find_nothing() -> None:
     assert {row.protocol for row in published_scores()} - {None} <= set(protocol_names())
     assert find_scores("aime24", "someone/else") == []
+
+
+ROW = """
+[[score]]
+model = "mine/Klear-Reasoner-8B"
+benchmark = "aime24"
+score = 88.0
+samples = 32
+length = "64K"
+measured_by = "independent"
+source = "a lab's own"
+protocol = "klear-issue2-64k"
+"""
+
+
+def test_a_users_own_rows_come_first_and_take_the_place_of_the_same_measurement(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(ROW)
+    found = load_published([file]).find("aime24", "Klear-Reasoner-8B", "64K")
+    assert [(row.score, row.measured_by) for row in found] == [(88.0, "independent"), (90.5, "model"), (85.6, "independent")]
+    file.write_text(ROW.replace("mine/", ""))
+    found = load_published([file]).find("aime24", "Klear-Reasoner-8B", "64K")
+    assert [row.score for row in found] == [88.0, 90.5]
+
+
+def test_a_users_own_benchmark_comes_with_its_size_and_margin(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(ROW.replace("aime24", "ours") + "[benchmark.ours]\nproblems = 50\nmargin = 3.0\n")
+    table = load_published([file])
+    assert table.targets["ours"].margin == 3.0 and table.targets["aime24"].problems == 30
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ROW.replace("88.0", "880"), "score.0.score: Input should be less than or equal to 100, got 880"),
+        (ROW.replace("64K", "long"), "score.0.length"),
+        (ROW.replace("source", "sauce"), "score.0."),
+        (ROW.replace("aime24", "ours"), "no [benchmark.ours]"),
+        ("[[score]", "not TOML"),
+        ("score = 3", "score: "),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_the_field(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(BenchmarkError) as error:
+        load_published([file])
+    assert said in str(error.value) and str(file) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="cannot be read"):
+        load_published([tmp_path / "none.toml"])
