@@ -139,6 +139,10 @@ class Grade(Record):
     grader: str = "strict"
     score: float = Field(default=0.0, ge=0, le=1)
     verdict: str | None = None
+    tests: str = ""
+    """Tests of a program that were run, as "PLACE:VERDICT:CPU_SECONDS" with spaces between; places count from 0."""
+    failure: str = ""
+    """What the first failing test said: an error, or what was printed and what was expected."""
     key: SampleKey | None = None
     finish_reason: FinishReason | None = None
     token_count: int = 0
@@ -213,7 +217,7 @@ def write_grades(path: Path, grades: Iterable[Grade]) -> None:
     key_types = {name: whole if name == "sample_index" else text for name in SampleKey.model_fields}
     types = key_types | {
         "grader": text, "correct": pa.bool_(), "extracted": text, "reason": text, "score": real,
-        "verdict": text, "finish_reason": text, "token_count": whole, "seconds": real,
+        "verdict": text, "tests": text, "failure": text, "finish_reason": text, "token_count": whole, "seconds": real,
     }  # fmt: skip
     rows = []
     for grade in grades:

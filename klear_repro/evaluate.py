@@ -20,6 +20,7 @@ from benchmarks.records import Generation, Problem, SampleKey, digest, write_gra
 from klear_repro.config import EvalConfig
 from klear_repro.engines.base import Completion, Engine, Request, Sampling
 from klear_repro.errors import UserError
+from klear_repro.files import write_atomic
 from klear_repro.judging import Judges
 from klear_repro.progress import Progress, say
 from klear_repro.seeds import derive_seed
@@ -178,6 +179,7 @@ def evaluate(
     copies = identical(rows)
     if copies and task.protocol.sampling.temperature > 0:
         say(f"eval {model} {task.benchmark}: {copies} of {len(rows)} samples are identical to another one of their problem under a different seed")
+    keep_problems(run_dir, task.benchmark, task.problems)
     grades = judges.grade(task.by_id, task.protocol, rows)
     write_grades(run_dir / "grades" / task.benchmark / f"{model}.parquet", grades)
     for grader in dict.fromkeys(grade.grader for grade in grades):
@@ -199,6 +201,13 @@ def evaluate(
         "problem_ids": [problem.id for problem in task.problems],
         "groups": groups(task.problems),
     }
+
+
+def keep_problems(run_dir: Path, benchmark: str, problems: Sequence[Problem]) -> None:
+    """Keep statements and answers in the run folder, for whoever reads its samples; tests may be gigabytes and are left out."""
+    if benchmark not in STAND_INS:  # the data stage keeps those
+        text = "".join(problem.model_copy(update={"tests": ()}).model_dump_json() + "\n" for problem in problems)
+        write_atomic(run_dir / "data" / "problems" / f"{benchmark}.jsonl", text)
 
 
 def groups(problems: Sequence[Problem]) -> dict[str, dict[str, str]]:

@@ -20,7 +20,7 @@ from benchmarks.records import Generation, Grade, Problem, Reason, Thinking, dig
 from benchmarks.traces import RELEASED, Format, Trace, extractions, file_hashes, find_format, read_traces
 from klear_repro.config import Config
 from klear_repro.errors import UserError
-from klear_repro.evaluate import groups, store_path
+from klear_repro.evaluate import groups, keep_problems, store_path
 from klear_repro.judging import Judges, keyed
 from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
@@ -150,6 +150,7 @@ def _import_one(
             reason: Reason = "correct" if trace.recorded else "wrong"
             grade = Grade(correct=trace.recorded, extracted=trace.recorded_code, reason=reason, grader="recorded")
             grades.append(keyed(grade, row))
+    keep_problems(folder.path, name, list(problems.values()))
     write_grades(folder.path / "grades" / name / f"{label}.parquet", grades)
     failed = sum(row.error is not None for row in rows)
     per_problem = Counter(row.problem_id for row in rows)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.code_grading import OFFICIAL_LIMITS, sandbox_tests
 from benchmarks.grading import GraderPool, JudgeError
@@ -24,10 +24,12 @@ from klear_repro.config import Config
 from klear_repro.errors import RunError
 from klear_repro.files import Appender
 from klear_repro.progress import Progress, say
-from sandbox import Executor, Limits, Test, Verdict
+from sandbox import Executor, Limits, Result, Test, TestResult, Verdict
 
 CODE_LIMITS = Limits(cpu_s=6, wall_s=10, memory_mb=1024)
 """Of programs on other benchmarks than LiveCodeBench."""
+SHOWN = 300
+"""Characters of an output or an error that are kept with a grade."""
 MATH_BATCH = 256
 """Answers between two updates of the progress line."""
 
@@ -38,6 +40,10 @@ class Judged(NamedTuple):
     verdict: str
     rate: float
     """Share of passed tests."""
+    tests: str = ""
+    """As `Grade.tests`."""
+    failure: str = ""
+    """As `Grade.failure`."""
 
     @property
     def passed(self) -> bool:
@@ -109,13 +115,12 @@ class Judges:
         programs = [extract_code(row.text, style=protocol.extraction) for row in rows]
         jobs = list(dict.fromkeys((row.problem_id, program) for row, program in zip(rows, programs, strict=True) if program.strip()))
         verdicts = self._run(problems, jobs, rows[0], mode, first_failure=True)
-        scores = {job: result.rate for job, result in verdicts.items()}
         failing = [job for job, result in verdicts.items() if not result.passed and len(problems[job[0]].tests) > 1]
-        scores |= {job: result.rate for job, result in self._run(problems, failing, rows[0], mode, first_failure=False).items()}
+        soft = self._run(problems, failing, rows[0], mode, first_failure=False)
         grades = []
         for row, program in zip(rows, programs, strict=True):
             job = (row.problem_id, program)
-            grades.append(keyed(_code_grade(program, row, verdicts.get(job), scores.get(job, 0.0), mode), row))
+            grades.append(keyed(_code_grade(program, row, verdicts.get(job), soft.get(job), mode), row))
         return grades
 
     def _run(
@@ -141,9 +146,9 @@ class Judges:
             progress = stack.enter_context(Progress(label, len(jobs), "program", len(results)))
             for index, result in self._executor.stream(_samples(problems, waiting), limits, mode, first_failure, max_tests=soft):
                 failed += result.verdict is Verdict.IE
-                judged = results[waiting[index]] = Judged(str(result.verdict), result.pass_rate)
+                judged = results[waiting[index]] = _judged(result, problems[waiting[index][0]])
                 if journal and result.verdict is not Verdict.IE:
-                    journal.append({"job": names[waiting[index]], "verdict": judged.verdict, "rate": judged.rate})
+                    journal.append({"job": names[waiting[index]]} | judged._asdict())
                 progress.update()
         if failed:
             raise RunError(f"the sandbox failed on {failed} programs of {row.benchmark}; the samples are kept, run the same command again")
@@ -164,7 +169,8 @@ def _read_journal(path: Path) -> dict[str, Judged]:
         try:
             kept = json.loads(line or b"{}")
             if kept:
-                known[str(kept["job"])] = Judged(str(Verdict(kept["verdict"])), float(kept["rate"]))
+                said = str(kept.get("tests", "")), str(kept.get("failure", ""))
+                known[str(kept["job"])] = Judged(str(Verdict(kept["verdict"])), float(kept["rate"]), *said)
         except (ValueError, KeyError, TypeError, RecursionError):
             say(f"{path}: a line is no verdict; its program is judged again")
     return known
@@ -177,14 +183,41 @@ def _samples(problems: Mapping[str, Problem], jobs: Sequence[tuple[str, str]]) -
         yield "\n".join(parts), sandbox_tests(problem.tests)
 
 
-def _code_grade(program: str, row: Generation, result: Judged | None, score: float, grader: str) -> Grade:
+def _judged(result: Result, problem: Problem) -> Judged:
+    places = result.positions or range(len(result.tests))
+    ran = list(zip(places, result.tests, strict=False))
+    tests = " ".join(f"{place}:{test.verdict}:{test.cpu_s:.3f}" for place, test in ran)
+    failed = next(((place, test) for place, test in ran if test.verdict is not Verdict.AC), None)
+    return Judged(str(result.verdict), result.pass_rate, tests, _failure(problem.tests[failed[0]].expected, failed[1]) if failed else "")
+
+
+def _failure(expected: Any, test: TestResult) -> str:
+    """The last line of an error, or the outputs side by side."""
+    error = (test.message or test.stderr).strip()
+    if test.verdict is Verdict.WA or not error:
+        said = expected if isinstance(expected, str) else repr(expected)
+        return f"printed {_start(test.stdout)!r}, expected {_start(said)!r}" if test.verdict is Verdict.WA else ""
+    return _start(error.splitlines()[-1])
+
+
+def _start(text: str) -> str:
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def _code_grade(program: str, row: Generation, result: Judged | None, soft: Judged | None, grader: str) -> Grade:
     if result is None:
         reason: Reason = "truncated" if row.finish_reason == "length" else "no answer"
         return Grade(correct=False, extracted=None, reason=reason, grader=grader)
     return Grade(
         correct=result.passed, extracted=program, reason="correct" if result.passed else "wrong", grader=grader,
-        score=1.0 if result.passed else score, verdict=result.verdict,
+        score=1.0 if result.passed else (soft or result).rate, verdict=result.verdict, tests=_merged(result, soft), failure=result.failure,
     )  # fmt: skip
+
+
+def _merged(first: Judged, soft: Judged | None) -> str:
+    """Tests of both runs by place; where a test was run twice, the run that decided the verdict counts."""
+    found = {int(one.split(":")[0]): one for judged in (soft, first) if judged for one in judged.tests.split()}
+    return " ".join(found[place] for place in sorted(found))
 
 
 def keyed(grade: Grade, row: Generation) -> Grade:

@@ -221,6 +221,11 @@ def test_programs_are_judged_in_both_modes_with_soft_scores(tmp_path: Path):
     assert [grade.correct for grade in compat] == [True, False, False, False]
     assert [grade.verdict for grade in native] == ["AC", "AC", "WA", "CE"]
     assert native[0].score == 1.0 and 0.1 <= native[2].score <= 0.9 and native[3].score == 0
+    said = [[one.split(":")[:2] for one in grade.tests.split()] for grade in native]
+    assert said[0] == [[str(place), "AC"] for place in range(40)]
+    assert dict(said[2])["20"] == "WA" and dict(said[2])["19"] == "AC" and 21 <= len(said[2]) < 40
+    assert native[2].failure == "printed '0\\n', expected '40\\n'" and native[0].failure == ""
+    assert "SyntaxError" in native[3].failure
     kept = (tmp_path / "journal.jsonl").read_bytes()
     began = time.monotonic()
     with Judges(Config(), tmp_path / "journal.jsonl") as judges:
