@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.published import find_scores
 from reports.statistics import (
     holm,
+    judge_comparison,
     paired_comparison,
     reproduction_verdict,
     sampling_interval,
@@ -219,13 +220,60 @@ def test_sampling_interval_covers_at_its_level() -> None:
     assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
 
 
-def test_superpopulation_interval_is_students_and_needs_two_problems() -> None:
+def test_superpopulation_interval_is_a_score_interval_with_students_t() -> None:
+    """The two scores that lie exactly t standard errors from the mean, each with the spread that it implies itself."""
     stats = pytest.importorskip("scipy.stats")
+    optimize = pytest.importorskip("scipy.optimize")
     counts = np.array([1, 4, 8, 2, 8, 0])
-    low, high = superpopulation_interval(counts, 8) or (0.0, 0.0)
-    expected = stats.t.interval(0.95, 5, loc=np.mean(counts / 8), scale=stats.sem(counts / 8))
-    assert (low, high) == pytest.approx((max(0.0, expected[0] * 100), min(100.0, expected[1] * 100)))
+    padded, weights = np.append(counts / 8, [0.0, 1.0]), np.append(np.ones(6), [0.2, 0.2])
+    mean = np.average(padded, weights=weights)
+    size = np.sum(weights)
+    variance = np.sum(weights * (padded - mean) ** 2) / (size * (size - 1))
+    inflation = variance / (mean * (1 - mean))  # of the variance of a proportion
+    quantile = stats.t.ppf(0.975, 5)
+
+    def distance(score: float) -> float:
+        return float((mean - score) ** 2 - quantile**2 * score * (1 - score) * inflation)
+
+    expected = optimize.brentq(distance, 0.0, mean) * 100, optimize.brentq(distance, mean, 1.0) * 100
+    assert superpopulation_interval(counts, 8) == pytest.approx(expected)
     assert superpopulation_interval([3], 8) is None
+
+
+def test_an_interval_for_other_problems_stays_inside_the_scale() -> None:
+    for counts in ([8, 8, 8], [0, 0], [8] * 29 + [7]):
+        low, high = superpopulation_interval(counts, 8) or (-1.0, -1.0)
+        assert 0 <= low < high <= 100
+
+
+def test_judges_are_compared_sample_by_sample() -> None:
+    found = judge_comparison([0, 2, 0], [1, 0, 3], [4, 4, 8])
+    assert (found.first_only, found.second_only, found.samples) == (2, 4, 16)
+    assert found.difference == pytest.approx(100 * (1 / 4 - 2 / 4 + 3 / 8) / 3)
+    samples = [np.array([1, 0, 0, 0]), np.array([-1, -1, 0, 0]), np.array([1, 1, 1, 0, 0, 0, 0, 0])]
+    error = math.sqrt(sum(np.var(one, ddof=1) / len(one) for one in samples)) / 3 * 100
+    assert found.ci95 == pytest.approx((found.difference - 1.96 * error, found.difference + 1.96 * error))
+
+
+def test_judges_that_never_differ_may_still_differ_on_other_samples() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    low, high = judge_comparison([0, 0], [0, 0], [8, 8]).ci95
+    bound = stats.binomtest(0, 16).proportion_ci(0.95, method="exact").high * 100
+    assert (low, high) == pytest.approx((-bound, bound))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("samples", ([0], [0], 4)),
+        ("samples", ([0], [0], [0])),
+        ("correct_counts", ([5], [0], [4])),
+        ("second_only", ([3], [2], [4])),
+    ],
+)
+def test_a_wrong_argument_of_a_judge_comparison_is_named(name: str, arguments: tuple[object, ...]) -> None:
+    with pytest.raises(ValueError, match=f"^{name}:"):
+        judge_comparison(*arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 29, 130, 278])
