@@ -7,6 +7,7 @@ numbers alone would say is shown beside it.  A stand-in run gets no verdict at a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -16,19 +17,17 @@ from pydantic import ValidationError
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Protocol, load_protocol, protocol_diff
-from benchmarks.published import PublishedScore, contradictions, find_scores
-from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, points, signed, table
+from benchmarks.published import PublishedScore
+from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, points, signed, table
 from reports.load import Evaluation, Measurement, Run
 from reports.scores import Scores, defects, scores
 from reports.statistics import Verdict, reproduction_verdict
 
 TARGET = "Klear-Reasoner-8B"
-PROBLEMS = {"aime24": 30, "aime25": 30, "hmmt25": 30, "lcb_v5": 279, "lcb_v6": 131}
-"""Benchmarks with published numbers and the problems that they have."""
-MARGINS = {"aime24": 2.0, "aime25": 2.0, "hmmt25": 2.5, "lcb_v5": 2.0, "lcb_v6": 2.5}
-"""Margin of each benchmark in points, fixed before looking."""
-LONG_BUDGET = 49_152
-"""Budgets above this many tokens are compared with the 64K row, others with the 32K row."""
+UNKNOWN_BUDGET = 32_768
+"""Where the manifest has no budget, the comparison is with the row of this many tokens."""
+HEAVY_TRUNCATION = 0.25
+"""Share of samples at the length limit above which a score says more of the budget than of the model."""
 SHOWN = (("Klear-Reasoner-8B-SFT", "32K"), (TARGET, "32K"), (TARGET, "64K"))
 
 
@@ -58,14 +57,14 @@ class Comparison:
 
 def comparable(run: Run, measurement: Measurement) -> bool:
     """Whether published numbers of this benchmark exist and the run is not a stand-in."""
-    return run.manifest.stand_in is not True and measurement.benchmark in PROBLEMS
+    return run.manifest.stand_in is not True and measurement.benchmark in run.published.targets
 
 
 def comparisons(run: Run) -> list[Comparison]:
     """Every graded measurement of a comparable benchmark, under each of its graders."""
     found = []
     for measurement in run.measurements:
-        row = _published_row(measurement) if comparable(run, measurement) else None
+        row = _published_row(run, measurement) if comparable(run, measurement) else None
         for grader in measurement.graders if row else []:
             result = scores(measurement, grader)
             if row is not None and result is not None:
@@ -73,18 +72,17 @@ def comparisons(run: Run) -> list[Comparison]:
     return found
 
 
-def _published_row(measurement: Measurement) -> PublishedScore | None:
-    """The row of the same model, else of the reproduction's target, with the budget of the measurement."""
+def _published_row(run: Run, measurement: Measurement) -> PublishedScore | None:
+    """The row of the same model, else of the reproduction's target, whose budget is next to the measurement's."""
+    find = run.published.find
     rows = [
         row
-        for row in find_scores(measurement.benchmark, measurement.model)
-        or find_scores(measurement.benchmark, TARGET)
+        for row in find(measurement.benchmark, measurement.model) or find(measurement.benchmark, TARGET)
         if row.samples is not None and row.measured_by != "independent"
     ]
-    evaluation = measurement.evaluation
-    budget = evaluation.protocol_field("max_new_tokens") if evaluation else None
-    length = "64K" if isinstance(budget, int) and budget > LONG_BUDGET else "32K"
-    rows.sort(key=lambda row: row.length != length)
+    budget = measurement.evaluation.protocol_field("max_new_tokens") if measurement.evaluation else None
+    wanted = budget if isinstance(budget, int) and budget > 0 else UNKNOWN_BUDGET
+    rows.sort(key=lambda row: abs(math.log(row.budget / wanted)))
     return rows[0] if rows else None
 
 
@@ -97,7 +95,7 @@ def _verdict(run: Run, measurement: Measurement, result: Scores, row: PublishedS
         full,
         published=row.score,
         published_samples=row.samples or full,
-        margin=MARGINS[row.benchmark],
+        margin=run.published.targets[row.benchmark].margin,
         blockers=_blockers(run, measurement, result, row),
     )
 
@@ -114,33 +112,49 @@ def _blockers(run: Run, measurement: Measurement, result: Scores, row: Published
     judges = measurement.evaluation.judges if measurement.evaluation else []
     if judges and result.grader != judges[0] and not measurement.is_code:
         found.append(f"other judge ({result.grader}; the protocol's is {judges[0]})")
-    problems = PROBLEMS[row.benchmark]
+    problems = run.published.targets[row.benchmark].problems
     if len(result.problem_ids) != problems:
         found.append(f"{len(result.problem_ids)} of the benchmark's {problems} problems")
     if len(set(result.samples.tolist())) > 1:
         found.append("not the same number of samples for every problem")
+    if result.truncated > HEAVY_TRUNCATION:
+        found.append(f"heavy truncation ({percent(result.truncated)} of the samples ended at the length limit)")
     return found + defects(measurement, result.grader)
 
 
 def _protocol_blockers(evaluation: Evaluation | None, row: PublishedScore) -> list[str]:
-    if evaluation is None or not isinstance(evaluation.protocol, Mapping):
+    ours = resolved_protocol(evaluation)
+    if ours is None:
         return ["the run's protocol is unknown"]
     if row.protocol is None:
         return ["the protocol of the published number is not known"]
     try:
-        ours = Protocol.model_validate(evaluation.protocol)
         kind: Literal["math", "code"] = "code" if row.benchmark.startswith("lcb") else "math"
-        ours = ours.for_benchmark(row.benchmark, kind)
         theirs = load_protocol(row.protocol).for_benchmark(row.benchmark, kind)
+    except BenchmarkError:
+        return [f"the protocol of the published number, {row.protocol}, is not known here"]
+    words = protocol_words(ours, theirs)
+    return [f"other protocol than {row.protocol}: {', '.join(words)}"] if words else []
+
+
+def resolved_protocol(evaluation: Evaluation | None) -> Protocol | None:
+    """The protocol of an evaluation with every field; None where the manifest does not have it."""
+    if evaluation is None or not isinstance(evaluation.protocol, Mapping):
+        return None
+    try:
+        kind: Literal["math", "code"] = "code" if "lcb" in evaluation.benchmark else "math"
+        return Protocol.model_validate(evaluation.protocol).for_benchmark(evaluation.benchmark, kind)
     except (ValidationError, BenchmarkError):
-        return ["the run's protocol is unknown"]
-    differences = protocol_diff(ours, theirs)
-    words = [
+        return None
+
+
+def protocol_words(ours: Protocol, theirs: Protocol) -> list[str]:
+    """What differs between two protocols, but for the number of samples and the judges, which have reasons of their own."""
+    return [
         f"{field} {_plain(mine)} instead of {_plain(other)}"
-        for field, (mine, other) in sorted(differences.items())
+        for field, (mine, other) in sorted(protocol_diff(ours, theirs).items())
         if field not in ("samples", "judges")
     ]
-    return [f"other protocol than {row.protocol}: {', '.join(words)}"] if words else []
 
 
 def _same_model(measurement: Measurement, row: PublishedScore) -> bool:
@@ -165,11 +179,12 @@ def published_blocks(run: Run) -> list[Block]:
     elif not found:
         first = [Paragraph("No benchmark with published numbers was measured and graded in this run.")]
     else:
-        first = [_verdict_table(found), *_explanations(found)]
-    return [*first, _published_table(run, found), *_contradictions()]
+        first = [verdict_table(run, found), *_explanations(found)]
+    return [*first, _published_table(run, found), *_contradictions(run)]
 
 
-def _verdict_table(found: list[Comparison]) -> Block:
+def verdict_table(run: Run, found: list[Comparison]) -> Block:
+    """Every comparison in a row, with the verdict and what the numbers alone would say."""
     rows: list[list[Cell | str]] = []
     for one in found:
         verdict = one.verdict
@@ -186,7 +201,7 @@ def _verdict_table(found: list[Comparison]) -> Block:
             ]
         )
     header = ["benchmark", "model", "grader", "measured", "published", "difference (90 %)", "verdict"]
-    margins = ", ".join(f"{name} {margin}" for name, margin in MARGINS.items())
+    margins = ", ".join(f"{name} {target.margin}" for name, target in run.published.targets.items())
     caption = f"Measured against published, in points (margins, fixed beforehand: {margins})"
     return table(caption, [*header, "without blockers"], rows, {0, 1, 2, 6, 7})
 
@@ -219,7 +234,10 @@ def _explanations(found: list[Comparison]) -> list[Block]:
         if first.verdict.unblocked_label == "inconclusive":
             words += _what_would_decide(first.verdict, first.row) + " "
         power = f"{first.verdict.power:.2f}"
-        words += f"A perfect reproduction of this size would be called reproduced with probability {power}."
+        words += (
+            f"A perfect reproduction of this size would be called reproduced with probability {power}; the smallest true difference that "
+            f"it would call not reproduced in four runs of five is {points(first.verdict.detectable)} points."
+        )
         blocks.append(Paragraph(words))
     return blocks
 
@@ -242,12 +260,12 @@ def _published_table(run: Run, found: list[Comparison]) -> Block:
     missing = "not measured: stand-in run" if run.manifest.stand_in else "not measured"
     rows: list[list[Cell | str]] = []
     for model, length in SHOWN:
-        for benchmark in PROBLEMS:
-            for row in find_scores(benchmark, model, length):
+        for benchmark in run.published.targets:
+            for row in run.published.find(benchmark, model, length):
                 if row.measured_by == "independent":
                     continue
                 here = measured.get((model, length, benchmark))
-                tries = find_scores(benchmark, model, length, "independent")
+                tries = run.published.find(benchmark, model, length, "independent")
                 other = ", ".join(points(one.score) for one in tries) or "–"
                 rows.append(
                     [model, length, benchmark, f"{points(row.score)} (avg@{row.samples})", other,
@@ -258,13 +276,13 @@ def _published_table(run: Run, found: list[Comparison]) -> Block:
     return table(caption, header, rows, {0, 1, 2, 5, 6})
 
 
-def _contradictions() -> list[Block]:
+def _contradictions(run: Run) -> list[Block]:
     said = [
         f"The paper gives {row.model} on {row.benchmark} at {row.length} as "
         + " and ".join(
             f"{points(score)} ({where})" for score, where in zip(row.scores, row.where, strict=True)
         )
         + f"; {points(row.used)} is used here."
-        for row in contradictions()
+        for row in run.published.contradictions
     ]
     return [Bullets(tuple(said))] if said else []

@@ -26,8 +26,9 @@ from reports.blocks import (
     table,
 )
 from reports.load import CONTROL_SUFFIXES, Measurement, Run
+from reports.pairs import paired
 from reports.scores import Scores, scores
-from reports.statistics import PairedComparison, holm, paired_comparison
+from reports.statistics import PairedComparison, holm
 
 LEVEL = 0.05
 
@@ -173,8 +174,8 @@ def _compare(
             notes.append(f"The {role} ({model}) was not measured on {benchmark}: nothing is said against it.")
         else:
             entries.append((model, role, meaning, result))
-    gain = [_paired(result, base) for *_, result in entries]
-    lead = [_paired(end, result) for *_, result in entries[1:]]
+    gain = [paired(result, base) for *_, result in entries]
+    lead = [paired(end, result) for *_, result in entries[1:]]
     if None in gain:
         return [], notes
     known = [one for one in [*gain, *lead] if one]
@@ -187,18 +188,6 @@ def _compare(
                 Compared(model, role, meaning, result, up, float(adjusted[id(up)]), ahead, p_lead)
             )
     return compared, notes
-
-
-def _paired(first: Scores, second: Scores) -> PairedComparison | None:
-    """First minus second on the problems that both have; None when there are none."""
-    ours = dict(zip(first.problem_ids, first.rates, strict=True))
-    theirs = dict(zip(second.problem_ids, second.rates, strict=True))
-    both = [name for name in first.problem_ids if name in theirs]
-    if not both:
-        return None
-    return paired_comparison(
-        np.array([ours[name] for name in both]), np.array([theirs[name] for name in both])
-    )
 
 
 def _sentences(run: Run, stage: Stage, compared: list[Compared], benchmark: str) -> list[str]:

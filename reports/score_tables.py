@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from reports.against_published import comparisons
 from reports.blocks import Block, Bullets, Cell, Paragraph, between, percent, points, signed, table
 from reports.breakdown import breakdown_blocks
-from reports.figures import Canvas, Dot, accuracy_by_checkpoint, length_histograms
-from reports.load import Measurement, Run
-from reports.scores import Scores, defects, scores
-
-Measured = list[tuple[Measurement, dict[str, Scores]]]
-"""Measurements of one benchmark with their scores by grader, the protocol's own judge first."""
+from reports.canvas import Canvas
+from reports.judges import judge_blocks
+from reports.load import Run
+from reports.score_figures import accuracy_figure, sample_figures
+from reports.scores import Measured, Scores, defects, scores
 
 
 def score_blocks(run: Run, canvas: Canvas) -> list[Block]:
@@ -37,15 +35,15 @@ def score_blocks(run: Run, canvas: Canvas) -> list[Block]:
             "“problems like these” is for other problems from the same source, and already contains the first."
         )
     )
-    accuracy, lengths = _figures(run, canvas, benchmarks)
-    blocks += accuracy
+    blocks += accuracy_figure(run, canvas, benchmarks)
     for benchmark, measured in benchmarks.items():
         graders = list(dict.fromkeys(grader for _, results in measured for grader in results))
         blocks.append(_score_table(benchmark, measured, graders))
         blocks += breakdown_blocks(benchmark, measured)
+        blocks += judge_blocks(benchmark, measured)
         blocks += _tally(benchmark, measured)
         blocks += _remarks(measured)
-    return blocks + lengths
+    return blocks + sample_figures(canvas, benchmarks)
 
 
 def _score_table(benchmark: str, measured: Measured, graders: list[str]) -> Block:
@@ -113,28 +111,3 @@ def _remarks(measured: Measured) -> list[Block]:
             where = "" if len(graders) == len(found) else f", {' and '.join(graders)} grader"
             said.append(f"{measurement.model}{where}: {defect}.")
     return [Bullets(tuple(said))] if said else []
-
-
-def _figures(run: Run, canvas: Canvas, benchmarks: Mapping[str, Measured]) -> tuple[list[Block], list[Block]]:
-    """The figure of scores and the one of lengths, each in a list that is empty when nothing is graded."""
-    published = {
-        (one.row.benchmark, one.measurement.model): one.row.score
-        for one in comparisons(run)
-        if one.same_model
-    }
-    dots, lengths = [], []
-    for benchmark, measured in benchmarks.items():
-        last: tuple[str, Scores] | None = None
-        for measurement, results in measured:
-            for result in list(results.values())[:1]:
-                low, high = result.interval
-                reference = published.get((benchmark, measurement.model))
-                dots.append(Dot(benchmark, measurement.model, result.score, low, high, reference))
-                if last is None or not measurement.is_control:
-                    last = (f"{measurement.model} on {benchmark}", result)
-        lengths += [last] if last else []
-    if not dots:
-        return [], []
-    accuracy = accuracy_by_checkpoint(canvas, "accuracy", dots, "Scores with 95 % intervals (same problems)")
-    histogram = length_histograms(canvas, "lengths", lengths, "Response length of right and wrong samples")
-    return [accuracy], [histogram]

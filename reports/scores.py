@@ -13,10 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.estimators import avg_at_n
+from benchmarks.answer_text import joined_answer
+from benchmarks.estimators import avg_at_n, maj_curve, pass_at_k
 from reports.load import Measurement
 from reports.statistics import Interval, sampling_interval, superpopulation_interval
 from reports.text import counted
+
+RIGHT = ("right",)
+"""What all right answers of a problem are counted under in a vote; no answer's text is this."""
+BUDGETS = (8192, 16384, 32768, 65536)
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,14 @@ class Scores:
     """Mean share of passed tests, in points; equals the score for maths."""
     partials: NDArray[np.float64]
     """Mean share of passed tests of each problem, in points."""
-    lengths_right: NDArray[np.int64]
-    """Tokens of each correct sample."""
-    lengths_wrong: NDArray[np.int64]
+    place: NDArray[np.int64]
+    """Of each sample: the place of its problem in `problem_ids`."""
+    right: NDArray[np.bool_]
+    """Of each sample: whether it is correct."""
+    tokens: NDArray[np.int64]
+    """Of each sample: its tokens; 0 where they are not known."""
+    answers: tuple[str | None, ...]
+    """Of each sample: what the grader read as its answer."""
 
     @property
     def rates(self) -> NDArray[np.float64]:
@@ -68,6 +78,10 @@ class Scores:
         return int(np.sum(self.samples))
 
 
+Measured = list[tuple[Measurement, dict[str, Scores]]]
+"""Measurements of one benchmark with their scores by grader, the protocol's own judge first."""
+
+
 def scores(measurement: Measurement, grader: str) -> Scores | None:
     """Scores under one grader, None when it graded nothing.  Problems are in the manifest's order."""
     grades = list(measurement.grades.get(grader, {}).items())
@@ -78,26 +92,26 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
         {key.problem_id for key, _ in grades}, key=lambda name: (order.get(name, len(order)), name)
     )
     place = {name: index for index, name in enumerate(names)}
-    correct, samples = np.zeros(len(names), dtype=np.int64), np.zeros(len(names), dtype=np.int64)
-    partials = np.zeros(len(names))
-    for key, grade in grades:
-        samples[place[key.problem_id]] += 1
-        correct[place[key.problem_id]] += grade.correct
-        partials[place[key.problem_id]] += 100 * grade.score
     rows = [grade for _, grade in grades]
+    problem = np.array([place[key.problem_id] for key, _ in grades], dtype=np.int64)
+    right = np.array([row.correct for row in rows], dtype=np.bool_)
+    samples = np.bincount(problem, minlength=len(names))
+    partials = np.bincount(problem, [row.score for row in rows], len(names))
     cut = sum(row.finish_reason == "length" or row.reason == "truncated" for row in rows)
     return Scores(
         grader=grader,
         problem_ids=tuple(names),
-        correct=correct,
+        correct=np.bincount(problem[right], minlength=len(names)),
         samples=samples,
         reasons=Counter(row.reason for row in rows),
         verdicts=Counter(row.verdict for row in rows if row.verdict is not None),
         truncated=cut / len(rows),
         partial=100 * sum(row.score for row in rows) / len(rows),
-        partials=partials / samples,
-        lengths_right=np.array([row.token_count for row in rows if row.correct], dtype=np.int64),
-        lengths_wrong=np.array([row.token_count for row in rows if not row.correct], dtype=np.int64),
+        partials=100 * partials / samples,
+        place=problem,
+        right=right,
+        tokens=np.array([row.token_count for row in rows], dtype=np.int64),
+        answers=tuple(row.extracted for row in rows),
     )
 
 
@@ -115,6 +129,9 @@ def defects(measurement: Measurement, grader: str) -> list[str]:
         found.append(f"{expected - len(graded)} of {counted(expected, 'sample')} missing or not graded")
     elif expected is None and len(graded) < len(measurement.samples):
         found.append(f"{counted(len(measurement.samples) - len(graded), 'sample')} not graded")
+    unstored = sum(key not in measurement.samples for key in graded)
+    if unstored:
+        found.append(f"{counted(unstored, 'graded sample')} whose text is not there")
     stored = [sample for key, sample in measurement.samples.items() if key in graded or expected is None]
     failed = {sample.key for sample in stored if sample.failed}
     failed |= {key for key, grade in graded.items() if grade.finish_reason == "error"}
@@ -125,3 +142,42 @@ def defects(measurement: Measurement, grader: str) -> list[str]:
     if copies:
         found.append(f"{counted(copies, 'generation')} identical to another one of the same problem")
     return found
+
+
+def powers(largest: int) -> list[int]:
+    """1, 2, 4, … and the largest itself."""
+    return sorted({2**power for power in range(largest.bit_length()) if 2**power <= largest} | {largest})
+
+
+def pass_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """k and pass@k in points, up to the samples that every problem has."""
+    ks = powers(int(result.samples.min()))
+    return np.array(ks, dtype=np.float64), np.array([100 * pass_at_k(result.correct, result.samples, k) for k in ks])
+
+
+def vote_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """k and maj@k in points: answers that the grader counts as right are one, the others are joined by value or normal form."""
+    ks = powers(int(result.samples.min()))
+    joined = {text: joined_answer(text) for text in {text for text in result.answers if text is not None}}
+    answers: list[list[object]] = [[] for _ in result.problem_ids]
+    grades: list[list[bool]] = [[] for _ in result.problem_ids]
+    for problem, right, text in zip(result.place.tolist(), result.right.tolist(), result.answers, strict=True):
+        answers[problem].append(RIGHT if right else None if text is None else joined[text])
+        grades[problem].append(right)
+    return np.array(ks, dtype=np.float64), 100 * np.array(maj_curve(answers, grades, ks))  # type: ignore[arg-type]
+
+
+def budget_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Token budgets and the score in points that these samples would have had under them; None without token counts.
+
+    A longer response would have been cut off and count as truncated.  Shorter ones are as they are: the tokens before
+    the cut do not depend on the budget.
+    """
+    if not np.all(result.tokens > 0):
+        return None
+    longest = int(result.tokens.max())
+    budgets = np.unique(np.append(np.geomspace(max(1, np.quantile(result.tokens, 0.01)), longest, 48), [b for b in BUDGETS if b < longest]))
+    weights = result.right / (result.samples[result.place] * len(result.problem_ids))
+    order = np.argsort(result.tokens, kind="stable")
+    reached = np.append(0.0, np.cumsum(weights[order]))
+    return budgets, 100 * reached[np.searchsorted(result.tokens[order], budgets, side="right")]

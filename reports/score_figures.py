@@ -1,0 +1,105 @@
+"""Which figures of the measured scores a report has."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from reports.against_published import comparisons
+from reports.blocks import Block
+from reports.canvas import Canvas
+from reports.figures_scores import Curves, Dot, accuracy_by_checkpoint, curves, length_histograms, outcome_bars, problem_heat_map
+from reports.load import CONTROL_SUFFIXES, Run
+from reports.scores import Measured, Scores, budget_curve, pass_curve, vote_curve
+from reports.statistics import Z95, sampling_variance
+
+
+def accuracy_figure(run: Run, canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[Block]:
+    """Scores under the protocol's own judge beside the published ones; empty when nothing is graded."""
+    published: dict[int, tuple[float, float, float]] = {}
+    for one in comparisons(run):
+        if one.same_model:
+            most = int(one.result.samples.max())
+            variance = sampling_variance(one.result.correct, one.result.samples) * most / (one.row.samples or most)
+            half = Z95 * math.sqrt(variance) * 100
+            published.setdefault(id(one.measurement), (one.row.score, half, run.published.targets[one.row.benchmark].margin))
+    dots = []
+    for benchmark, measured in benchmarks.items():
+        for measurement, results in measured:
+            for result in list(results.values())[:1]:
+                dots.append(Dot(benchmark, measurement.model, result.score, *result.interval, *published.get(id(measurement), ())))
+    return [accuracy_by_checkpoint(canvas, "accuracy", dots, "Scores with 95 % intervals (same problems)")] if dots else []
+
+
+def sample_figures(canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[Block]:
+    """By problem, by samples drawn, by token budget, by outcome and by length; empty when nothing is graded."""
+    graded = {name: _main(measured) for name, measured in benchmarks.items()}
+    graded = {name: rows for name, rows in graded.items() if rows}
+    if not graded:
+        return []
+    blocks: list[Block] = []
+    for number, (benchmark, rows) in enumerate(graded.items()):
+        caption = f"{benchmark}: share of right samples of each problem, {rows[0][1].grader} grader"
+        models = [(model, result) for model, result, _ in rows]
+        blocks.append(problem_heat_map(canvas, f"problems-{number}-{slug(benchmark)}", models, caption))
+    blocks += _sampling_curves(canvas, graded)
+    blocks += _budget_curves(canvas, graded)
+    bars = [(f"{model} on {benchmark}", Counter(result.reasons)) for benchmark, rows in graded.items() for model, result, _ in rows]
+    blocks.append(outcome_bars(canvas, "outcomes", bars, "What became of the samples, under the protocol's own judge"))
+    lengths = [(f"{model} on {benchmark}", result) for benchmark, rows in graded.items() for model, result, _ in [_last(rows)]]
+    blocks.append(length_histograms(canvas, "lengths", lengths, "Response length of right and wrong samples"))
+    return blocks
+
+
+Rows = list[tuple[str, Scores, bool]]
+"""(model, scores under its main judge, whether the answers are programs)."""
+
+
+def _main(measured: Measured) -> Rows:
+    return [(one.model, next(iter(results.values())), one.is_code) for one, results in measured if results]
+
+
+def _last(rows: Rows) -> tuple[str, Scores, bool]:
+    """The last row that is no control of a training stage."""
+    return next((row for row in reversed(rows) if not row[0].endswith(CONTROL_SUFFIXES)), rows[-1])
+
+
+def _sampling_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Block]:
+    several = {name: [row for row in rows if row[1].samples.min() > 1] for name, rows in graded.items()}
+    passes = [(name, [(model, *pass_curve(result)) for model, result, _ in rows]) for name, rows in several.items()]
+    votes = [(name, [(model, *vote_curve(result)) for model, result, code in rows if not code]) for name, rows in several.items()]
+    said = "pass@k against k: " + _ends(passes)
+    figure = curves(canvas, "pass-at-k", passes, "pass@k: at least one of k samples is right (unbiased estimate)", "k", said)
+    if figure:
+        yield figure
+    said = "maj@k against k: " + _ends(votes)
+    caption = "maj@k: the answer that most of k samples give, over 1,000 subsets of each problem's samples, ties shared"
+    figure = curves(canvas, "maj-at-k", votes, caption, "k", said)
+    if figure:
+        yield figure
+
+
+def _budget_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Block]:
+    """Under the first judge, which for maths is to be `strict`: the released judge may find an answer in cut-off thinking."""
+    panels = []
+    for name, rows in graded.items():
+        found = [(model, budget_curve(result)) for model, result, _ in rows]
+        panels.append((name, [(model, *curve) for model, curve in found if curve is not None]))
+    caption = (
+        "Score against token budget, from these very samples: a longer response counts as truncated. Under the released judge this is "
+        "a lower bound, for it may find an answer in thinking that was cut off."
+    )
+    figure = curves(canvas, "budget", panels, caption, "tokens a response may have", "Score against token budget: " + _ends(panels))
+    if figure:
+        yield figure
+
+
+def _ends(panels: Curves) -> str:
+    return "; ".join(f"{model} on {name} from {y[0]:.1f} to {y[-1]:.1f}" for name, lines in panels for model, _, y in lines)
+
+
+def slug(name: str) -> str:
+    """A name as a part of a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "x"
