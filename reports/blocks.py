@@ -18,6 +18,8 @@ class Cell:
 
     text: str
     tone: Tone = ""
+    link: str = ""
+    """A relative address, percent-encoded."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,15 @@ class Folded:
     language: str = ""
 
 
-Block = Paragraph | Bullets | Table | Figure | SampleText | Folded
+@dataclass(frozen=True)
+class Viewer:
+    """The viewer of all samples; only the page has it (`reports.viewer`)."""
+
+    kind: ClassVar[str] = "viewer"
+    samples: int
+
+
+Block = Paragraph | Bullets | Table | Figure | SampleText | Folded | Viewer
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,11 @@ class Report:
     subtitle: str
     lead: tuple[Paragraph | Bullets, ...]
     sections: tuple[Section, ...] = field(default=())
+
+    @property
+    def has_viewer(self) -> bool:
+        """Whether the page shows all samples."""
+        return any(isinstance(block, Viewer) for section in self.sections for block in section.blocks)
 
 
 def table(

@@ -11,22 +11,25 @@ import hashlib
 import json
 import math
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.records import BrokenRow, Generation, Grade, Problem, SampleKey, read_grades, read_jsonl
+from benchmarks.published import Published, built_in, load_published
+from benchmarks.records import BrokenRow, FinishReason, Generation, Grade, Problem, SampleKey, read_grades, read_jsonl
 from reports.text import counted
 
 Row = TypeVar("Row")
 
 CONTROL_SUFFIXES = ("-clip", "-sft")
 TRAINING_ORDER = ("sft", "rl-math", "rl-math-clip", "rl-math-sft", "rl-code", "rl-code-clip", "rl-code-sft")
+READ_BYTES = 1 << 18
+"""Read at a time: a row of a long response is tens of kilobytes."""
 PARTS = ("manifest.json", "config.toml", "metrics", "generations", "grades")
 
 
@@ -113,14 +116,17 @@ class Metrics:
         return float(np.nansum(self.column("seconds")))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """Where one generation lies, and what can be said of it without its text."""
 
     key: SampleKey
     seed: int
     failed: bool
-    text_hash: str
+    text_hash: bytes
+    tokens: int
+    characters: int
+    finish: FinishReason | None
     path: Path
     offset: int
 
@@ -172,22 +178,47 @@ class Run:
     """Held-out evaluations while a stage trained: one value an evaluation."""
     measurements: list[Measurement]
     problems: dict[tuple[str, str], Problem]
-    """Held-out problems that the run itself made: (benchmark, problem id) → problem."""
+    """Problems that were evaluated, without their tests: (benchmark, problem id) → problem."""
     notes: list[str]
-
-    @staticmethod
-    def read_generation(sample: Sample) -> Generation:
-        """The whole row of one sample."""
-        with open(sample.path, "rb") as lines:
-            lines.seek(sample.offset)
-            return Generation.model_validate_json(lines.readline())
+    funnel: Mapping[str, Any] = field(default_factory=dict)
+    """`data/funnel.json`: what curation kept."""
+    published: Published = field(default_factory=built_in)
 
 
-def load_run(path: Path) -> Run:
-    """Read a run folder, half-finished ones too.
+class Reader:
+    """Reads whole rows of samples; the file of the last one stays open.  Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._lines: BinaryIO | None = None
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._lines:
+            self._lines.close()
+
+    def read(self, sample: Sample) -> Generation:
+        """The row of one sample.
+
+        Raises:
+            OSError, ValueError: the file is not what it was.
+        """
+        if self._lines is None or self._path != sample.path:
+            if self._lines:
+                self._lines.close()
+            self._lines, self._path = open(sample.path, "rb", buffering=READ_BYTES), sample.path  # noqa: SIM115 closed above and in __exit__
+        self._lines.seek(sample.offset)
+        return Generation.model_validate_json(self._lines.readline())
+
+
+def load_run(path: Path, published: Sequence[Path] = ()) -> Run:
+    """Read a run folder, half-finished ones too; `published` are files of published numbers beside the built-in ones.
 
     Raises:
         NotARunFolder: no folder, or nothing of a run in it.
+        BenchmarkError: a file of published numbers is wrong.
     """
     if not path.is_dir():
         raise NotARunFolder(f"{path}: no such folder")
@@ -197,7 +228,8 @@ def load_run(path: Path) -> Run:
     manifest, raw = _manifest(path, notes)
     text, config = _config(path, notes)
     metrics, progress = _metrics(path, "metrics", notes), _metrics(path, "evaluations", notes)
-    run = Run(path, manifest, raw, config, text, metrics, progress, [], _problems(path, notes), notes)
+    problems, funnel = _problems(path, notes), _funnel(path, notes)
+    run = Run(path, manifest, raw, config, text, metrics, progress, [], problems, notes, funnel, load_published(published))
     run.measurements = _measurements(run)
     return run
 
@@ -337,13 +369,29 @@ def _lines(
         )
 
 
+def _funnel(root: Path, notes: list[str]) -> Mapping[str, Any]:
+    path = root / "data" / "funnel.json"
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        notes.append(f"data/funnel.json cannot be read ({error}).")
+        return {}
+    if not isinstance(found, dict):
+        notes.append("data/funnel.json is not a JSON object.")
+        return {}
+    return found
+
+
 def _problems(root: Path, notes: list[str]) -> dict[tuple[str, str], Problem]:
     found = {}
-    for path in sorted((root / "data").glob("mini-*.jsonl")):
+    folder = root / "data"
+    for path in [*sorted(folder.glob("mini-*.jsonl")), *sorted(folder.glob("problems/*.jsonl"))]:
         try:
             problems = [Problem.model_validate(row) for _, row in read_jsonl(path)]
         except (BrokenRow, ValidationError) as error:
-            notes.append(f"data/{path.name} cannot be read ({str(error).splitlines()[0]}).")
+            notes.append(f"{path.relative_to(root)} cannot be read ({str(error).splitlines()[0]}).")
             continue
         found.update({(problem.benchmark, problem.id): problem for problem in problems})
     return found
@@ -399,9 +447,9 @@ def _attributed(manifest: Mapping[str, Any]) -> set[tuple[str, str, str, str]]:
 
 def _samples(path: Path, root: Path, notes: list[str]) -> Iterator[Sample]:
     for offset, row in _lines(path, root, notes, Generation.model_validate_json):
-        text_hash = hashlib.sha256(row.text.encode("utf-8", "surrogatepass")).hexdigest()
+        text_hash = hashlib.blake2b(row.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         failed = row.error is not None or row.finish_reason == "error"
-        yield Sample(row.key, row.seed, failed, text_hash, path, offset)
+        yield Sample(row.key, row.seed, failed, text_hash, row.token_count, len(row.text), row.finish_reason, path, offset)
 
 
 def _grades(path: Path, root: Path, notes: list[str]) -> list[Grade]:

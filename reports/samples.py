@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from benchmarks.records import Generation, Grade, SampleKey
 from reports.blocks import Block, Paragraph, SampleText, Tone
-from reports.load import Measurement, Run
+from reports.load import Measurement, Reader, Run
 from reports.scores import expected_problems
 
 PER_BENCHMARK = 6
@@ -81,7 +81,8 @@ def _disputed(measurement: Measurement, key: SampleKey) -> bool:
 
 def _block(run: Run, measurement: Measurement, title: str, key: SampleKey) -> SampleText | None:
     try:
-        generation = run.read_generation(measurement.samples[key])
+        with Reader() as reader:
+            generation = reader.read(measurement.samples[key])
     except (OSError, ValueError):
         run.notes.append(f"{measurement.samples[key].path.relative_to(run.path)} changed while it was read.")
         return None
