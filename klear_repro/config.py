@@ -266,6 +266,8 @@ class ReportConfig(Section):
     """The report."""
 
     examples: Count = Field(6, description="sample generations shown for each benchmark")
+    viewer: bool = Field(True, description="the page has a viewer of all samples; false: a small report without their texts")
+    published: tuple[str, ...] = Field((), description="TOML files of published numbers beside the built-in ones, comma-separated (docs/reports.md)")
 
 
 class Config(Section):

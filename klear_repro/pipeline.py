@@ -156,6 +156,14 @@ class _Pipeline:
             from klear_repro.training.logs import check_trackers
 
             check_trackers(self.config.runtime.trackers)
+        if "report" in stages and self.config.report.published:
+            from benchmarks.errors import BenchmarkError
+            from benchmarks.published import load_published
+
+            try:
+                load_published([Path(path) for path in self.config.report.published])
+            except BenchmarkError as error:
+                raise UserError(f"report.published: {error}") from None
         if "import" in stages and not self.config.traces.paths:
             raise UserError("traces.paths: needed by --stage import; pass --traces.paths FILE")
         if "eval" in stages:
@@ -403,12 +411,13 @@ class _Pipeline:
         stages = {name: record["fingerprint"] for name, record in self.folder.manifest["stages"].items() if name != "report"}
         metrics = folder_hash(self.path / "metrics") if (self.path / "metrics").is_dir() else ""
         grades = [file_hash(file) for file in sorted((self.path / "grades").glob("*/*.parquet"))]
-        return digest([manifest, stages, metrics, grades, self.config.report.model_dump(mode="json")])
+        return digest([manifest, stages, metrics, grades, self.config.report.model_dump(mode="json"), _inputs(*self.config.report.published)])
 
     def report(self) -> None:
         from reports.render import write_report
 
-        say(f"report: {write_report(self.path)}")
+        options = self.config.report
+        say(f"report: {write_report(self.path, [Path(path) for path in options.published], texts=options.viewer)}")
 
 
 def _inputs(*names: str) -> list[str]:

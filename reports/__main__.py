@@ -1,4 +1,4 @@
-"""`python -m reports RUN_DIR`: write the report of a run folder and print where it is."""
+"""`python -m reports RUN [RUN …]`: write the report of each run folder, and a comparison where there are several."""
 
 from __future__ import annotations
 
@@ -9,25 +9,39 @@ from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 0 when the report was written, 1 when it could not be stored, 2 for a bad folder."""
+    """Command line; 0 when everything was written, 1 when it could not be stored, 2 for a bad folder or file."""
     parser = argparse.ArgumentParser(
-        prog="python -m reports", description="Write the report of a run folder."
+        prog="python -m reports",
+        description="Write the report of each run folder, RUN/report/index.html and report.md.  Several runs are compared too: "
+        "with the first, problem by problem, in OUT/index.html and comparison.md.",
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a run folder (docs/run-folder.md)")
-    run_dir = parser.parse_args(arguments).run_dir
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run folder (docs/run-folder.md)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("comparison"), metavar="DIR",
+        help="folder of the comparison of several runs (default: comparison)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--published", type=Path, action="append", default=[], metavar="FILE",
+        help="TOML file of published numbers beside the built-in ones (docs/reports.md); may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--no-samples", action="store_true", help="leave the viewer of all samples out, for a small report")
+    given = parser.parse_args(arguments)
 
+    from benchmarks.errors import BenchmarkError
     from reports.load import NotARunFolder
-    from reports.render import write_report
+    from reports.render import write_comparison, write_report
 
     try:
-        page = write_report(run_dir)
-    except NotARunFolder as error:
+        for run in given.runs:
+            print(write_report(run, given.published, texts=not given.no_samples), flush=True)
+        if len(given.runs) > 1:
+            print(write_comparison(given.runs, given.out, given.published))
+    except (NotARunFolder, BenchmarkError) as error:
         print(f"reports: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"reports: the report cannot be written: {error}", file=sys.stderr)
         return 1
-    print(page)
     return 0
 
 

@@ -5,6 +5,7 @@ Every sentence is made from the run folder; a section whose data is missing says
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +13,23 @@ from numpy.typing import NDArray
 
 from reports.against_published import comparisons, published_blocks
 from reports.attributions import attribution_blocks
-from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, table
-from reports.figures import Canvas, draw_clip_shares, held_out_progress, rl_runs, training_curves
+from reports.blocks import Block, Bullets, Cell, Figure, Paragraph, Report, Section, Viewer, table
+from reports.canvas import Canvas
+from reports.figures_training import draw_clip_shares, draw_ratios, funnel, held_out_progress, learning_curves, rl_runs, training_curves
 from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stage_gains
 from reports.load import Run
+from reports.many import entries_of
+from reports.pairs import pair_blocks
 from reports.run_description import OWN_STAGE, cuda_sentence, manifest_blocks, preset_blocks
 from reports.samples import sample_blocks
 from reports.score_tables import score_blocks
+from reports.viewer import Viewed
 
 RL_STAGES = ("rl-math", "rl-code")
-STANDARD_COLUMNS = [("reward_mean", "mean reward"), ("accuracy", "share with full reward")]
 HEALTH_COLUMNS = [("entropy", "entropy (nats)"), ("grad_norm", "gradient norm")]
 
 
-def contents(run: Run, figures: Path) -> Report:
+def contents(run: Run, figures: Path, viewed: Viewed) -> Report:
     """Build the report; figures are drawn into the folder `figures`."""
     canvas = Canvas(figures)
     manifest = run.manifest
@@ -37,12 +41,15 @@ def contents(run: Run, figures: Path) -> Report:
             Section("clip", "Tokens outside the clip range", tuple(_clip_blocks(run, clip, canvas))),
             Section("training", "Training", tuple(_training_blocks(run, canvas))),
         ]
+    pairs = [] if gains else pair_blocks(entries_of([run]))
     sections = [
         Section("scores", "Measured scores", tuple(score_blocks(run, canvas))),
         Section("published", "Against the published numbers", tuple(published_blocks(run))),
         *([Section("attribution", "Attribution", tuple(attributed))] if (attributed := attribution_blocks(run)) else []),
+        *([Section("pairs", "Compared with each other", tuple(pairs))] if pairs else []),
         *training,
         Section("samples", "Sample generations", tuple(sample_blocks(run))),
+        *([Section("viewer", "All samples", (Viewer(viewed.samples),))] if viewed.samples else []),
         Section("preset", "Preset", tuple(preset_blocks(run))),
         Section("cuda", "What has never run on CUDA", (Paragraph(cuda_sentence(run)),)),
         Section("manifest", "The run", tuple(manifest_blocks(run))),
@@ -101,8 +108,44 @@ def _clip_blocks(run: Run, found: ClipShares, canvas: Canvas) -> list[Block]:
         figure = draw_clip_shares(
             canvas, f"clip-{stage}", rl_runs(run.metrics, stage), f"{stage}: share of tokens outside the clip range"
         )
-        blocks += [figure] if figure else []
+        ratios = draw_ratios(
+            canvas, f"ratios-{stage}", rl_runs(run.metrics, stage), _clip_range(run, stage), f"{stage}: extreme ratios of each step"
+        )
+        blocks += [drawn for drawn in (figure, ratios) if drawn]
     return blocks
+
+
+def _clip_range(run: Run, stage: str) -> tuple[float, float] | None:
+    section = run.config.get(stage.replace("-", "_"))
+    if not isinstance(section, Mapping):
+        return None
+    low, high = section.get("eps_low"), section.get("eps_high")
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and 0 <= low < 1 and high >= 0:
+        return 1 - low, 1 + high
+    return None
+
+
+def _reward_funnel(run: Run, canvas: Canvas) -> Figure | None:
+    """Groups of rollouts from those made to those trained on, over all steps of each RL run."""
+    steps = (("groups made", "groups"), ("rewards differ", ""), ("kept by the filter", "groups_kept"), ("trained on", "groups_trained"))
+    parts = []
+    for name, metrics in run.metrics.items():
+        if metrics.has("groups") and metrics.has("groups_kept"):
+            made = float(np.nansum(metrics.column("groups")))
+            differ = made - float(np.nansum(metrics.column("groups_flat")))
+            numbers = [(label, differ if not column else float(np.nansum(metrics.column(column)))) for label, column in steps]
+            parts.append((name, [number for number, (_, column) in zip(numbers, steps, strict=True) if not column or metrics.has(column)]))
+    return funnel(canvas, "reward-funnel", parts, "Groups of rollouts from generation to update, all steps together")
+
+
+def _data_funnel(run: Run, canvas: Canvas) -> Figure | None:
+    """Every set of `data/funnel.json` with its numbers, in the order of the file."""
+    parts = []
+    for name, numbers in run.funnel.items():
+        if isinstance(numbers, Mapping):
+            steps = [(str(step), float(value)) for step, value in numbers.items() if isinstance(value, (int, float)) and 0 <= value < 1e15]
+            parts.append((str(name), steps))
+    return funnel(canvas, "data-funnel", parts, "What the data stage made and kept")
 
 
 def _training_blocks(run: Run, canvas: Canvas) -> list[Block]:
@@ -122,12 +165,12 @@ def _training_blocks(run: Run, canvas: Canvas) -> list[Block]:
     for stage in RL_STAGES:
         runs = rl_runs(run.metrics, stage)
         drawn.append(
-            training_curves(
+            learning_curves(
                 canvas,
                 f"{stage}-learning",
                 runs,
-                STANDARD_COLUMNS,
-                f"{stage}: learning curves, GPPO and the clip control",
+                run.progress,
+                f"{stage}: learning curves, GPPO and the clip control, with held-out evaluations",
             )
         )
         drawn.append(
@@ -153,6 +196,7 @@ def _training_blocks(run: Run, canvas: Canvas) -> list[Block]:
             [name, str(steps), f"{metrics.seconds:.0f}", _total(tokens), _total(skipped), _total(failures)]
         )
     header = ["run", "steps", "seconds", "tokens", "skipped updates", "verifier failures"]
+    drawn += [_reward_funnel(run, canvas), _data_funnel(run, canvas)]
     return [table("Training runs", header, rows), *(figure for figure in drawn if figure)]
 
 

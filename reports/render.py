@@ -1,41 +1,96 @@
-"""Writes the report of a run: `report/report.md`, a self-contained `report/index.html` and `report/figures/`.
+"""Writes the report of a run: `report/report.md`, `report/index.html` with `assets/` and `samples/`, and `report/figures/`.
 
-The page needs no network and runs no script: its content security policy allows inline style and nothing else.
+The page needs no network: its content security policy allows the scripts, styles and fonts that lie beside it and nothing
+else, and no script may make HTML from a text (trusted types).  Without the scripts all but the sample viewer is there.
 In both templates every value is made visible and escaped by the environment, not by the template's author.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.blocks import Report
+from reports.canvas import Canvas
 from reports.contents import contents
+from reports.exports import model_index, write_tables
 from reports.load import load_run
+from reports.many import many_contents
 from reports.text import cut, fenced, markdown, visible
+from reports.viewer import Viewed, write_samples
+
+ASSETS = Path(__file__).parent / "assets"
+PARTS = ("samples", "figures", "assets", "tables")
 
 
-def write_report(run_dir: Path) -> Path:
+def write_report(run_dir: Path, published: Sequence[Path] = (), *, texts: bool = True) -> Path:
     """Write the report of a run folder, half-finished ones too, and return the path of `index.html`.
 
-    The same run folder gives the same bytes.  Each file is replaced as a whole, the page last.
+    The same run folder gives the same bytes.  Everything is made beside the old report first, the page is replaced last.
+
+    Args:
+        run_dir: the run folder.
+        published: files of published numbers beside the built-in ones (`benchmarks.published.load_published`).
+        texts: whether the page has the viewer of all samples, for which their texts are copied (compressed).
 
     Raises:
         reports.load.NotARunFolder: no folder, or nothing of a run in it.
+        benchmarks.errors.BenchmarkError: a file of published numbers is wrong.
     """
-    run = load_run(run_dir)
+    run = load_run(run_dir, published)
     folder = run_dir / "report"
-    fresh = folder / "figures.tmp"
-    shutil.rmtree(fresh, ignore_errors=True)
-    report = contents(run, fresh)
-    shutil.rmtree(folder / "figures", ignore_errors=True)
-    fresh.replace(folder / "figures")
-    _replace(folder / "report.md", _markdown_environment().get_template("report.md.j2").render(report=report))
-    _replace(folder / "index.html", _html_environment().get_template("index.html.j2").render(report=report))
+    fresh = _fresh(folder)
+    viewed = write_samples(run, fresh / "samples") if texts else Viewed(0, 0)
+    report = contents(run, fresh / "figures", viewed)
+    _finish(report, folder, fresh, "report.md")
+    index = model_index(run)
+    if index is None:
+        (folder / "model-index.yml").unlink(missing_ok=True)
+    else:
+        _replace(folder / "model-index.yml", index)
     return folder / "index.html"
+
+
+def write_comparison(run_dirs: Sequence[Path], folder: Path, published: Sequence[Path] = ()) -> Path:
+    """Write the comparison of several run folders into `folder` and return the path of its `index.html`.
+
+    Raises:
+        reports.load.NotARunFolder: one of them is no run folder.
+        benchmarks.errors.BenchmarkError: a file of published numbers is wrong.
+    """
+    runs = [load_run(path, published) for path in run_dirs]
+    fresh = _fresh(folder)
+    _finish(many_contents(runs, folder, Canvas(fresh / "figures")), folder, fresh, "comparison.md")
+    return folder / "index.html"
+
+
+def _fresh(folder: Path) -> Path:
+    """An empty folder for what is being made."""
+    fresh = folder / "tmp"
+    if fresh.exists():
+        shutil.rmtree(fresh)
+    fresh.mkdir(parents=True)
+    return fresh
+
+
+def _finish(report: Report, folder: Path, fresh: Path, markdown_name: str) -> None:
+    """Tables, assets and both documents; what was made takes the place of what is there."""
+    write_tables(report, fresh / "tables")
+    unused = () if report.has_viewer else ("vendor", "viewer.js", "text.js")
+    shutil.copytree(ASSETS, fresh / "assets", ignore=shutil.ignore_patterns(*unused))
+    for part in PARTS:
+        if (folder / part).exists():
+            shutil.rmtree(folder / part)
+        if (fresh / part).exists():
+            (fresh / part).replace(folder / part)
+    fresh.rmdir()
+    _replace(folder / markdown_name, _markdown_environment().get_template("report.md.j2").render(report=report))
+    _replace(folder / "index.html", _html_environment().get_template("index.html.j2").render(report=report))
 
 
 def _replace(path: Path, text: str) -> None:
@@ -66,5 +121,6 @@ def _markdown_environment() -> Environment:
         return str(value) if isinstance(value, Markup) else markdown(str(value))
 
     environment = _environment(autoescape=False, finalize=shown)
+    environment.filters["address"] = Markup
     environment.filters["block"] = lambda text, language="": Markup(fenced(visible(cut(text)), language))
     return environment

@@ -48,6 +48,7 @@ def refused(outcome: Outcome, *words: str, code: int = 2) -> None:
         (["--model.kv_heads", "3"], ("kv_heads=3", "heads=4")),
         (["--engine", "llama"], ("eval.engine", "llama", "hf", "vllm")),
         (["--resume", "--force"], ("--force", "--resume")),
+        (["--report.published", "none.toml"], ("report.published", "none.toml", "cannot be read")),
         (["--profile", "klear-8b-eval", "--stage", "sft"], ("data.source", "eval, import, report")),
     ],
 )

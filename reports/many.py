@@ -1,0 +1,114 @@
+"""Several run folders in one comparison: which runs there are, and what differs between them on the same problems."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from reports.against_published import comparisons, verdict_table
+from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, between, points, table
+from reports.canvas import Canvas
+from reports.figures_scores import Dot, accuracy_by_checkpoint, problem_heat_map
+from reports.load import Measurement, Run
+from reports.pairs import Entry, pair_blocks
+from reports.score_figures import slug
+from reports.scores import Scores, scores
+
+
+def many_contents(runs: Sequence[Run], folder: Path, canvas: Canvas) -> Report:
+    """The comparison of `runs`, of which the first is what the others are compared with; links are relative to `folder`."""
+    entries = entries_of(runs)
+    compared = pair_blocks(entries) or [Paragraph("No two of these measurements share a benchmark, a grader and a problem.")]
+    sections = [
+        Section("runs", "Runs", tuple(_run_blocks(runs, folder))),
+        Section("scores", "Scores", tuple(_score_blocks(entries, canvas))),
+        Section("published", "Against the published numbers", tuple(_published_blocks(runs))),
+        Section("pairs", "Compared with the first", tuple(compared)),
+    ]
+    notes = tuple(f"{_name(runs, run)}: {note}" for run in runs for note in dict.fromkeys([*run.manifest.notes, *run.notes]))
+    if notes:
+        sections.append(Section("notes", "Notes on these runs", (Bullets(notes),)))
+    stand_ins = [_name(runs, run) for run in runs if run.manifest.stand_in is not False]
+    lead = []
+    if stand_ins:
+        words = f"Stand-ins, or runs that do not say what they are: {', '.join(stand_ins)}. Their scores compare with no published number."
+        lead.append(Paragraph(words, note=True))
+    return Report(f"{len(runs)} runs compared", ", ".join(_name(runs, run) for run in runs), tuple(lead), tuple(sections))
+
+
+def _name(runs: Sequence[Run], run: Run) -> str:
+    """The run's name, or its folder's, or its path: the first that is its own."""
+    for names in ([one.manifest.name or one.path.name for one in runs], [one.path.name for one in runs]):
+        if len(set(names)) == len(names):
+            return names[[id(one) for one in runs].index(id(run))]
+    return str(run.path)
+
+
+def entries_of(runs: Sequence[Run]) -> list[Entry]:
+    """Graded measurements by run; the name says the run, the model, and the protocol where only that tells two apart."""
+    found = [(run, one) for run in runs for one in run.measurements if one.grades]
+    counts = Counter((id(run), one.benchmark, one.model) for run, one in found)
+
+    def name(run: Run, one: Measurement) -> str:
+        several = counts[id(run), one.benchmark, one.model] > 1
+        protocol = one.evaluation.protocol_name if one.evaluation else "unknown protocol"
+        own = f"{one.model}, {protocol} {one.sampling_hash[:6]}" if several else one.model
+        return own if len(runs) == 1 else f"{_name(runs, run)}: {own}"
+
+    return [Entry(name(run, one), one) for run, one in found]
+
+
+def _run_blocks(runs: Sequence[Run], folder: Path) -> list[Block]:
+    rows: list[list[Cell | str]] = []
+    for run in runs:
+        manifest = run.manifest
+        models = ", ".join(dict.fromkeys(one.model for one in run.measurements)) or "none"
+        benchmarks = ", ".join(dict.fromkeys(one.benchmark for one in run.measurements)) or "none"
+        unfinished = [name for name, stage in manifest.stages.items() if stage.get("status") != "done" and name != "report"]
+        state = f"unfinished: {', '.join(unfinished)}" if unfinished else "done" if manifest.stages else "unknown"
+        page = "./" + quote(os.path.relpath(run.path.resolve() / "report" / "index.html", folder.resolve()))
+        rows.append([
+            Cell(_name(runs, run), link=page), manifest.profile, manifest.created, models, benchmarks,
+            "stand-in" if manifest.stand_in else "real" if manifest.stand_in is False else "unknown",
+            Cell(state, "bad" if unfinished else ""), str(len(run.notes)),
+        ])  # fmt: skip
+    header = ["run", "profile", "created", "models", "benchmarks", "data", "state", "notes"]
+    return [table("Runs", header, rows, {0, 1, 2, 3, 4, 5, 6})]
+
+
+def _score_blocks(entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
+    graded = [(entry, result) for entry in entries if (result := _main(entry.measurement)) is not None]
+    if not graded:
+        return [Paragraph("Nothing is graded in these runs.")]
+    rows: list[list[Cell | str]] = []
+    for entry, result in graded:
+        protocol = entry.measurement.evaluation.protocol_name if entry.measurement.evaluation else "unknown"
+        rows.append([
+            entry.measurement.benchmark, entry.name, protocol, result.grader, points(result.score), between(*result.interval),
+            str(len(result.problem_ids)), f"{result.total:,}",
+        ])  # fmt: skip
+    header = ["benchmark", "measurement", "protocol", "grader", "score", "95 %", "problems", "samples"]
+    dots = [Dot(entry.measurement.benchmark, entry.name, result.score, *result.interval) for entry, result in graded]
+    blocks: list[Block] = [accuracy_by_checkpoint(canvas, "accuracy", dots, "Scores with 95 % intervals (same problems)")]
+    blocks.append(table("Scores under each protocol's own judge, in points", header, rows, {0, 1, 2, 3}))
+    for number, benchmark in enumerate(dict.fromkeys(dot.benchmark for dot in dots)):
+        models = [(entry.name, result) for entry, result in graded if entry.measurement.benchmark == benchmark]
+        caption = f"{benchmark}: share of right samples of each problem"
+        blocks.append(problem_heat_map(canvas, f"problems-{number}-{slug(benchmark)}", models, caption))
+    return blocks
+
+
+def _main(measurement: Measurement) -> Scores | None:
+    return scores(measurement, measurement.graders[0]) if measurement.graders else None
+
+
+def _published_blocks(runs: Sequence[Run]) -> list[Block]:
+    blocks: list[Block] = []
+    for run in runs:
+        found = comparisons(run)
+        if found:
+            blocks += [Paragraph(_name(runs, run)), verdict_table(run, found)]
+    return blocks or [Paragraph("No run here has a benchmark with published numbers that may be compared.")]

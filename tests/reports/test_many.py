@@ -1,0 +1,137 @@
+"""Several runs in one comparison, and measurements of one run side by side."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_builder import RunBuilder
+
+from benchmarks.protocols import load_protocol
+from reports.__main__ import main
+from reports.load import load_run
+from reports.many import entries_of
+from reports.pairs import pairs
+from reports.render import write_comparison, write_report
+
+Builder = Any
+RELEASE = load_protocol("klear-release-64k").model_dump(mode="json")
+
+
+def evaluated(path: Path, name: str, right: dict[str, list[int]], model: str = "mine", **changes: Any) -> Path:
+    builder = RunBuilder(path)
+    builder.manifest |= {"name": name, "stand_in": False}
+    for benchmark, counts in right.items():
+        builder.measure(benchmark, model, counts, 8, protocol=RELEASE | changes)
+    return builder.write()
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[Path]:
+    """A run, one that is better on one of two benchmarks, and one under another protocol."""
+    low = [0, 1, 2, 3, 4, 5, 6, 2, 3, 1] * 3
+    return [
+        evaluated(tmp_path / "one", "one", {"aime24": low, "aime25": low}),
+        evaluated(tmp_path / "two", "two", {"aime24": [count + 2 for count in low], "aime25": low}),
+        evaluated(tmp_path / "three", "three", {"aime24": low}, sampling=RELEASE["sampling"] | {"top_k": 0}),
+    ]
+
+
+def test_runs_are_compared_with_the_first_on_the_same_problems(three: list[Path], tmp_path: Path) -> None:
+    page = write_comparison(three, tmp_path / "out")
+    markdown = page.with_name("comparison.md").read_text()
+    assert "two: mine scores above one: mine on aime24 (+25.0 points, 95 % interval +25.0 to +25.0, p &lt; 0.001)." in markdown
+    assert "two: mine and one: mine cannot be told apart on aime25 (0.0 points" in markdown
+    assert "The protocols differ in sampling.top\\_k 0 instead of 20." in markdown
+    assert "| checkpoints |" not in markdown  # the same weights by name and revision
+    for name in ("accuracy", "problems-0-aime24", "problems-1-aime25"):
+        assert (page.parent / "figures" / f"{name}.svg").is_file()
+    assert (page.parent / "tables" / "pairs-1.csv").is_file()
+
+
+def test_p_values_are_adjusted_for_all_comparisons_together(three: list[Path]) -> None:
+    found = pairs(entries_of([load_run(path) for path in three]))
+    assert [(pair.second.name, pair.first.measurement.benchmark) for pair in found] == [
+        ("two: mine", "aime24"), ("three: mine", "aime24"), ("two: mine", "aime25"),
+    ]  # fmt: skip
+    assert found[0].compared.p_value < 0.001 and found[2].compared.p_value == 1.0
+    assert found[0].protocol == () and found[1].protocol == ("sampling.top_k 0 instead of 20",)
+
+
+def test_the_index_lists_the_runs_with_links_to_their_reports(three: list[Path], tmp_path: Path) -> None:
+    odd = tmp_path / "javascript:alert(1) 'ä'"
+    shutil.copytree(three[0], odd)
+    page = write_comparison([three[1], odd], tmp_path / "out")
+    text = page.read_text()
+    assert 'href="./../two/report/index.html"' in text
+    assert "./../javascript%3Aalert%281%29%20%27%C3%A4%27/report/index.html" in text
+    assert 'href="javascript' not in text
+
+
+def test_runs_of_the_same_name_are_told_apart_by_their_folders(three: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(three[0], tmp_path / "copy")
+    runs = [load_run(three[0]), load_run(tmp_path / "copy")]
+    assert [entry.name for entry in entries_of(runs)] == ["one: mine", "one: mine", "copy: mine", "copy: mine"]
+
+
+def test_stand_ins_and_unfinished_runs_are_said(three: list[Path], tmp_path: Path) -> None:
+    builder = RunBuilder(tmp_path / "toy")
+    builder.manifest |= {"name": "toy", "stages": {"sft": {"status": "running"}}}
+    builder.measure("mini-aime", "sft", [1, 2])
+    markdown = write_comparison([three[0], builder.write()], tmp_path / "out").with_name("comparison.md").read_text()
+    assert "Stand-ins, or runs that do not say what they are: toy." in markdown
+    assert "unfinished: sft" in markdown
+    assert "No two of these measurements share" not in markdown or "aime24" in markdown
+
+
+def test_an_empty_run_can_be_compared(three: list[Path], tmp_path: Path) -> None:
+    builder = RunBuilder(tmp_path / "empty")
+    builder.manifest["name"] = "empty"
+    page = write_comparison([builder.write(), three[0]], tmp_path / "out")
+    assert "| [empty]" in page.with_name("comparison.md").read_text()
+
+
+def test_the_same_runs_give_the_same_bytes(three: list[Path], tmp_path: Path) -> None:
+    def contents() -> dict[str, bytes]:
+        folder = tmp_path / "out"
+        return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+    write_comparison(three, tmp_path / "out")
+    first = contents()
+    write_comparison(three, tmp_path / "out")
+    assert contents() == first
+
+
+def test_two_checkpoints_in_one_run_are_compared(builder: Builder) -> None:
+    builder.manifest["stand_in"] = False
+    low = [0, 1, 2, 3, 4, 5] * 5
+    builder.measure("aime24", "before", low, 8, protocol=RELEASE)
+    builder.measure("aime24", "after", [count + 3 for count in low], 8, protocol=RELEASE)
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "after scores above before on aime24 (+37.5 points" in markdown
+    assert "| checkpoints |" in markdown
+
+
+def test_the_command_compares_and_says_where(three: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main([*map(str, three), "--out", str(out), "--no-samples"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [*(str(path / "report" / "index.html") for path in three), str(out / "index.html")]
+    assert not (three[0] / "report" / "samples").exists()
+
+
+def test_a_users_own_published_numbers_are_used_and_a_wrong_file_is_one_line(
+    three: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.toml"
+    row = '[[score]]\nmodel = "mine"\nbenchmark = "aime24"\nscore = 34.0\nsamples = 8\nlength = "64K"\nmeasured_by = "model"\n'
+    file.write_text(row + 'source = "us"\nprotocol = "klear-release-64k"\n')
+    assert main([str(three[0]), "--published", str(file)]) == 0
+    assert "34.0 published for mine at 64K" in (three[0] / "report" / "report.md").read_text()
+    file.write_text(row.replace("34.0", "340"))
+    capsys.readouterr()
+    assert main([str(three[0]), "--published", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "score.0.score" in error
