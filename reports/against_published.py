@@ -20,8 +20,9 @@ from benchmarks.protocols import Protocol, load_protocol, protocol_diff
 from benchmarks.published import PublishedScore
 from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, points, signed, table
 from reports.load import Evaluation, Measurement, Run
-from reports.scores import Scores, defects, scores
+from reports.scores import Scores, defects, expected_problems, scores
 from reports.statistics import Verdict, reproduction_verdict
+from reports.text import counted
 
 TARGET = "Klear-Reasoner-8B"
 UNKNOWN_BUDGET = 32_768
@@ -80,15 +81,18 @@ def _published_row(run: Run, measurement: Measurement) -> PublishedScore | None:
         for row in find(measurement.benchmark, measurement.model) or find(measurement.benchmark, TARGET)
         if row.samples is not None and row.measured_by != "independent"
     ]
-    budget = measurement.evaluation.protocol_field("max_new_tokens") if measurement.evaluation else None
-    wanted = budget if isinstance(budget, int) and budget > 0 else UNKNOWN_BUDGET
-    rows.sort(key=lambda row: abs(math.log(row.budget / wanted)))
+    evaluation = measurement.evaluation
+    budget = evaluation.protocol_field("max_new_tokens") if evaluation else None
+    wanted = budget if isinstance(budget, int) and 0 < budget < 2**40 else UNKNOWN_BUDGET
+    ours = evaluation.protocol_name if evaluation else ""
+    rows.sort(key=lambda row: (abs(math.log(row.budget / wanted)), row.protocol != ours))
     return rows[0] if rows else None
 
 
 def _verdict(run: Run, measurement: Measurement, result: Scores, row: PublishedScore) -> Verdict:
-    """Verdict over the problems that have all their samples; whatever is missing is a blocker."""
-    full = int(np.max(result.samples))
+    """Verdict over the problems that have as many samples as most have; any other number is a blocker."""
+    numbers, often = np.unique(result.samples, return_counts=True)
+    full = int(numbers[np.argmax(often)])
     complete = result.samples == full
     return reproduction_verdict(
         result.correct[complete],
@@ -101,7 +105,7 @@ def _verdict(run: Run, measurement: Measurement, result: Scores, row: PublishedS
 
 
 def _blockers(run: Run, measurement: Measurement, result: Scores, row: PublishedScore) -> list[str]:
-    found = []
+    found = list(run.doubts)
     if run.manifest.stand_in is None:
         found.append("the manifest does not say what the run is")
     if run.manifest.model_note:
@@ -109,17 +113,28 @@ def _blockers(run: Run, measurement: Measurement, result: Scores, row: Published
     if not _same_model(measurement, row):
         found.append(f"other model (the published number is {row.model}'s)")
     found += _protocol_blockers(measurement.evaluation, row)
-    judges = measurement.evaluation.judges if measurement.evaluation else []
-    if judges and result.grader != judges[0] and not measurement.is_code:
-        found.append(f"other judge ({result.grader}; the protocol's is {judges[0]})")
+    judge = _published_judge(row)
+    if judge and result.grader != judge and not measurement.is_code:
+        found.append(f"other judge ({result.grader}; the published number's is {judge})")
     problems = run.published.targets[row.benchmark].problems
     if len(result.problem_ids) != problems:
         found.append(f"{len(result.problem_ids)} of the benchmark's {problems} problems")
+    expected = set(expected_problems(measurement))
+    if expected and expected != set(result.problem_ids):
+        found.append(f"{counted(len(expected ^ set(result.problem_ids)), 'problem')} not both in the manifest and graded")
     if len(set(result.samples.tolist())) > 1:
         found.append("not the same number of samples for every problem")
     if result.truncated > HEAVY_TRUNCATION:
         found.append(f"heavy truncation ({percent(result.truncated)} of the samples ended at the length limit)")
     return found + defects(measurement, result.grader)
+
+
+def _published_judge(row: PublishedScore) -> str:
+    """The first judge of the published number's protocol; empty where that is not known."""
+    try:
+        return load_protocol(row.protocol).judges[0] if row.protocol else ""
+    except BenchmarkError:
+        return ""
 
 
 def _protocol_blockers(evaluation: Evaluation | None, row: PublishedScore) -> list[str]:
@@ -129,7 +144,7 @@ def _protocol_blockers(evaluation: Evaluation | None, row: PublishedScore) -> li
     if row.protocol is None:
         return ["the protocol of the published number is not known"]
     try:
-        kind: Literal["math", "code"] = "code" if row.benchmark.startswith("lcb") else "math"
+        kind: Literal["math", "code"] = "code" if "lcb" in row.benchmark else "math"
         theirs = load_protocol(row.protocol).for_benchmark(row.benchmark, kind)
     except BenchmarkError:
         return [f"the protocol of the published number, {row.protocol}, is not known here"]
@@ -158,7 +173,7 @@ def protocol_words(ours: Protocol, theirs: Protocol) -> list[str]:
 
 
 def _same_model(measurement: Measurement, row: PublishedScore) -> bool:
-    return row.model.lower() == measurement.model.rsplit("/", 1)[-1].lower()
+    return row.model.rsplit("/", 1)[-1].lower() == measurement.model.rsplit("/", 1)[-1].lower()
 
 
 def _plain(value: object) -> str:
@@ -216,27 +231,19 @@ def _tone(verdict: Verdict) -> Tone:
 
 
 def _explanations(found: list[Comparison]) -> list[Block]:
-    """Why each verdict is what it is; the graders of one measurement share their reasons."""
+    """Why each verdict is what it is, and what a verdict of this size can show."""
     blocks: list[Block] = []
-    groups: dict[int, list[Comparison]] = {}
     for one in found:
-        groups.setdefault(id(one.measurement), []).append(one)
-    for group in groups.values():
-        first = group[0]
-        name = f"{first.measurement.model} on {first.row.benchmark}"
-        reasons = list(dict.fromkeys(reason for one in group for reason in one.verdict.blockers))
-        if reasons:
-            blocks += [
-                Paragraph(f"{name} cannot get a verdict of its own because of:"),
-                Bullets(tuple(reasons)),
-            ]
-        words = f"{name}: " if not reasons else ""
-        if first.verdict.unblocked_label == "inconclusive":
-            words += _what_would_decide(first.verdict, first.row) + " "
-        power = f"{first.verdict.power:.2f}"
+        verdict = one.verdict
+        name = f"{one.measurement.model} on {one.row.benchmark}, {one.result.grader} grader"
+        if verdict.blockers:
+            blocks += [Paragraph(f"{name}, cannot get a verdict of its own because of:"), Bullets(verdict.blockers)]
+        words = f"{name}: " if not verdict.blockers else ""
+        if verdict.unblocked_label == "inconclusive":
+            words += _what_would_decide(verdict, one.row) + " "
         words += (
-            f"A perfect reproduction of this size would be called reproduced with probability {power}; the smallest true difference that "
-            f"it would call not reproduced in four runs of five is {points(first.verdict.detectable)} points."
+            f"A perfect reproduction of this size would be called reproduced with probability {verdict.power:.2f}; the smallest true "
+            f"difference that it would call not reproduced in four runs of five is {points(verdict.detectable)} points."
         )
         blocks.append(Paragraph(words))
     return blocks

@@ -18,10 +18,11 @@ INTRO = (
 def attribution_blocks(run: Run) -> list[Block]:
     """One table for each model, benchmark and judge; empty where nothing was attributed."""
     blocks: list[Block] = []
-    for entry in run.raw_manifest.get("attributions") or ():
+    entries = run.raw_manifest.get("attributions")
+    for entry in entries if isinstance(entries, list) else ():
         try:
             blocks += _entry(entry)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ArithmeticError, ValueError, AttributeError) as error:
             blocks.append(Paragraph(f"An attribution in manifest.json cannot be read ({type(error).__name__}: {error}).", note=True))
     return [Paragraph(INTRO), *blocks] if blocks else []
 

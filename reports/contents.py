@@ -60,7 +60,7 @@ def contents(run: Run, figures: Path, viewed: Viewed) -> Report:
     parts = [f"profile {manifest.profile}" if manifest.profile else "", manifest.created]
     subtitle = " · ".join(part for part in parts if part)
     lead: list[Paragraph | Bullets] = [*_what_this_is(run), *_findings(run, gains, clip)]
-    return Report(f"Run {manifest.name or run.path.name}", subtitle, tuple(lead), tuple(sections))
+    return Report(f"Run {manifest.name or run.path.resolve().name}", subtitle, tuple(lead), tuple(sections))
 
 
 def _what_this_is(run: Run) -> list[Paragraph]:

@@ -16,7 +16,7 @@ from typing import Any
 from reports.blocks import Report, Table
 from reports.load import Measurement, Run
 from reports.score_figures import slug
-from reports.scores import scores
+from reports.scores import defects, scores
 from reports.text import visible
 
 NAMES = {
@@ -30,7 +30,8 @@ _LATEX = {
     "−": "$-$", "×": r"$\times$", "≥": r"$\geq$", "≤": r"$\leq$", "ε": r"$\varepsilon$", "π": r"$\pi$", "θ": r"$\theta$",
     "–": "--", "…": r"\dots{}", "→": r"$\rightarrow$", '"': r"\textquotedbl{}", "\n": " ",
 }  # fmt: skip
-_FORMULA = re.compile(r"^[=+@\t\r-](?!\d)")
+_FORMULA = re.compile(r"\s*[=+@-]|[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?( \([\w+. ,%-]*\))?( to [+-]?\d[\d.,]*)?( %)?|[+-]\d[\d.]* to [+-]?\d[\d.]*, p [<\d. ]*")
 
 
 def write_tables(report: Report, folder: Path) -> None:
@@ -54,14 +55,14 @@ def _csv(block: Table) -> str:
     writer = csv.writer(lines, lineterminator="\r\n")
     for row in (block.header, *([cell.text for cell in row] for row in block.rows)):
         plain = (visible(text).replace("−", "-") for text in row)
-        writer.writerow([f"'{text}" if _FORMULA.match(text) else text for text in plain])
+        writer.writerow([f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text for text in plain])
     return lines.getvalue()
 
 
 def _tex(block: Table) -> str:
     """A `table` with booktabs rules."""
     columns = "".join("l" if place in block.text_columns else "r" for place in range(len(block.header)))
-    rows = [" & ".join(_escaped(cell.text) for cell in row) + r" \\" for row in block.rows]
+    rows = ["{}" + " & ".join(_escaped(cell.text) for cell in row) + r" \\" for row in block.rows]
     lines = [
         r"% \usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_escaped(block.caption)}}}",
         rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(_escaped(name) for name in block.header) + r" \\", r"\midrule", *rows,
@@ -96,13 +97,16 @@ def _results(run: Run, measurement: Measurement) -> Iterator[Any]:
         if found is None:
             continue
         fewest, most = int(found.samples.min()), int(found.samples.max())
-        arguments = {
+        arguments: dict[str, Any] = {
             "protocol": visible(measurement.evaluation.protocol_name) if measurement.evaluation else "unknown",
             "grader": visible(grader),
             "samples_per_problem": most if fewest == most else f"{fewest} to {most}",
             "problems": len(found.problem_ids),
             "ci95_same_problems": [round(value, 2) for value in found.interval],
         }
+        unfit = [*run.doubts, *defects(measurement, grader)]
+        if unfit:
+            arguments["unfit"] = [visible(reason) for reason in unfit]
         if run.manifest.model_note:
             arguments["note"] = visible(run.manifest.model_note)
         benchmark = visible(measurement.benchmark)

@@ -153,16 +153,26 @@ def outcome_bars(canvas: Canvas, name: str, rows: Sequence[tuple[str, Mapping[st
     return canvas.draw(name, caption, visible("; ".join(said)), 1, paint, height=1.3 + 0.3 * len(rows))
 
 
+def _known(result: Scores) -> NDArray[np.bool_]:
+    known: NDArray[np.bool_] = (result.tokens > 0) & (result.tokens < 2**31)
+    return known
+
+
+def known_lengths(result: Scores) -> NDArray[np.int64]:
+    """Tokens of the samples whose number of tokens is known."""
+    return result.tokens[_known(result)]
+
+
 def length_histograms(canvas: Canvas, name: str, groups: Sequence[tuple[str, Scores]], caption: str) -> Figure:
     """Tokens of right and wrong samples, one panel for each (title, scores)."""
     shown = groups[:MOST_PANELS]
 
     def paint(panels: Sequence[Axes]) -> None:
         for axes, (title, result) in zip(panels, shown, strict=True):
-            lengths = result.tokens
+            lengths = known_lengths(result)
             edges = np.histogram_bin_edges(lengths, bins=min(30, max(5, int(np.ptp(lengths)) + 1)))
             for right, label, index in ((True, "right", 0), (False, "wrong", 1)):
-                values = lengths[result.right == right]
+                values = lengths[result.right[_known(result)] == right]
                 axes.hist(values, bins=edges, histtype="stepfilled", color=SERIES[index], alpha=0.3)
                 axes.hist(values, bins=edges, histtype="step", color=SERIES[index], ls=DASHES[index], lw=1.4,
                           label=f"{label} ({len(values)})")  # fmt: skip

@@ -155,7 +155,9 @@ def held_out_progress(canvas: Canvas, name: str, runs: Sequence[Metrics], captio
 def evaluation_points(axes: Axes, run: Metrics, index: int, label: str | None = None) -> None:
     """Held-out accuracy in percent, with 95 % intervals over problems (1.96 clustered errors)."""
     steps, accuracy = run.column("step"), run.column("accuracy") * 100
-    half = np.nan_to_num(run.column("accuracy_se") * 196)
+    known = (accuracy >= 0) & (accuracy <= 100)
+    steps, accuracy = steps[known], accuracy[known]
+    half = np.maximum(np.nan_to_num(run.column("accuracy_se") * 196)[known], 0)
     spread = [np.minimum(half, accuracy), np.minimum(half, 100 - accuracy)]
     colour = SERIES[index % len(SERIES)]
     axes.errorbar(steps, accuracy, yerr=spread, fmt="o", ms=4, capsize=3, color=colour, label=short_name(label) if label else None)

@@ -27,7 +27,7 @@ from reports.blocks import (
 )
 from reports.load import CONTROL_SUFFIXES, Measurement, Run
 from reports.pairs import paired
-from reports.scores import Scores, scores
+from reports.scores import Scores, defects, scores
 from reports.statistics import PairedComparison, holm
 
 LEVEL = 0.05
@@ -114,15 +114,21 @@ def _pairs(run: Run, stage: Stage) -> list[tuple[Measurement, Measurement]]:
     found = []
     for treated in run.measurements:
         if treated.model == stage.treated:
-            start = _measured(run, treated.benchmark, stage.start)
+            start = _measured(run, treated, stage.start)
             if start is not None and _common(start, treated):
                 found.append((start, treated))
     return sorted(found, key=lambda pair: (pair[1].is_code != (stage.kind == "code"), pair[1].benchmark))
 
 
-def _measured(run: Run, benchmark: str, model: str) -> Measurement | None:
-    matching = [m for m in run.measurements if m.benchmark == benchmark and m.model == model and m.grades]
-    return matching[0] if matching else None
+def _measured(run: Run, like: Measurement, model: str) -> Measurement | None:
+    """The model's measurement on the same benchmark under the same sampling; None where there is none."""
+    of = [one for one in run.measurements if one.benchmark == like.benchmark and one.model == model and one.grades]
+    return next((one for one in of if _sampled(one) == _sampled(like)), None)
+
+
+def _sampled(measurement: Measurement) -> tuple[str, object]:
+    evaluation = measurement.evaluation
+    return measurement.sampling_hash, evaluation.protocol_field("prompt") if evaluation else None
 
 
 def _common(one: Measurement, two: Measurement) -> str | None:
@@ -134,7 +140,7 @@ def _stage_gains(run: Run, stage: Stage, start: Measurement, treated: Measuremen
     own = treated.is_code == (stage.kind == "code")
     grader = _common(start, treated)
     base, end = (scores(start, grader), scores(treated, grader)) if grader else (None, None)
-    compared, notes = _compare(run, stage, treated.benchmark, base, end) if base and end else ([], [])
+    compared, notes = _compare(run, stage, treated, base, end) if base and end else ([], [])
     if base is None or not compared:
         return StageGains(
             own, None, (f"{stage.start} and {stage.treated} share no problem of {treated.benchmark}.",)
@@ -158,20 +164,22 @@ def _stage_gains(run: Run, stage: Stage, start: Measurement, treated: Measuremen
     caption = f"{stage.treated} on {treated.benchmark}, {grader} grader, {compared[0].gain.problems} problems"
     header = ["checkpoint", "role", "score", f"gain over {stage.start}", "95 % interval, p"]
     header += [f"{stage.treated} minus this", "95 % interval, p", "training time (s)"]
+    unfit = [f"{one.model}: {defect}" for one in (start, treated) for defect in defects(one, base.grader) if "identical" not in defect]
+    notes += [f"Beware: {'; '.join(unfit)}."] if unfit else []
     sentences = (*_sentences(run, stage, compared, treated.benchmark), *notes)
     return StageGains(own, table(caption, header, rows, {0, 1}), sentences)
 
 
 def _compare(
-    run: Run, stage: Stage, benchmark: str, base: Scores, end: Scores
+    run: Run, stage: Stage, treated: Measurement, base: Scores, end: Scores
 ) -> tuple[list[Compared], list[str]]:
     entries = [(stage.treated, "GPPO", "", end)]
     notes = []
     for model, role, meaning in stage.controls:
-        measured = _measured(run, benchmark, model)
+        measured = _measured(run, treated, model)
         result = scores(measured, end.grader) if measured else None
         if result is None:
-            notes.append(f"The {role} ({model}) was not measured on {benchmark}: nothing is said against it.")
+            notes.append(f"The {role} ({model}) was not measured on {treated.benchmark}: nothing is said against it.")
         else:
             entries.append((model, role, meaning, result))
     gain = [paired(result, base) for *_, result in entries]

@@ -143,6 +143,8 @@ class Measurement:
     samples: dict[SampleKey, Sample] = field(default_factory=dict)
     grades: dict[str, dict[SampleKey, Grade]] = field(default_factory=dict)
     """Grader → sample → grade."""
+    conflicts: list[str] = field(default_factory=list)
+    """What the folder says twice, and differently."""
 
     @property
     def graders(self) -> list[str]:
@@ -180,6 +182,8 @@ class Run:
     problems: dict[tuple[str, str], Problem]
     """Problems that were evaluated, without their tests: (benchmark, problem id) → problem."""
     notes: list[str]
+    doubts: list[str] = field(default_factory=list)
+    """What is wrong with the whole run, so that none of its scores can have a verdict."""
     funnel: Mapping[str, Any] = field(default_factory=dict)
     """`data/funnel.json`: what curation kept."""
     published: Published = field(default_factory=built_in)
@@ -225,33 +229,40 @@ def load_run(path: Path, published: Sequence[Path] = ()) -> Run:
     if not any((path / part).exists() for part in PARTS):
         raise NotARunFolder(f"{path}: not a run folder (none of {', '.join(PARTS)} is there)")
     notes: list[str] = []
-    manifest, raw = _manifest(path, notes)
+    doubts: list[str] = []
+    manifest, raw = _manifest(path, notes, doubts)
     text, config = _config(path, notes)
     metrics, progress = _metrics(path, "metrics", notes), _metrics(path, "evaluations", notes)
     problems, funnel = _problems(path, notes), _funnel(path, notes)
-    run = Run(path, manifest, raw, config, text, metrics, progress, [], problems, notes, funnel, load_published(published))
+    run = Run(path, manifest, raw, config, text, metrics, progress, [], problems, notes, doubts, funnel, load_published(published))
     run.measurements = _measurements(run)
     return run
 
 
-def _manifest(root: Path, notes: list[str]) -> tuple[Manifest, Mapping[str, Any]]:
+def _manifest(root: Path, notes: list[str], doubts: list[str]) -> tuple[Manifest, Mapping[str, Any]]:
     path = root / "manifest.json"
     if not path.exists():
         notes.append("manifest.json is missing: protocol, hardware and versions are unknown.")
         return Manifest(), {}
     try:
         raw = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         notes.append(f"manifest.json cannot be read ({error}).")
         return Manifest(), {}
     if not isinstance(raw, dict):
         notes.append("manifest.json is not a JSON object.")
         return Manifest(), {}
     if raw.get("schema") != 1:
-        notes.append(f"manifest.json has schema {raw.get('schema')!r}, this report knows 1.")
+        doubts.append("a manifest of another schema")
+        notes.append(f"manifest.json has schema {raw.get('schema')!s:.40}, this report knows 1.")
     values = {key: value for key, value in raw.items() if value is not None}
     values["schema_number"] = values.pop("schema", None)
-    return _without_bad_fields(values, notes), raw
+    manifest = _without_bad_fields(values, notes)
+    if notes:
+        doubts.append("a damaged manifest")
+    if any(manifest.stages[stage].get("status") != "done" for stage in ("eval", "import") if stage in manifest.stages):
+        doubts.append("an evaluation that is not finished")
+    return manifest, raw
 
 
 def _without_bad_fields(values: dict[str, Any], notes: list[str]) -> Manifest:
@@ -275,7 +286,11 @@ def _config(root: Path, notes: list[str]) -> tuple[str, Mapping[str, Any]]:
     if not path.exists():
         notes.append("config.toml is missing.")
         return "", {}
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        notes.append(f"config.toml cannot be read ({error.strerror}).")
+        return "", {}
     try:
         return text, tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -347,6 +362,10 @@ def _lines(
     bad: list[int] = []
     torn = False
     offset = 0
+    where = path.relative_to(root)
+    if not path.is_file():
+        notes.append(f"{where} is no file, left out.")
+        return
     with open(path, "rb") as lines:
         for number, line in enumerate(lines, start=1):
             start, offset = offset, offset + len(line)
@@ -360,7 +379,6 @@ def _lines(
                     bad.append(number)
                 continue
             yield start, row
-    where = path.relative_to(root)
     if torn:
         notes.append(f"{where}: the last line is torn (the writer was stopped), left out.")
     if bad:
@@ -375,7 +393,7 @@ def _funnel(root: Path, notes: list[str]) -> Mapping[str, Any]:
         return {}
     try:
         found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         notes.append(f"data/funnel.json cannot be read ({error}).")
         return {}
     if not isinstance(found, dict):
@@ -390,7 +408,7 @@ def _problems(root: Path, notes: list[str]) -> dict[tuple[str, str], Problem]:
     for path in [*sorted(folder.glob("mini-*.jsonl")), *sorted(folder.glob("problems/*.jsonl"))]:
         try:
             problems = [Problem.model_validate(row) for _, row in read_jsonl(path)]
-        except (BrokenRow, ValidationError) as error:
+        except (OSError, BrokenRow, ValidationError) as error:
             notes.append(f"{path.relative_to(root)} cannot be read ({str(error).splitlines()[0]}).")
             continue
         found.update({(problem.benchmark, problem.id): problem for problem in problems})
@@ -402,7 +420,8 @@ def _measurements(run: Run) -> list[Measurement]:
     described: set[tuple[str, str]] = set()
     for entry in run.manifest.evaluations:
         identity = (entry.benchmark, entry.model, entry.revision, entry.sampling_hash)
-        groups[identity] = Measurement(*identity, evaluation=entry)
+        conflicts = ["the manifest describes it twice"] if identity in groups else []
+        groups[identity] = Measurement(*identity, evaluation=entry, conflicts=conflicts)
         described.add(identity[:2])
     strangers: dict[tuple[str, str], int] = {}
     attributed = _attributed(run.raw_manifest)
@@ -430,7 +449,9 @@ def _measurements(run: Run) -> list[Measurement]:
         for grade in _grades(path, run.path, run.notes):
             measurement = group(grade.key) if grade.key else None
             if measurement is not None and grade.key:
-                measurement.grades.setdefault(grade.grader, {})[grade.key] = grade
+                known = measurement.grades.setdefault(grade.grader, {}).setdefault(grade.key, grade)
+                if known.correct != grade.correct:
+                    measurement.conflicts.append(f"sample {grade.key.sample_index} of {grade.key.problem_id} is graded twice, differently")
     return list(groups.values())
 
 
@@ -455,6 +476,6 @@ def _samples(path: Path, root: Path, notes: list[str]) -> Iterator[Sample]:
 def _grades(path: Path, root: Path, notes: list[str]) -> list[Grade]:
     try:
         return list(read_grades(path))
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, TypeError, OSError, KeyError) as error:
         notes.append(f"{path.relative_to(root)} cannot be read ({str(error).splitlines()[0]}), left out.")
         return []

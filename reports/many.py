@@ -69,7 +69,7 @@ def _run_blocks(runs: Sequence[Run], folder: Path) -> list[Block]:
         benchmarks = ", ".join(dict.fromkeys(one.benchmark for one in run.measurements)) or "none"
         unfinished = [name for name, stage in manifest.stages.items() if stage.get("status") != "done" and name != "report"]
         state = f"unfinished: {', '.join(unfinished)}" if unfinished else "done" if manifest.stages else "unknown"
-        page = "./" + quote(os.path.relpath(run.path.resolve() / "report" / "index.html", folder.resolve()))
+        page = "./" + quote(os.fsencode(os.path.relpath(run.path.resolve() / "report" / "index.html", folder.resolve())))
         rows.append([
             Cell(_name(runs, run), link=page), manifest.profile, manifest.created, models, benchmarks,
             "stand-in" if manifest.stand_in else "real" if manifest.stand_in is False else "unknown",

@@ -1,6 +1,6 @@
 """Measurements side by side: checkpoints on the same problems, and one checkpoint under two protocols.
 
-Within each benchmark everything is compared with the first measurement, problem by problem; p-values are adjusted for all
+Within each benchmark everything is compared with the first measurement that it shares problems with; p-values are adjusted for all
 comparisons of the report together (Holm).  A comparison of different protocols says which fields differ: it shows what the
 protocols make of the same problems, and says nothing of the checkpoints.
 """
@@ -8,7 +8,7 @@ protocols make of the same problems, and says nothing of the checkpoints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,8 +51,11 @@ def pairs(entries: Sequence[Entry]) -> list[Pair]:
     """Every entry against the first of its benchmark that shares a grader and a problem with it."""
     found = []
     for benchmark in dict.fromkeys(entry.measurement.benchmark for entry in entries):
-        first, *others = [entry for entry in entries if entry.measurement.benchmark == benchmark]
-        found += [pair for other in others if (pair := _pair(first, other)) is not None]
+        of = [entry for entry in entries if entry.measurement.benchmark == benchmark]
+        for place, second in enumerate(of):
+            made = (_pair(first, second) for first in of[:place])
+            pair = next((one for one in made if one is not None), None)
+            found += [pair] if pair else []
     return found
 
 
@@ -64,9 +67,20 @@ def _pair(first: Entry, second: Entry) -> Pair | None:
     if one is None or two is None:
         return None
     compared = paired(two, one)
+    one, two = _common(one, two), _common(two, one)
     ours, theirs = resolved_protocol(second.measurement.evaluation), resolved_protocol(first.measurement.evaluation)
     differs = tuple(protocol_words(ours, theirs)) if ours and theirs else None
     return Pair(first, second, (one, two), compared, differs) if compared else None
+
+
+def _common(result: Scores, other: Scores) -> Scores:
+    """The scores on the problems that both have, so that what stands beside a difference adds up to it."""
+    both = set(result.problem_ids) & set(other.problem_ids)
+    kept = np.array([name in both for name in result.problem_ids])
+    if kept.all() or not kept.any():
+        return result
+    names = tuple(name for name in result.problem_ids if name in both)
+    return replace(result, problem_ids=names, correct=result.correct[kept], samples=result.samples[kept])
 
 
 def paired(first: Scores, second: Scores) -> PairedComparison | None:

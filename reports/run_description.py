@@ -124,4 +124,4 @@ def _plain(value: Any) -> str:
 
 
 def _seconds(value: object) -> str:
-    return f"{value:.1f}" if isinstance(value, (int, float)) else "–"
+    return f"{value:.1f}" if isinstance(value, (int, float)) and abs(value) < 1e12 else "–"

@@ -10,7 +10,16 @@ from collections.abc import Iterator, Mapping
 from reports.against_published import comparisons
 from reports.blocks import Block
 from reports.canvas import Canvas
-from reports.figures_scores import Curves, Dot, accuracy_by_checkpoint, curves, length_histograms, outcome_bars, problem_heat_map
+from reports.figures_scores import (
+    Curves,
+    Dot,
+    accuracy_by_checkpoint,
+    curves,
+    known_lengths,
+    length_histograms,
+    outcome_bars,
+    problem_heat_map,
+)
 from reports.load import CONTROL_SUFFIXES, Run
 from reports.scores import Measured, Scores, budget_curve, pass_curve, vote_curve
 from reports.statistics import Z95, sampling_variance
@@ -49,7 +58,9 @@ def sample_figures(canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[B
     bars = [(f"{model} on {benchmark}", Counter(result.reasons)) for benchmark, rows in graded.items() for model, result, _ in rows]
     blocks.append(outcome_bars(canvas, "outcomes", bars, "What became of the samples, under the protocol's own judge"))
     lengths = [(f"{model} on {benchmark}", result) for benchmark, rows in graded.items() for model, result, _ in [_last(rows)]]
-    blocks.append(length_histograms(canvas, "lengths", lengths, "Response length of right and wrong samples"))
+    lengths = [group for group in lengths if len(known_lengths(group[1]))]
+    if lengths:
+        blocks.append(length_histograms(canvas, "lengths", lengths, "Response length of right and wrong samples"))
     return blocks
 
 

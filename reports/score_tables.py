@@ -6,13 +6,12 @@ Every grader has its column, with the difference between them: a sample is gener
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 from reports.blocks import Block, Bullets, Cell, Paragraph, between, percent, points, signed, table
 from reports.breakdown import breakdown_blocks
 from reports.canvas import Canvas
-from reports.judges import judge_blocks
-from reports.load import Run
+from reports.judges import compare_judges, judge_blocks
+from reports.load import Measurement, Run
 from reports.score_figures import accuracy_figure, sample_figures
 from reports.scores import Measured, Scores, defects, scores
 
@@ -56,7 +55,7 @@ def _score_table(benchmark: str, measured: Measured, graders: list[str]) -> Bloc
         protocol = measurement.evaluation.protocol_name if measurement.evaluation else "unknown"
         row: list[Cell | str] = [measurement.model, protocol]
         row += [_score(results.get(grader)) for grader in graders]
-        row += [_judge_difference(results, graders[0], other) for other in graders[1:]]
+        row += [_judge_difference(measurement, graders[0], other) for other in graders[1:]]
         main = next(iter(results.values()), None)
         if main is None:
             row.append(Cell("not graded" if measurement.samples else "no samples yet", "muted"))
@@ -72,10 +71,11 @@ def _score(result: Scores | None) -> str:
     return f"{points(result.score)} ({between(*result.interval)})" if result else "–"
 
 
-def _judge_difference(results: Mapping[str, Scores], first: str, other: str) -> str:
-    if first not in results or other not in results:
+def _judge_difference(measurement: Measurement, first: str, other: str) -> str:
+    if first not in measurement.grades or other not in measurement.grades:
         return "–"
-    return signed(results[other].score - results[first].score)
+    compared = compare_judges(measurement, first, other)
+    return signed(compared.difference) if compared else "–"
 
 
 def _size(result: Scores) -> str:

@@ -97,7 +97,8 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
     right = np.array([row.correct for row in rows], dtype=np.bool_)
     samples = np.bincount(problem, minlength=len(names))
     partials = np.bincount(problem, [row.score for row in rows], len(names))
-    cut = sum(row.finish_reason == "length" or row.reason == "truncated" for row in rows)
+    limited = {key for key, sample in measurement.samples.items() if sample.finish == "length"}
+    cut = sum(key in limited or row.finish_reason == "length" or row.reason == "truncated" for key, row in grades)
     return Scores(
         grader=grader,
         problem_ids=tuple(names),
@@ -122,13 +123,20 @@ def expected_problems(measurement: Measurement) -> tuple[str, ...]:
 
 def defects(measurement: Measurement, grader: str) -> list[str]:
     """What makes the samples unfit for a verdict: missing, failed, ungraded or identical ones."""
-    found = []
+    found = measurement.conflicts[:1]
+    if len(measurement.conflicts) > 1:
+        found.append(f"{len(measurement.conflicts) - 1} more contradictions of that kind")
     graded = measurement.grades.get(grader, {})
     expected = measurement.evaluation.expected if measurement.evaluation else None
     if expected is not None and len(graded) < expected:
         found.append(f"{expected - len(graded)} of {counted(expected, 'sample')} missing or not graded")
     elif expected is None and len(graded) < len(measurement.samples):
         found.append(f"{counted(len(measurement.samples) - len(graded), 'sample')} not graded")
+    if expected is not None and len(graded) > expected:
+        found.append(f"{counted(len(graded) - expected, 'sample')} more than expected")
+    prompts = {(key.problem_id, key.prompt_hash) for key in graded}
+    if len(prompts) > len({name for name, _ in prompts}):
+        found.append("samples of different prompts for the same problem")
     unstored = sum(key not in measurement.samples for key in graded)
     if unstored:
         found.append(f"{counted(unstored, 'graded sample')} whose text is not there")
@@ -173,7 +181,7 @@ def budget_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float6
     A longer response would have been cut off and count as truncated.  Shorter ones are as they are: the tokens before
     the cut do not depend on the budget.
     """
-    if not np.all(result.tokens > 0):
+    if not np.all((result.tokens > 0) & (result.tokens < 2**31)):
         return None
     longest = int(result.tokens.max())
     budgets = np.unique(np.append(np.geomspace(max(1, np.quantile(result.tokens, 0.01)), longest, 48), [b for b in BUDGETS if b < longest]))

@@ -198,7 +198,8 @@ def paired_comparison(
 ) -> PairedComparison:
     """Compare two checkpoints problem by problem.
 
-    d_i = p̂_i(first) − p̂_i(second), SE = sd(d)/√m with Student's t on m−1 degrees for the interval.  The
+    d_i = p̂_i(first) − p̂_i(second), SE = sd(d)/√m with Student's t on m−1 degrees for the interval; where all d_i are
+    equal, so that it would have no width, other problems may differ in a share of up to 1 − 0.025^(1/m).  The
     p-value flips the signs of d_i (Fisher's randomisation test): all 2^m patterns for few problems, else
     `permutations` seeded ones with the observed pattern counted among them (Phipson and Smyth 2010).
 
@@ -221,6 +222,8 @@ def paired_comparison(
     if problems > 1:
         error = float(np.std(differences, ddof=1)) / math.sqrt(problems) * 100
         half = t_quantile(0.975, problems - 1) * error
+        if np.ptp(differences) < 1e-12:
+            half = 100 * (1 - 0.025 ** (1 / problems))
     return PairedComparison(
         mean, (mean - half, mean + half), _sign_flip(differences, permutations, seed), problems
     )

@@ -16,7 +16,9 @@ KEEP_CHARACTERS = 4000
 _PLAIN = re.compile(r"[\n\t\x20-\x7e]*")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#$@])")
-_LINK = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp|www)([:.])")
+_LINK = re.compile(r"(?i)(https?|ftp|mailto|xmpp|www)([:.])|\\@(?=[^\W\d])")
+_SPLIT = "<!-- -->"
+"""Between two parts of a text that GitHub would link or notify if they stood together; it is not shown."""
 _MARKER = re.compile(r"^(\d*)(?=[-+=]([-=\s]|$)|=|(?<=\d)[.)](\s|$))")
 
 
@@ -54,7 +56,7 @@ def markdown(text: str) -> str:
     marker = _MARKER.match(escaped)
     if marker:
         escaped = f"{marker.group(1)}\\{escaped[marker.end() :]}"
-    return _LINK.sub(r"\1\\\2", escaped)
+    return _LINK.sub(lambda found: f"{found[1]}{_SPLIT}{found[2]}" if found[1] else f"@{_SPLIT}", escaped)
 
 
 def counted(number: int, noun: str) -> str:

@@ -111,8 +111,8 @@ def _shown(run: Run, reader: Reader, row: _Row) -> dict[str, Any]:
     except (OSError, ValueError):
         where = row.sample.path.relative_to(run.path)
         run.notes.append(f"{where} changed while it was read: the text of sample {row.sample.key.sample_index} is not shown.")
-        return {"text": "", "seed": row.sample.seed, "error": "changed while the report was written", "graded": {}}
-    shown: dict[str, Any] = {"text": generation.text, "seed": generation.seed, "seconds": generation.seconds}
+        return {"text": "", "seed": str(row.sample.seed), "error": "changed while the report was written", "graded": {}}
+    shown: dict[str, Any] = {"text": generation.text, "seed": str(generation.seed)}
     if generation.error is not None:
         shown["error"] = generation.error
     shown["graded"] = {name: _said(grade) for name, grade in row.grades}
@@ -120,7 +120,7 @@ def _shown(run: Run, reader: Reader, row: _Row) -> dict[str, Any]:
 
 
 def _said(grade: Grade) -> dict[str, Any]:
-    said: dict[str, Any] = {"seconds": grade.seconds}
+    said: dict[str, Any] = {}
     if grade.verdict is not None:
         said |= {"verdict": grade.verdict, "score": grade.score, "tests": grade.tests, "failure": grade.failure}
     elif grade.extracted is not None:
@@ -140,13 +140,13 @@ def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
     orders = [_order(one) for one in run.measurements]
     verdicts = sorted({grade.verdict for row in rows for _, grade in row.grades if grade.verdict is not None})
     outcomes: dict[str, list[int]] = {name: [] for name in graders}
-    judged: list[int] = []
+    judged: dict[str, list[int]] = {name: [] for name in graders}
     for row in rows:
         graded = dict(row.grades)
         for name in graders:
-            outcomes[name].append(REASONS.index(graded[name].reason) if name in graded else -1)
-        verdict = next((grade.verdict for grade in graded.values() if grade.verdict is not None), None)
-        judged.append(verdicts.index(verdict) if verdict is not None else -1)
+            grade = graded.get(name)
+            outcomes[name].append(REASONS.index(grade.reason) if grade else -1)
+            judged[name].append(verdicts.index(grade.verdict) if grade and grade.verdict is not None else -1)
     return {
         "measurements": [
             {
@@ -171,15 +171,15 @@ def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
             "tokens": [row.sample.tokens for row in rows],
             "characters": [row.sample.characters for row in rows],
             "finish": [FINISHES.index(row.sample.finish) if row.sample.finish else -1 for row in rows],
-            "verdict": judged,
         },
         "outcomes": outcomes,
+        "judged": judged,
     }
 
 
 def _write(path: Path, function: str, value: Any, *arguments: int) -> None:
     """One call `klear.FUNCTION(arguments…, "base64")`; the same value gives the same bytes."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = packer.compress(text.encode("utf-8", "replace")) + packer.flush()
     before = "".join(f"{argument}," for argument in arguments)

@@ -8,6 +8,7 @@ window.klear = window.klear || {};
   const PART_AS_WRITTEN = 200_000;
   const LONGEST_FORMULA = 3_000;
   const MOST_FORMULAS = 400;    // in a part
+  const MOST_TIME = 1000;       // milliseconds for the formulas of a part; the rest stay as they were written
   const CLOSE = "</think>", OPEN = "<think>";
   const MARKED = new RegExp([
     "```([^\\n`]{0,40})\\n([\\s\\S]*?)(?:\\n```|$)",
@@ -35,7 +36,7 @@ window.klear = window.klear || {};
     const place = make("span", display ? "formula display" : "formula");
     try {
       window.katex.render(source, place, {
-        displayMode: display, throwOnError: false, trust: false, strict: "ignore", maxSize: 20, maxExpand: 200, errorColor: "inherit",
+        displayMode: display, throwOnError: false, trust: false, strict: "ignore", maxSize: 20, maxExpand: 100, errorColor: "inherit",
       });
     } catch (error) {  // nested too deeply for it: shown as it was written
       if (!(error instanceof RangeError)) throw error;
@@ -66,11 +67,12 @@ window.klear = window.klear || {};
 
   function drawn(text) {
     const parts = document.createDocumentFragment();
+    const began = performance.now();
     let from = 0, formulas = 0;
     for (const found of text.matchAll(MARKED)) {
       const [written, language, source, dollars, brackets, round, dollar] = found;
       const tex = dollars ?? brackets ?? round ?? dollar;
-      if (tex !== undefined && (!window.katex || ++formulas > MOST_FORMULAS)) continue;
+      if (tex !== undefined && (!window.katex || ++formulas > MOST_FORMULAS || performance.now() - began > MOST_TIME)) continue;
       parts.append(text.slice(from, found.index));
       parts.append(tex === undefined ? program(source, language) : formula(tex, written, (dollars ?? brackets) !== undefined));
       from = found.index + written.length;

@@ -96,6 +96,10 @@ window.klear = window.klear || {};
   const measurement = row => index.measurements[columns.measurement[row]];
   const problem = row => measurement(row).problems[columns.problem[row]];
   const outcome = (row, grader) => index.outcomes[grader][row] < 0 ? "not graded" : index.reasons[index.outcomes[grader][row]];
+  const verdictOf = row => {
+    const verdict = index.judged[by("grader").value]?.[row] ?? -1;
+    return verdict < 0 ? "" : visible(index.verdicts[verdict]);
+  };
   const disputed = row => {
     const said = index.graders.map(grader => index.outcomes[grader][row]).filter(reason => reason >= 0);
     return said.length > 1 && said.some(reason => (reason === 0) !== (said[0] === 0));
@@ -124,14 +128,14 @@ window.klear = window.klear || {};
     const fits = index.measurements.map(one => (!benchmark || one.benchmark === benchmark) && (!model || one.model === model));
     const problemAt = index.measurements.map(one => problemName ? one.problems.indexOf(problemName) : -1);
     const reason = index.reasons.indexOf(wanted), verdict = index.verdicts.indexOf(wanted.replace(/^verdict /, ""));
-    const outcomes = index.outcomes[grader] ?? [];
+    const outcomes = index.outcomes[grader] ?? [], judged = index.judged[grader] ?? [];
     const found = [];
     for (let row = 0; row < index.rows; row += 1) {
       const place = columns.measurement[row];
       if (!fits[place] || (problemName && columns.problem[row] !== problemAt[place])) continue;
       if (columns.tokens[row] < least || columns.tokens[row] > most) continue;
-      if (wanted === "not correct" ? outcomes[row] === 0
-        : wanted.startsWith("verdict ") ? columns.verdict[row] !== verdict
+      if (wanted === "not correct" ? outcomes[row] <= 0
+        : wanted.startsWith("verdict ") ? judged[row] !== verdict
           : wanted === "not graded" ? outcomes[row] >= 0
             : wanted && outcomes[row] !== reason) continue;
       if (judges && disputed(row) !== (judges === "differ")) continue;
@@ -160,6 +164,7 @@ window.klear = window.klear || {};
   }
 
   function refresh() {
+    if (by("query").value) { search(); return; }
     stop();
     hits = new Map();
     by("hits").textContent = "";
@@ -179,7 +184,14 @@ window.klear = window.klear || {};
   };
 
   function rowOf(hash) {
-    const [benchmark, model, name, sample, which] = hash.slice("#sample/".length).split("/").map(decodeURIComponent);
+    let parts;
+    try {
+      parts = hash.slice("#sample/".length).split("/").map(decodeURIComponent);
+    } catch (error) {  // a % that encodes nothing
+      if (!(error instanceof URIError)) throw error;
+      return -1;
+    }
+    const [benchmark, model, name, sample, which] = parts;
     const same = index.measurements.filter(one => one.benchmark === benchmark && one.model === model);
     const place = index.measurements.indexOf(same[Number(which ?? 0)]);
     if (place < 0) return -1;
@@ -206,7 +218,7 @@ window.klear = window.klear || {};
           const said = outcome(row, grader);
           return make("td", said === "correct" ? "good" : said === "not graded" ? "muted" : "bad", said);
         }),
-        make("td", "", columns.verdict[row] < 0 ? "" : index.verdicts[columns.verdict[row]]),
+        make("td", "", verdictOf(row)),
       ];
       const hit = hits.get(row);
       if (hit) cells.push(make("td", "hit", hit.before, make("mark", "", hit.found), hit.after));
@@ -234,12 +246,12 @@ window.klear = window.klear || {};
     const ran = graded.tests.split(" ").map(one => one.split(":"));
     const passed = ran.filter(one => one[1] === "AC").length;
     const chips = ran.map(([at, verdict, seconds]) => {
-      const chip = make("li", verdict === "AC" ? "good" : "bad", `${Number(at) + 1} ${verdict}`);
-      chip.title = `${seconds} s of CPU time`;
+      const chip = make("li", verdict === "AC" ? "good" : "bad", visible(`${Number(at) + 1} ${verdict}`));
+      chip.title = visible(`${seconds} s of CPU time`);
       return chip;
     });
     const said = graded.failure ? [make("p", "", "The first failing test: ", make("code", "", visible(graded.failure)))] : [];
-    const title = `Tests (${grader}): ${passed} of the ${ran.length} that were run passed`;
+    const title = `Tests (${visible(grader)}): ${passed} of the ${ran.length} that were run passed`;
     const list = make("ol", "tests", ...chips);
     const details = make("details", "", make("summary", "", title), list, ...said);
     details.open = passed < ran.length;
@@ -265,8 +277,8 @@ window.klear = window.klear || {};
       if (!graded) continue;
       const said = [make("strong", outcome(row, grader) === "correct" ? "good" : "bad", outcome(row, grader))];
       if (graded.extracted !== undefined) said.push(` read as ${visible(graded.extracted).slice(0, 300)}`);
-      if (graded.verdict) said.push(`, verdict ${graded.verdict}, ${(graded.score * 100).toFixed(0)} % of the tests passed`);
-      facts.append(fact(`${grader} grader`, ...said));
+      if (graded.verdict) said.push(`, verdict ${visible(graded.verdict)}, ${(graded.score * 100).toFixed(0)} % of the tests passed`);
+      facts.append(fact(`${visible(grader)} grader`, ...said));
     }
     const statement = known[one.benchmark]?.[problem(row)];
     if (statement?.answer) facts.append(fact("right answer", visible(statement.answer)));
@@ -302,7 +314,7 @@ window.klear = window.klear || {};
     if (next === undefined) return;
     page = Math.floor((at + by_) / PAGE);
     list();
-    location.hash = link(next);
+    if (location.hash === link(next)) show(next).catch(failed); else location.hash = link(next);
   }
 
   // --- search ----------------------------------------------------------------------------------------------------
@@ -321,23 +333,23 @@ window.klear = window.klear || {};
     page = 0;
     shown = sorted(filtered());
     if (!query) { by("hits").textContent = ""; list(); return; }
-    const wanted = query.toLowerCase();
+    const wanted = new RegExp(query.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "iu");
     const groups = new Map();
     for (const row of [...shown].sort((a, b) => a - b)) {
       const number = pieceOf(row);
       if (groups.has(number)) groups.get(number).push(row); else groups.set(number, [row]);
     }
     const numbers = [...groups.keys()], all = shown.length;
-    const inOrder = shown;
     shown = [];
     by("stop").hidden = false;
     by("progress").hidden = false;
+    for (const name of ["count", "hits"]) by(name).setAttribute("aria-live", "off");  // the end is announced, not each step
     by("progress").value = 0;
     by("progress").max = Math.max(1, numbers.length);
     const began = performance.now();
     let looked = 0, drawnAt = 0;
     const report = done => {
-      shown = order.by ? inOrder.filter(row => hits.has(row)) : [...hits.keys()];
+      shown = sorted([...hits.keys()]);
       const seconds = (performance.now() - began) / 1000;
       const left = done ? 0 : seconds / Math.max(1, looked) * (all - looked);
       by("hits").textContent = `${count(hits.size)} found in ${count(looked)} of ${count(all)} samples`
@@ -352,10 +364,10 @@ window.klear = window.klear || {};
         for (const row of groups.get(number)) {
           const text = (await texts)[row - index.pieces[number]].text;
           if (mine !== searching) return;
-          const at = text.toLowerCase().indexOf(wanted);
+          const match = wanted.exec(text);
           looked += 1;
-          if (at < 0) continue;
-          const end = at + query.length;
+          if (!match) continue;
+          const at = match.index, end = at + match[0].length;
           hits.set(row, {
             before: visible(text.slice(Math.max(0, at - AROUND), at)).replaceAll("\n", " "),
             found: visible(text.slice(at, end)).replaceAll("\n", " "),
@@ -365,6 +377,7 @@ window.klear = window.klear || {};
         by("progress").value = place + 1;
         if (performance.now() - drawnAt > 250) { report(false); drawnAt = performance.now(); }
       }
+      for (const name of ["count", "hits"]) by(name).setAttribute("aria-live", "polite");
       report(true);
     } catch (error) {
       failed(error);
@@ -400,7 +413,7 @@ window.klear = window.klear || {};
     columns = index.columns;
     options(by("benchmark"), [...new Set(index.measurements.map(one => one.benchmark))], "any");
     options(by("model"), [...new Set(index.measurements.map(one => one.model))], "any");
-    by("grader").replaceChildren(...index.graders.map(name => new Option(name, name)));
+    by("grader").replaceChildren(...index.graders.map(name => new Option(visible(name), name)));
     const verdicts = index.verdicts.map(name => `verdict ${name}`);
     options(by("outcome"), [...index.reasons, "not correct", "not graded", ...verdicts], "any");
     fillProblems();
@@ -410,7 +423,7 @@ window.klear = window.klear || {};
     by("headings").replaceChildren(
       heading("benchmark", "benchmark"), heading("model", "model"), heading("problem", "problem"), heading("sample", "sample", true),
       heading("tokens", "tokens", true),
-      ...index.graders.map((name, place) => heading(place === 0 ? "outcome" : "", name)), heading("", "verdict"), found,
+      ...index.graders.map((name, place) => heading(place === 0 ? "outcome" : "", visible(name))), heading("", "verdict"), found,
     );
     for (const name of ["model", "problem", "outcome", "judges", "grader", "least", "most"]) by(name).addEventListener("change", refresh);
     by("benchmark").addEventListener("change", () => { fillProblems(); refresh(); });
@@ -426,6 +439,7 @@ window.klear = window.klear || {};
     document.addEventListener("keydown", event => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === "Escape") { stop(); return; }
+      if (!by("body").contains(document.activeElement)) return;
       if (/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName)) return;
       if (event.key === "/") { event.preventDefault(); by("query").focus(); }
       if (open_ >= 0 && event.key === "j") step(1);

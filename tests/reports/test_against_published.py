@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.protocols import load_protocol
+from benchmarks.records import read_grades, write_grades
 from reports.against_published import comparisons
 from reports.load import load_run
 from reports.render import write_report
@@ -68,7 +69,12 @@ def test_another_protocol_blocks_and_names_the_fields(builder: Builder) -> None:
             "dequantised from Q4_1",
         ),
         (lambda entry, manifest: manifest.pop("stand_in"), "does not say what the run is"),
-        (lambda entry, manifest: entry["protocol"].update(judges=["strict", "klear"]), "other judge"),
+        (lambda entry, manifest: manifest.update(model_note=["dequantised"]), "a damaged manifest"),
+        (lambda entry, manifest: manifest.update(schema=2), "another schema"),
+        (lambda entry, manifest: manifest.update(stages={"eval": {"status": "running"}}), "not finished"),
+        (lambda entry, manifest: manifest["evaluations"].append(entry | {"engine": "vllm"}), "describes it twice"),
+        (lambda entry, manifest: entry.update(problem_ids=[f"q{i}" for i in range(30)]), "not both in the manifest and graded"),
+        (lambda entry, manifest: entry.update(expected=30 * 64 - 1), "1 sample more than expected"),
     ],
 )
 def test_whatever_makes_runs_incomparable_blocks(builder: Builder, change: Any, reason: str) -> None:
@@ -78,6 +84,55 @@ def test_whatever_makes_runs_incomparable_blocks(builder: Builder, change: Any, 
     verdict = only_verdict(builder)
     assert verdict.label == "inconclusive"
     assert reason in "; ".join(verdict.blockers)
+
+
+@pytest.mark.parametrize("judges", [["klear", "strict"], ["strict", "klear"]])
+def test_the_judge_is_the_published_protocols_whatever_the_runs_own_says(builder: Builder, judges: list[str]) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Klear-Reasoner-8B", RIGHT, 64, protocol=RELEASE | {"judges": judges})
+    found = {one.result.grader: one.verdict for one in comparisons(load_run(builder.write()))}
+    assert found["klear"].blockers == ()
+    assert found["strict"].blockers == ("other judge (strict; the published number's is klear)",)
+    markdown = write_report(builder.path).with_name("report.md").read_text()
+    assert "strict grader, cannot get a verdict of its own" in markdown
+    assert "klear grader, cannot get a verdict" not in markdown
+
+
+def test_one_sample_too_many_leaves_the_numbers_those_of_the_other_problems(builder: Builder) -> None:
+    measured(builder)
+    extra = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
+    row = json.loads(extra.read_text().splitlines()[0]) | {"sample_index": 64, "text": "one more"}
+    with open(extra, "a") as lines:
+        lines.write(json.dumps(row) + "\n")
+    grades = list(read_grades(builder.path / "grades" / "aime24" / "Klear-Reasoner-8B.parquet"))
+    key = grades[0].key
+    assert key is not None
+    more = grades[0].model_copy(update={"key": key.model_copy(update={"sample_index": 64})})
+    write_grades(builder.path / "grades" / "aime24" / "Klear-Reasoner-8B.parquet", [*grades, more])
+    verdict = only_verdict(builder)
+    assert verdict.label == "inconclusive" and "1 sample more than expected" in verdict.blockers
+    assert abs(verdict.score - sum(RIGHT) / 19.2) < 0.5
+
+
+def test_grades_that_contradict_each_other_block(builder: Builder) -> None:
+    measured(builder)
+    path = builder.path / "grades" / "aime24" / "Klear-Reasoner-8B.parquet"
+    grades = list(read_grades(path))
+    other = grades[0].model_copy(update={"correct": False, "reason": "wrong", "score": 0.0})
+    write_grades(path, [*grades, other])
+    verdict = only_verdict(builder)
+    assert verdict.label == "inconclusive" and "graded twice, differently" in verdict.blockers[0]
+
+
+def test_samples_of_two_prompts_block(builder: Builder) -> None:
+    measured(builder)
+    path = builder.path / "grades" / "aime24" / "Klear-Reasoner-8B.parquet"
+    grades = [grade for grade in read_grades(path) if grade.key]
+    first = [(grade, grade.key) for grade in grades if grade.key and grade.key.sample_index < 3]
+    other = [grade.model_copy(update={"key": key.model_copy(update={"prompt_hash": "other"})}) for grade, key in first]
+    write_grades(path, [*grades, *other])
+    builder.manifest["evaluations"][0]["expected"] = len(grades) + len(other)
+    assert "samples of different prompts for the same problem" in only_verdict(builder).blockers
 
 
 def test_fewer_problems_and_another_model_block(builder: Builder) -> None:

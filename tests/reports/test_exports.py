@@ -27,10 +27,14 @@ def exported(tmp_path: Path, rows: list[list[str]]) -> tuple[list[list[str]], st
 
 
 def test_csv_has_plain_numbers_and_no_cell_that_a_spreadsheet_would_run(tmp_path: Path) -> None:
-    cells = ["=HYPERLINK(1)", "+1.9", "−4.9", "@SUM(A1)", "-x", "a\u202eb", 'say "hi", you']
+    cells = ["=HYPERLINK(1)", "+1.9", "−4.9", "@SUM(A1)", "-x", "a\u202eb", 'say "hi", you', "=1+1", " =1+1", "-2+3+cmd|' /C calc'!A0",
+             "+1.5 to +2.5", "−1.9 (−3.0 to +0.2)", "+9.7 to +20.5, p < 0.001"]  # fmt: skip
     rows, _ = exported(tmp_path, [[cell, "1"] for cell in cells])
     assert rows[0] == ["name", "value"]
-    assert [row[0] for row in rows[1:]] == ["'=HYPERLINK(1)", "+1.9", "-4.9", "'@SUM(A1)", "'-x", "a⟦U+202E⟧b", 'say "hi", you']
+    assert [row[0] for row in rows[1:]] == [
+        "'=HYPERLINK(1)", "+1.9", "-4.9", "'@SUM(A1)", "'-x", "a⟦U+202E⟧b", 'say "hi", you', "'=1+1", "' =1+1", "'-2+3+cmd|' /C calc'!A0",
+        "+1.5 to +2.5", "-1.9 (-3.0 to +0.2)", "+9.7 to +20.5, p < 0.001",
+    ]  # fmt: skip
 
 
 def test_latex_escapes_what_it_would_act_on(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.records import Problem
-from reports.load import NotARunFolder, load_run
+from reports.load import NotARunFolder, Reader, load_run
 from reports.scores import defects, scores
 
 Builder = Any
@@ -59,9 +59,10 @@ def test_a_sample_that_was_written_twice_counts_once(builder: Builder) -> None:
 def test_a_generation_is_read_back_by_its_place(builder: Builder) -> None:
     builder.measure("mini-aime", "sft", [1, 2], text=lambda problem, index: f"é {problem}/{index}")
     run = load_run(builder.write())
-    for sample in run.measurements[0].samples.values():
-        expected = f"é {sample.key.problem_id[1:]}/{sample.key.sample_index}"
-        assert run.read_generation(sample).text == expected
+    with Reader() as reader:
+        for sample in run.measurements[0].samples.values():
+            expected = f"é {sample.key.problem_id[1:]}/{sample.key.sample_index}"
+            assert reader.read(sample).text == expected
 
 
 def test_nan_null_and_torn_metrics_are_missing_values(builder: Builder) -> None:

@@ -42,7 +42,7 @@ def three(tmp_path: Path) -> list[Path]:
 def test_runs_are_compared_with_the_first_on_the_same_problems(three: list[Path], tmp_path: Path) -> None:
     page = write_comparison(three, tmp_path / "out")
     markdown = page.with_name("comparison.md").read_text()
-    assert "two: mine scores above one: mine on aime24 (+25.0 points, 95 % interval +25.0 to +25.0, p &lt; 0.001)." in markdown
+    assert "two: mine scores above one: mine on aime24 (+25.0 points, 95 % interval +13.4 to +36.6, p &lt; 0.001)." in markdown
     assert "two: mine and one: mine cannot be told apart on aime25 (0.0 points" in markdown
     assert "The protocols differ in sampling.top\\_k 0 instead of 20." in markdown
     assert "| checkpoints |" not in markdown  # the same weights by name and revision
