@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import Record
@@ -56,6 +56,12 @@ class Contradiction(Record):
     where: tuple[str, ...]
     used: float
     """The one that the rows give."""
+
+    @model_validator(mode="after")
+    def _as_many_places(self) -> Self:
+        if len(self.scores) != len(self.where):
+            raise ValueError(f"{len(self.where)} places in `where` for {len(self.scores)} scores")
+        return self
 
 
 class Target(Record):

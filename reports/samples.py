@@ -100,7 +100,7 @@ def _block(run: Run, measurement: Measurement, title: str, key: SampleKey) -> Sa
 
 def _facts(generation: Generation) -> list[tuple[str, str]]:
     return [
-        ("tokens", str(generation.token_count)),
+        ("tokens", str(generation.token_count) if generation.token_count else "not known"),
         ("finish", generation.finish_reason or "not known"),
         ("seed", str(generation.seed)),
     ]

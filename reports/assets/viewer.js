@@ -267,7 +267,7 @@ window.klear = window.klear || {};
     const asWritten = by("as-written").checked;
     const facts = make("dl");
     facts.append(
-      fact("tokens", count(columns.tokens[row])),
+      fact("tokens", columns.tokens[row] ? count(columns.tokens[row]) : "not known"),
       fact("finish", columns.finish[row] < 0 ? "not known" : index.finishes[columns.finish[row]]),
       fact("seed", String(text.seed)), fact("protocol", visible(one.protocol)),
     );
