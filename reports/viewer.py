@@ -154,7 +154,7 @@ def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
                 "model": one.model,
                 "protocol": one.evaluation.protocol_name if one.evaluation else "unknown",
                 "problems": list(order),
-                "code": one.is_code,
+                "graders": one.graders,
             }
             for one, order in zip(run.measurements, orders, strict=True)
         ],

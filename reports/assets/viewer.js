@@ -95,9 +95,10 @@ window.klear = window.klear || {};
   };
   const measurement = row => index.measurements[columns.measurement[row]];
   const problem = row => measurement(row).problems[columns.problem[row]];
-  const outcome = (row, grader) => index.outcomes[grader][row] < 0 ? "not graded" : index.reasons[index.outcomes[grader][row]];
+  const outcome = (row, grader) => (index.outcomes[grader]?.[row] ?? -1) < 0 ? "not graded" : index.reasons[index.outcomes[grader][row]];
+  const graderOf = row => by("grader").value || measurement(row).graders[0];  // the protocol's own judge, where none is chosen
   const verdictOf = row => {
-    const verdict = index.judged[by("grader").value]?.[row] ?? -1;
+    const verdict = index.judged[graderOf(row)]?.[row] ?? -1;
     return verdict < 0 ? "" : visible(index.verdicts[verdict]);
   };
   const disputed = row => {
@@ -128,16 +129,17 @@ window.klear = window.klear || {};
     const fits = index.measurements.map(one => (!benchmark || one.benchmark === benchmark) && (!model || one.model === model));
     const problemAt = index.measurements.map(one => problemName ? one.problems.indexOf(problemName) : -1);
     const reason = index.reasons.indexOf(wanted), verdict = index.verdicts.indexOf(wanted.replace(/^verdict /, ""));
-    const outcomes = index.outcomes[grader] ?? [], judged = index.judged[grader] ?? [];
+    const graders = index.measurements.map(one => grader || one.graders[0]);
     const found = [];
     for (let row = 0; row < index.rows; row += 1) {
       const place = columns.measurement[row];
       if (!fits[place] || (problemName && columns.problem[row] !== problemAt[place])) continue;
       if (columns.tokens[row] < least || columns.tokens[row] > most) continue;
-      if (wanted === "not correct" ? outcomes[row] <= 0
-        : wanted.startsWith("verdict ") ? judged[row] !== verdict
-          : wanted === "not graded" ? outcomes[row] >= 0
-            : wanted && outcomes[row] !== reason) continue;
+      const said = index.outcomes[graders[place]]?.[row] ?? -1;
+      if (wanted === "not correct" ? said <= 0
+        : wanted.startsWith("verdict ") ? (index.judged[graders[place]]?.[row] ?? -1) !== verdict
+          : wanted === "not graded" ? said >= 0
+            : wanted && said !== reason) continue;
       if (judges && disputed(row) !== (judges === "differ")) continue;
       found.push(row);
     }
@@ -150,7 +152,7 @@ window.klear = window.klear || {};
     problem: row => columns.problem[row],
     sample: row => columns.sample[row],
     tokens: row => columns.tokens[row],
-    outcome: row => outcome(row, by("grader").value),
+    outcome: row => outcome(row, graderOf(row)),
   };
 
   function sorted(rows) {
@@ -413,7 +415,7 @@ window.klear = window.klear || {};
     columns = index.columns;
     options(by("benchmark"), [...new Set(index.measurements.map(one => one.benchmark))], "any");
     options(by("model"), [...new Set(index.measurements.map(one => one.model))], "any");
-    by("grader").replaceChildren(...index.graders.map(name => new Option(visible(name), name)));
+    options(by("grader"), index.graders, "the protocol's own");
     const verdicts = index.verdicts.map(name => `verdict ${name}`);
     options(by("outcome"), [...index.reasons, "not correct", "not graded", ...verdicts], "any");
     fillProblems();

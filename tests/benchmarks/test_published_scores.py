@@ -78,7 +78,7 @@ def test_a_users_own_benchmark_comes_with_its_size_and_margin(tmp_path: Path) ->
         (ROW.replace("64K", "long"), "score.0.length"),
         (ROW.replace("source", "sauce"), "score.0."),
         (ROW.replace("aime24", "ours"), "no [benchmark.ours]"),
-        ('[[contradiction]]\nmodel = "m"\nbenchmark = "b"\nlength = "1K"\nscores = [1, 2]\nwhere = ["x"]\nused = 1\n', "1 places in `where`"),
+        ('[[contradiction]]\nmodel = "m"\nbenchmark = "b"\nlength = "1K"\nscores = [1, 2]\nwhere = ["x"]\nused = 1\n', "1 places"),
         ("[[score]", "not TOML"),
         ("score = 3", "score: "),
     ],

@@ -84,6 +84,7 @@ def test_filters_show_what_they_say(opened: Any, page_file: Path) -> None:
     page.select_option("#viewer-benchmark", "mini-lcb")
     page.fill("#viewer-least", "")
     page.fill("#viewer-most", "")
+    assert page.locator("#viewer-grader").input_value() == ""
     page.select_option("#viewer-outcome", "verdict WA")
     assert set(page.locator("#viewer-rows td:last-child").all_inner_texts()) == {"WA"}
 
