@@ -19,7 +19,7 @@ from benchmarks.grading import GraderPool, JudgeError
 from benchmarks.livecodebench import extract_code
 from benchmarks.livecodebench_problems import WINDOWS
 from benchmarks.protocols import Protocol
-from benchmarks.records import Generation, Grade, Problem, Reason, digest
+from benchmarks.records import CodeTest, Generation, Grade, Problem, Reason, digest
 from klear_repro.config import Config
 from klear_repro.errors import RunError
 from klear_repro.files import Appender
@@ -188,16 +188,18 @@ def _judged(result: Result, problem: Problem) -> Judged:
     ran = list(zip(places, result.tests, strict=False))
     tests = " ".join(f"{place}:{test.verdict}:{test.cpu_s:.3f}" for place, test in ran)
     failed = next(((place, test) for place, test in ran if test.verdict is not Verdict.AC), None)
-    return Judged(str(result.verdict), result.pass_rate, tests, _failure(problem.tests[failed[0]].expected, failed[1]) if failed else "")
+    return Judged(str(result.verdict), result.pass_rate, tests, _failure(problem.tests[failed[0]], failed[1]) if failed else "")
 
 
-def _failure(expected: Any, test: TestResult) -> str:
-    """The last line of an error, or the outputs side by side."""
-    error = (test.message or test.stderr).strip()
-    if test.verdict is Verdict.WA or not error:
-        said = expected if isinstance(expected, str) else repr(expected)
-        return f"printed {_start(test.stdout)!r}, expected {_start(said)!r}" if test.verdict is Verdict.WA else ""
-    return _start(error.splitlines()[-1])
+def _failure(test: CodeTest, result: TestResult) -> str:
+    """The last line of an error, or what was expected; what a function returned is not kept by the sandbox."""
+    error = (result.message or result.stderr).strip()
+    if result.verdict is Verdict.WA and test.function is not None:
+        arguments = ", ".join(map(repr, test.args))
+        return f"{test.function}({_start(arguments)}) is not {_start(repr(test.expected))}"
+    if result.verdict is Verdict.WA:
+        return f"printed {_start(result.stdout)!r}, expected {_start(str(test.expected))!r}"
+    return _start(error.splitlines()[-1]) if error else ""
 
 
 def _start(text: str) -> str:
