@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from benchmarks.code_grading import OFFICIAL_LIMITS, sandbox_tests
 from benchmarks.grading import GraderPool, JudgeError
