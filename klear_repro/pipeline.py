@@ -42,6 +42,8 @@ def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = Fals
         device = choose_device(config.runtime.device, config.runtime.dtype, config.runtime.threads)
     except ValueError as error:
         raise UserError(str(error)) from None
+    if "report" in stages:
+        _check_published(config.report.published)
     transformers.utils.logging.disable_progress_bar()  # the stages have their own
     if launched():
         return _run_together(config, path, stages, device, force)
@@ -49,6 +51,16 @@ def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = Fals
         if config.eval.shard:
             return _generate_shard(_Pipeline(config, folder, device), stages)
         _Pipeline(config, folder, device).run(stages, force)
+
+
+def _check_published(paths: Sequence[str]) -> None:
+    from benchmarks.errors import BenchmarkError
+    from benchmarks.published import load_published
+
+    try:
+        load_published([Path(path) for path in paths])
+    except BenchmarkError as error:
+        raise UserError(f"report.published: {error}") from None
 
 
 def _run_together(config: Config, path: Path, stages: Sequence[str], device: Device, force: bool) -> None:
@@ -156,14 +168,6 @@ class _Pipeline:
             from klear_repro.training.logs import check_trackers
 
             check_trackers(self.config.runtime.trackers)
-        if "report" in stages and self.config.report.published:
-            from benchmarks.errors import BenchmarkError
-            from benchmarks.published import load_published
-
-            try:
-                load_published([Path(path) for path in self.config.report.published])
-            except BenchmarkError as error:
-                raise UserError(f"report.published: {error}") from None
         if "import" in stages and not self.config.traces.paths:
             raise UserError("traces.paths: needed by --stage import; pass --traces.paths FILE")
         if "eval" in stages:
