@@ -7,7 +7,8 @@ the cumulative distribution.
 
 Every row is computed independently of its neighbours: prompts are prefilled alone, attention of
 one new token is a matrix product per row over whole blocks of 64 keys, and the batch is always a
-multiple of four rows.  On a CPU in
+multiple of as many rows as this processor's matrix kernels need to round alike (`narrowest_batch`: 4 on some, 16 on
+others).  On a CPU in
 float32 a sample is therefore bit for bit the same whatever else is in the batch, which is what
 resuming an interrupted evaluation relies on.  On CUDA the kernels chosen depend on the batch, and
 the same sample may differ in its last bits.
@@ -19,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +33,9 @@ from klear_repro.engines.base import Completion, Request, Sampling, chat_ids, ve
 from klear_repro.errors import UserError
 
 _ATTENTION = "klear_rows"
-_NARROWEST = 4  # CPU matrix kernels round differently for a number of rows that is no multiple of four
+_WIDTHS = (4, 8, 16, 32, 64)
+_LARGEST_PROBED = 1 << 28
+"""Weights of a matrix that is still tried out; a larger one would take gigabytes."""
 
 
 def _rows_attention(
@@ -111,6 +115,43 @@ class _Running:
     logprobs: list[float] = field(default_factory=list)
 
 
+def narrowest_batch(model: Any, slots: int) -> int:
+    """Rows of which every batch must be a multiple, so that a row's result does not depend on their number.
+
+    Found by trying out, on random numbers, the shapes of the model's linear layers on this processor with its present number of
+    threads.  On another device or in another type, where nothing is promised, it is the smallest.
+    """
+    weight = model.get_input_embeddings().weight
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return _WIDTHS[0]
+    layers = (module for module in model.modules() if isinstance(module, torch.nn.Linear))
+    return _narrowest(frozenset((layer.in_features, layer.out_features) for layer in layers), slots, torch.get_num_threads())
+
+
+@cache
+def _narrowest(shapes: frozenset[tuple[int, int]], slots: int, threads: int) -> int:
+    found = _WIDTHS[0]
+    for inner, outer in sorted(shapes):
+        if inner * outer <= _LARGEST_PROBED:
+            found = max(found, _alike_from(inner, outer, max(slots, _WIDTHS[-1])))
+    return found
+
+
+@torch.inference_mode()
+def _alike_from(inner: int, outer: int, most: int) -> int:
+    """The smallest width whose multiples give every row the same bits as the largest batch does."""
+    random = torch.Generator().manual_seed(0)
+    weight = torch.randn(outer, inner, generator=random)
+    rows = torch.randn(_round_up(most, _WIDTHS[-1]), 1, inner, generator=random)
+    whole = torch.nn.functional.linear(rows, weight)
+
+    def alike(width: int) -> bool:
+        sizes = {min(width * times, len(rows)) for times in (1, 2, 3, 4, 5)}
+        return all(torch.equal(torch.nn.functional.linear(rows[:size], weight), whole[:size]) for size in sizes)
+
+    return next((width for width in _WIDTHS if alike(width)), _WIDTHS[-1])
+
+
 class HFEngine:
     """Generates with a transformers causal language model.
 
@@ -127,7 +168,8 @@ class HFEngine:
     def __init__(self, model: Any, tokenizer: Any, *, slots: int, max_model_len: int = 0) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.slots = _round_up(slots, _NARROWEST)
+        self.narrowest = narrowest_batch(model, slots)
+        self.slots = _round_up(slots, self.narrowest)
         self.max_model_len = max_model_len or model.config.max_position_embeddings
         positions = model.config.max_position_embeddings
         if self.max_model_len > positions:
@@ -174,7 +216,7 @@ class HFEngine:
         waiting: dict[tuple[int, ...], int] = {}
         for request in queue:
             waiting[request.prompt_ids] = waiting.get(request.prompt_ids, 0) + 1
-        width = min(self.slots, _round_up(len(queue), _NARROWEST))
+        width = min(self.slots, _round_up(len(queue), self.narrowest))
         slots: list[_Running | None] = [None] * width
         lengths = torch.zeros(width, dtype=torch.long, device=device)
         last = torch.zeros(width, dtype=torch.long, device=device)
@@ -211,8 +253,8 @@ class HFEngine:
             active = [slot for slot in range(width) if slots[slot] is not None]
             if not active:
                 continue
-            if not queue and len(active) <= width // 2 and width > _NARROWEST:
-                width = _round_up(len(active), _NARROWEST)
+            if not queue and len(active) <= width // 2 and width > self.narrowest:
+                width = _round_up(len(active), self.narrowest)
                 rows = torch.tensor((active + [slot for slot in range(len(slots)) if slot not in active])[:width], device=device)
                 slots = [slots[row] for row in rows.tolist()]
                 lengths, last = lengths[rows], last[rows]
