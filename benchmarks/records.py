@@ -140,7 +140,7 @@ class Grade(Record):
     score: float = Field(default=0.0, ge=0, le=1)
     verdict: str | None = None
     tests: str = ""
-    """Tests of a program that were run, as "PLACE:VERDICT:CPU_SECONDS" with spaces between; places count from 0."""
+    """Tests of a program that were run, as "PLACE:VERDICT" with spaces between; places count from 0."""
     failure: str = ""
     """What the first failing test said: an error, or what was printed and what was expected."""
     key: SampleKey | None = None

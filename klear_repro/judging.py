@@ -186,7 +186,7 @@ def _samples(problems: Mapping[str, Problem], jobs: Sequence[tuple[str, str]]) -
 def _judged(result: Result, problem: Problem) -> Judged:
     places = result.positions or range(len(result.tests))
     ran = list(zip(places, result.tests, strict=False))
-    tests = " ".join(f"{place}:{test.verdict}:{test.cpu_s:.3f}" for place, test in ran)
+    tests = " ".join(f"{place}:{test.verdict}" for place, test in ran)  # no times: the same run has the same grades
     failed = next(((place, test) for place, test in ran if test.verdict is not Verdict.AC), None)
     return Judged(str(result.verdict), result.pass_rate, tests, _failure(problem.tests[failed[0]], failed[1]) if failed else "")
 

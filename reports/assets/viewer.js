@@ -243,15 +243,11 @@ window.klear = window.klear || {};
     return make("div", "", make("dt", "", name), make("dd", "", ...value));
   }
 
-  // Tests of a program under one grader: "PLACE:VERDICT:CPU_SECONDS", and what the first failing one said.
+  // Tests of a program under one grader: "PLACE:VERDICT", and what the first failing one said.
   function testResults(grader, graded) {
     const ran = graded.tests.split(" ").map(one => one.split(":"));
     const passed = ran.filter(one => one[1] === "AC").length;
-    const chips = ran.map(([at, verdict, seconds]) => {
-      const chip = make("li", verdict === "AC" ? "good" : "bad", visible(`${Number(at) + 1} ${verdict}`));
-      chip.title = visible(`${seconds} s of CPU time`);
-      return chip;
-    });
+    const chips = ran.map(([at, verdict]) => make("li", verdict === "AC" ? "good" : "bad", visible(`${Number(at) + 1} ${verdict}`)));
     const said = graded.failure ? [make("p", "", "The first failing test: ", make("code", "", visible(graded.failure)))] : [];
     const title = `Tests (${visible(grader)}): ${passed} of the ${ran.length} that were run passed`;
     const list = make("ol", "tests", ...chips);
