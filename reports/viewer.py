@@ -29,7 +29,6 @@ LEVEL = 1
 WORKERS = 2
 REASONS = ("correct", "wrong", "truncated", "no answer", "hedged", "judge time-out")
 FINISHES = ("stop", "length", "error")
-FIELDS = ("tokens", "characters")
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,6 @@ def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
             "problem": [orders[row.measurement][row.sample.key.problem_id] for row in rows],
             "sample": [row.sample.key.sample_index for row in rows],
             "tokens": [row.sample.tokens for row in rows],
-            "characters": [row.sample.characters for row in rows],
             "finish": [FINISHES.index(row.sample.finish) if row.sample.finish else -1 for row in rows],
         },
         "outcomes": outcomes,
