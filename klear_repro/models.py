@@ -105,9 +105,21 @@ def load_tokenizer(source: ModelSource) -> Any:
 
     extra: dict[str, Any] = {"gguf_file": source.gguf} if source.gguf else {}
     try:
-        return AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, **extra)
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, **extra)
+        end = _gguf_eos(source.folder / source.gguf) if source.gguf else None
+        if end is not None:
+            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     except UNREADABLE as error:
         raise UserError(f"model {source.name}: its tokenizer cannot be read ({_first_line(error)})") from None
+    return tokenizer
+
+
+def _gguf_eos(path: Path) -> int | None:
+    """The id of the token that ends a turn, as the file says: transformers 5.17 takes another one, and SFT would teach that."""
+    from gguf import GGUFReader
+
+    field = GGUFReader(path).fields.get("tokenizer.ggml.eos_token_id")
+    return None if field is None else int(field.parts[field.data[0]][0])
 
 
 def _first_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ A sample has its own seed, so its draws do not depend on what else is queued.  I
 their last bits: the kernels depend on the batch.  The two engines draw differently from one seed, so
 their sampled texts differ; their greedy texts are the same up to such rounding.
 
-What follows is tested with the CPU build of vLLM 0.32; lines marked "CUDA only" have never run.
+What follows is tested with the CPU build of vLLM 0.32; lines marked "CUDA only" ran once, with vLLM 0.25.1 (`tests/cuda`).
 """
 
 from __future__ import annotations

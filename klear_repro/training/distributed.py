@@ -3,7 +3,7 @@
 Every process runs the same loop.  The model is sharded by FSDP2 (arXiv 2304.11277, `torch.distributed.fsdp.fully_shard`):
 each process keeps a slice of every weight, of its gradient and of its optimiser state, in float32; whole weights exist layer
 by layer, in the data type of the run, while they are used.  Rollouts and micro-batches are shared out; what all must know
-is exchanged; files are written by the first process.  On CUDA the backend is NCCL (CUDA only, never run), on a CPU gloo.
+is exchanged; files are written by the first process.  On CUDA the backend is NCCL (tried with one process), on a CPU gloo.
 
 A process alone is the same code with nothing to exchange.
 """

@@ -2,7 +2,7 @@
 
 A micro-batch is the concatenation of whole sequences.  Positions begin at 0 in each, and no token attends to another
 sequence: attention is computed in blocks of sequences of similar length, or, on CUDA where flash-attn is installed, by it with
-the sequences' bounds (CUDA only, never run).  Only positions that predict a response token reach the output head
+the sequences' bounds (never run).  Only positions that predict a response token reach the output head
 (`training.chunked_head`), so prompts cost no logits.
 
 The responses of a group have one prompt, and what is computed for it is the same in all of them: it is in the row once,

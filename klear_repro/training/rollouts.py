@@ -2,7 +2,7 @@
 
 `hf` on one process reads the live weights: nothing is copied.  With several processes each has a whole copy for its
 rollouts, filled from the shards; so has LoRA, whose matrices are merged on the way.  `vllm` runs in the trainer's process
-and loads the weights anew; on CUDA it sleeps while the trainer works (CUDA only, never run).  `vllm-server` is vLLM in
+and loads the weights anew; on CUDA it sleeps while the trainer works.  `vllm-server` is vLLM in
 processes of its own: the first process of the trainer writes the weights for them, all of them ask for rollouts.
 """
 

