@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Protocol, load_protocol, protocol_diff
-from benchmarks.published import PublishedScore
+from benchmarks.published import PublishedScore, built_in
 from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, points, signed, table
 from reports.load import Evaluation, Measurement, Run
 from reports.scores import Scores, defects, expected_problems, scores
@@ -216,9 +216,23 @@ def verdict_table(run: Run, found: list[Comparison]) -> Block:
             ]
         )
     header = ["benchmark", "model", "grader", "measured", "published", "difference (90 %)", "verdict"]
-    margins = ", ".join(f"{name} {target.margin}" for name, target in run.published.targets.items())
-    caption = f"Measured against published, in points (margins, fixed beforehand: {margins})"
-    return table(caption, [*header, "without blockers"], rows, {0, 1, 2, 6, 7})
+    return table(f"Measured against published, in points ({_margins(run, found)})", [*header, "without blockers"], rows, {0, 1, 2, 6, 7})
+
+
+def _margins(run: Run, found: list[Comparison]) -> str:
+    """The margins of what is compared: the project's own, and those of a user's file."""
+    names = list(dict.fromkeys(one.row.benchmark for one in found))
+    own = built_in().targets
+    margins = {name: run.published.targets[name].margin for name in names}
+    fixed = [f"{name} {margins[name]}" for name in names if name in own and margins[name] == own[name].margin]
+    others = [
+        f"{name} {margins[name]}" + (f" instead of the project's {own[name].margin}" if name in own else "")
+        for name in names
+        if name not in own or margins[name] != own[name].margin
+    ]
+    said = [f"margins, fixed beforehand: {', '.join(fixed)}"] if fixed else []
+    said += [f"margins of a file of published numbers beside the project's: {', '.join(others)}"] if others else []
+    return "; ".join(said)
 
 
 def _label(label: str, verdict: Verdict) -> str:
@@ -263,7 +277,7 @@ def _published_table(run: Run, found: list[Comparison]) -> Block:
     for one in found:
         key = (one.row.model, one.row.length, one.row.benchmark)
         if one.same_model:
-            measured.setdefault(key, f"{points(one.result.score)} ({one.result.grader})")
+            measured.setdefault(key, f"{points(one.result.score)} ({one.result.grader}{_other_budget(one)})")
     missing = "not measured: stand-in run" if run.manifest.stand_in else "not measured"
     rows: list[list[Cell | str]] = []
     for model, length in SHOWN:
@@ -281,6 +295,15 @@ def _published_table(run: Run, found: list[Comparison]) -> Block:
     header = ["model", "budget", "benchmark", "published", "independent attempt", "this run", "source"]
     caption = "Published numbers, pass@1 in percent (P: arXiv 2508.07629; the independent attempt used another protocol)"
     return table(caption, header, rows, {0, 1, 2, 5, 6})
+
+
+def _other_budget(one: Comparison) -> str:
+    """What to say where the run's token budget is not the published one's."""
+    evaluation = one.measurement.evaluation
+    budget = evaluation.protocol_field("max_new_tokens") if evaluation else None
+    if budget == one.row.budget:
+        return ""
+    return f"; budget {budget:,} tokens" if isinstance(budget, int) else "; budget unknown"
 
 
 def _contradictions(run: Run) -> list[Block]:

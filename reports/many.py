@@ -14,7 +14,7 @@ from reports.canvas import Canvas
 from reports.figures_scores import Dot, accuracy_by_checkpoint, problem_heat_map
 from reports.load import Measurement, Run
 from reports.pairs import Entry, pair_blocks
-from reports.score_figures import slug
+from reports.score_figures import ACCURACY, slug
 from reports.scores import Scores, scores
 
 
@@ -48,14 +48,18 @@ def _name(runs: Sequence[Run], run: Run) -> str:
 
 
 def entries_of(runs: Sequence[Run]) -> list[Entry]:
-    """Graded measurements by run; the name says the run, the model, and the protocol where only that tells two apart."""
+    """Graded measurements by run; the name says the run, the model, and protocol and revision where only they tell two apart."""
     found = [(run, one) for run in runs for one in run.measurements if one.grades]
     counts = Counter((id(run), one.benchmark, one.model) for run, one in found)
+    checkpoints = {(id(run), one.benchmark, one.model): set[str]() for run, one in found}
+    for run, one in found:
+        checkpoints[id(run), one.benchmark, one.model].add(one.revision)
 
     def name(run: Run, one: Measurement) -> str:
-        several = counts[id(run), one.benchmark, one.model] > 1
+        place = (id(run), one.benchmark, one.model)
         protocol = one.evaluation.protocol_name if one.evaluation else "unknown protocol"
-        own = f"{one.model}, {protocol} {one.sampling_hash[:6]}" if several else one.model
+        own = f"{one.model}, {protocol} {one.sampling_hash[:6]}" if counts[place] > 1 else one.model
+        own += f", revision {one.revision[:8]}" if len(checkpoints[place]) > 1 else ""
         return own if len(runs) == 1 else f"{_name(runs, run)}: {own}"
 
     return [Entry(name(run, one), one) for run, one in found]
@@ -92,7 +96,7 @@ def _score_blocks(entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
         ])  # fmt: skip
     header = ["benchmark", "measurement", "protocol", "grader", "score", "95 %", "problems", "samples"]
     dots = [Dot(entry.measurement.benchmark, entry.name, result.score, *result.interval) for entry, result in graded]
-    blocks: list[Block] = [accuracy_by_checkpoint(canvas, "accuracy", dots, "Scores with 95 % intervals (same problems)")]
+    blocks: list[Block] = [accuracy_by_checkpoint(canvas, "accuracy", dots, ACCURACY)]
     blocks.append(table("Scores under each protocol's own judge, in points", header, rows, {0, 1, 2, 3}))
     for number, benchmark in enumerate(dict.fromkeys(dot.benchmark for dot in dots)):
         models = [(entry.name, result) for entry, result in graded if entry.measurement.benchmark == benchmark]

@@ -24,6 +24,9 @@ from reports.load import CONTROL_SUFFIXES, Run
 from reports.scores import Measured, Scores, budget_curve, pass_curve, vote_curve
 from reports.statistics import Z95, sampling_variance
 
+ACCURACY = "Scores under each protocol's own judge, with 95 % intervals (same problems)"
+"""Caption of the figure of measured and published scores."""
+
 
 def accuracy_figure(run: Run, canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[Block]:
     """Scores under the protocol's own judge beside the published ones; empty when nothing is graded."""
@@ -39,7 +42,7 @@ def accuracy_figure(run: Run, canvas: Canvas, benchmarks: Mapping[str, Measured]
         for measurement, results in measured:
             for result in list(results.values())[:1]:
                 dots.append(Dot(benchmark, measurement.model, result.score, *result.interval, *published.get(id(measurement), ())))
-    return [accuracy_by_checkpoint(canvas, "accuracy", dots, "Scores with 95 % intervals (same problems)")] if dots else []
+    return [accuracy_by_checkpoint(canvas, "accuracy", dots, ACCURACY)] if dots else []
 
 
 def sample_figures(canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[Block]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import binascii
 import json
 import zlib
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +136,7 @@ def _problems(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
     graders = list(dict.fromkeys(name for one in run.measurements for name in one.graders))
+    protocols = _protocols(run.measurements)
     orders = [_order(one) for one in run.measurements]
     verdicts = sorted({grade.verdict for row in rows for _, grade in row.grades if grade.verdict is not None})
     outcomes: dict[str, list[int]] = {name: [] for name in graders}
@@ -151,11 +152,11 @@ def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
             {
                 "benchmark": one.benchmark,
                 "model": one.model,
-                "protocol": one.evaluation.protocol_name if one.evaluation else "unknown",
+                "protocol": protocol,
                 "problems": list(order),
                 "graders": one.graders,
             }
-            for one, order in zip(run.measurements, orders, strict=True)
+            for one, order, protocol in zip(run.measurements, orders, protocols, strict=True)
         ],
         "graders": graders,
         "reasons": REASONS,
@@ -172,7 +173,33 @@ def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
         },
         "outcomes": outcomes,
         "judged": judged,
+        "twins": _twins(rows),
     }
+
+
+def _protocols(measurements: Sequence[Measurement]) -> list[str]:
+    """The name of each one's protocol; with sampling and checkpoint where one model has it twice on a benchmark."""
+    names = [one.evaluation.protocol_name if one.evaluation else "unknown" for one in measurements]
+    for more in ("sampling_hash", "revision"):
+        places = [(one.benchmark, one.model, name) for one, name in zip(measurements, names, strict=True)]
+        often = Counter(places)
+        names = [
+            f"{name} {getattr(one, more)[:8]}" if often[place] > 1 else name
+            for one, name, place in zip(measurements, names, places, strict=True)
+        ]
+    return names
+
+
+def _twins(rows: list[_Row]) -> dict[str, int]:
+    """Row → how many before it have its measurement, problem and number, but another prompt; rows without such are left out."""
+    seen: Counter[tuple[int, str, int]] = Counter()
+    found = {}
+    for number, row in enumerate(rows):
+        place = (row.measurement, row.sample.key.problem_id, row.sample.key.sample_index)
+        if seen[place]:
+            found[str(number)] = seen[place]
+        seen[place] += 1
+    return found
 
 
 def _write(path: Path, function: str, value: Any, *arguments: int) -> None:

@@ -89,6 +89,32 @@ def test_filters_show_what_they_say(opened: Any, page_file: Path) -> None:
     assert set(page.locator("#viewer-rows td:last-child").all_inner_texts()) == {"WA"}
 
 
+def test_two_protocols_have_a_filter_a_column_and_addresses_of_their_own(opened: Any, page_file: Path, tmp_path: Path) -> None:
+    assert not opened.open(page_file).locator("#viewer-protocol").is_visible()  # one protocol alone
+    builder = RunBuilder(tmp_path / "run")
+    for file, sampling in (("one", "s1"), ("two", "s2")):
+        builder.measure("aime24", "mine", [1, 2], 2, sampling_hash=sampling, file=file)
+    builder.measure("aime24", "mine", [1], 1, sampling_hash="s2", file="twin", prompt_hash="other", describe=False,
+                    text=lambda p, i: "another prompt's answer")  # fmt: skip
+    page = opened.open(write_report(builder.write()))
+    assert count(page) == "9 of 9 samples" and "protocol" in page.locator("#viewer-headings").inner_text()
+    name = page.locator("#viewer-protocol option").nth(2).get_attribute("value")
+    assert name.endswith(" s2")
+    page.select_option("#viewer-protocol", name)
+    assert count(page) == "5 of 9 samples"
+    addresses = [link.get_attribute("href") for link in page.locator("#viewer-rows a").all()]
+    assert len(set(addresses)) == 5
+    for address in addresses:
+        page.evaluate("address => { location.hash = address; }", address)
+        expect(page.locator("#viewer-rows tr.open a")).to_have_attribute("href", address)
+    texts = []
+    for address in addresses[:2]:
+        page.locator(f'#viewer-rows a[href="{address}"]').click()
+        expect(page.locator("#viewer-rows tr.open a")).to_have_attribute("href", address)
+        texts.append(page.locator("#viewer-sample").inner_text())
+    assert sum("another prompt's answer" in text for text in texts) == 1
+
+
 def test_the_list_has_pages_and_sorts(opened: Any, page_file: Path) -> None:
     page = opened.open(page_file)
     assert page.locator("#viewer-page").inner_text() == "page 1 of 4"

@@ -75,11 +75,14 @@ class RunBuilder:
         disagree: frozenset[tuple[int, int]] | set[tuple[int, int]] = frozenset(),
         sampling_hash: str = "sh",
         truncated: int = 0,
+        revision: str = "r1",
+        prompt_hash: str = "ph",
+        file: str = "",
     ) -> None:
         """`right[i]` of `samples` answers to problem i are right; generations, grades and the manifest's entry.
 
         The first `truncated` wrong samples ended at the length limit; all graders but the first say the opposite of the
-        (problem, sample) in `disagree`.
+        (problem, sample) in `disagree`.  `file`: of another name than the model's, where that is taken.
         """
         generations, grades = [], []
         left = truncated
@@ -87,11 +90,11 @@ class RunBuilder:
             for index in range(samples):
                 key = SampleKey(
                     model=model,
-                    revision="r1",
+                    revision=revision,
                     benchmark=benchmark,
                     problem_id=f"p{problem}",
                     sample_index=index,
-                    prompt_hash="ph",
+                    prompt_hash=prompt_hash,
                     sampling_hash=sampling_hash,
                 )
                 correct = index < count
@@ -126,16 +129,16 @@ class RunBuilder:
                             token_count=20 + 3 * index + problem,
                         )
                     )
-        place = self.path / "generations" / benchmark / f"{model}.jsonl"
+        place = self.path / "generations" / benchmark / f"{file or model}.jsonl"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text("".join(row.model_dump_json() + "\n" for row in generations), encoding="utf-8")
-        write_grades(self.path / "grades" / benchmark / f"{model}.parquet", grades)
+        write_grades(self.path / "grades" / benchmark / f"{file or model}.parquet", grades)
         if describe:
             self.manifest["evaluations"].append(
                 {
                     "benchmark": benchmark,
                     "model": model,
-                    "revision": "r1",
+                    "revision": revision,
                     "protocol": protocol or PROTOCOL,
                     "sampling_hash": sampling_hash,
                     "engine": "hf",

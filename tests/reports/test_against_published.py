@@ -50,6 +50,12 @@ def test_a_score_far_below_is_not_reproduced_and_the_report_says_so(builder: Bui
     assert "aime24, klear grader: " in markdown and "at 64K: not reproduced." in markdown
 
 
+def test_another_budget_is_said_beside_the_published_number(builder: Builder) -> None:
+    measured(builder, max_new_tokens=1024)
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "(klear; budget 1,024 tokens)" in markdown
+
+
 def test_another_protocol_blocks_and_names_the_fields(builder: Builder) -> None:
     sampling = RELEASE["sampling"] | {"top_k": 0}
     measured(builder, [max(0, count - 8) for count in RIGHT], sampling=sampling, name="mine")

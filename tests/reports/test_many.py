@@ -129,9 +129,24 @@ def test_a_users_own_published_numbers_are_used_and_a_wrong_file_is_one_line(
     row = '[[score]]\nmodel = "mine"\nbenchmark = "aime24"\nscore = 34.0\nsamples = 8\nlength = "64K"\nmeasured_by = "model"\n'
     file.write_text(row + 'source = "us"\nprotocol = "klear-release-64k"\n')
     assert main([str(three[0]), "--published", str(file)]) == 0
-    assert "34.0 published for mine at 64K" in (three[0] / "report" / "report.md").read_text()
+    markdown = (three[0] / "report" / "report.md").read_text()
+    assert "34.0 published for mine at 64K" in markdown
+    assert "(margins, fixed beforehand: aime24 2.0, aime25 2.0)" in markdown.replace("\\", "")
+    file.write_text(file.read_text() + "[benchmark.aime24]\nproblems = 30\nmargin = 9.0\n")
+    assert main([str(three[0]), "--published", str(file)]) == 0
+    own = "margins of a file of published numbers beside the project's: aime24 9.0 instead of the project's 2.0"
+    assert f"(margins, fixed beforehand: aime25 2.0; {own})" in (three[0] / "report" / "report.md").read_text().replace("\\", "")
     file.write_text(row.replace("34.0", "340"))
     capsys.readouterr()
     assert main([str(three[0]), "--published", str(file)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "score.0.score" in error
+
+
+def test_checkpoints_and_samplings_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    builder = RunBuilder(tmp_path / "run")
+    for file, revision, sampling in (("a", "aaaaaaaaaa", "s1"), ("b", "bbbbbbbbbb", "s1"), ("c", "bbbbbbbbbb", "s2")):
+        builder.measure("aime24", "mine", [1, 2, 3], revision=revision, sampling_hash=sampling, file=file, protocol=RELEASE)
+    names = [entry.name for entry in entries_of([load_run(builder.write())])]
+    release = "mine, klear-release-64k"
+    assert names == [f"{release} s1, revision aaaaaaaa", f"{release} s1, revision bbbbbbbb", f"{release} s2, revision bbbbbbbb"]
