@@ -311,7 +311,8 @@ def _metrics(root: Path, folder: str, notes: list[str]) -> dict[str, Metrics]:
             else:
                 notes.append(f"{path.relative_to(root)}: a row without a step, left out.")
         if not rows:
-            notes.append(f"{path.relative_to(root)} has no step.")
+            if folder != "evaluations" or path.stat().st_size:  # where nothing is evaluated while it trains, the file is empty
+                notes.append(f"{path.relative_to(root)} has no step.")
             continue
         found[path.stem] = Metrics(path.stem, _columns([rows[step] for step in sorted(rows)]))
         _note_non_finite(list(rows.values()), str(path.relative_to(root)), notes)

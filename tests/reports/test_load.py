@@ -182,3 +182,9 @@ def test_samples_beyond_a_complete_evaluation_are_not_its_defects(builder: Build
     rows.append(rows[0] | {"sample_index": 99})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert defects(load_run(root).measurements[0], "strict") == []
+
+
+def test_a_stage_without_evaluations_is_not_damaged(smoke_run: Builder) -> None:
+    (smoke_run.path / "evaluations").mkdir()
+    (smoke_run.path / "evaluations" / "rl-math.jsonl").touch()
+    assert load_run(smoke_run.write()).notes == []

@@ -73,7 +73,7 @@ window.klear = window.klear || {};
 
   // --- the index -------------------------------------------------------------------------------------------------
 
-  let index, columns, benchmarks, benchmarkOf, modelOf, models;
+  let index, columns, protocols;
   let shown = [];               // numbers of the rows that pass the filters, in the order of the list
   let page = 0;
   let order = { by: "", down: false };
@@ -122,11 +122,12 @@ window.klear = window.klear || {};
   // --- filters ---------------------------------------------------------------------------------------------------
 
   function filtered() {
-    const benchmark = by("benchmark").value, model = by("model").value, problemName = by("problem").value;
+    const benchmark = by("benchmark").value, model = by("model").value, problemName = by("problem").value, protocol = by("protocol").value;
     const wanted = by("outcome").value, judges = by("judges").value, grader = by("grader").value;
     const least = by("least").value === "" ? -Infinity : Number(by("least").value);
     const most = by("most").value === "" ? Infinity : Number(by("most").value);
-    const fits = index.measurements.map(one => (!benchmark || one.benchmark === benchmark) && (!model || one.model === model));
+    const fits = index.measurements.map(one => (!benchmark || one.benchmark === benchmark) && (!model || one.model === model)
+      && (!protocol || one.protocol === protocol));
     const problemAt = index.measurements.map(one => problemName ? one.problems.indexOf(problemName) : -1);
     const reason = index.reasons.indexOf(wanted), verdict = index.verdicts.indexOf(wanted.replace(/^verdict /, ""));
     const graders = index.measurements.map(one => grader || one.graders[0]);
@@ -148,6 +149,7 @@ window.klear = window.klear || {};
 
   const keys = {
     model: row => measurement(row).model,
+    protocol: row => measurement(row).protocol,
     benchmark: row => measurement(row).benchmark,
     problem: row => columns.problem[row],
     sample: row => columns.sample[row],
@@ -177,11 +179,13 @@ window.klear = window.klear || {};
 
   // --- the list --------------------------------------------------------------------------------------------------
 
+  // benchmark/model/problem/sample, then which measurement of that model and which of the samples of that number, where not the first
   const link = row => {
-    const one = measurement(row);
+    const one = measurement(row), twin = index.twins[row] ?? 0;
     const same = index.measurements.filter(other => other.benchmark === one.benchmark && other.model === one.model);
     const parts = [one.benchmark, one.model, problem(row), columns.sample[row]];
-    if (same.length > 1) parts.push(same.indexOf(one));
+    if (same.length > 1 || twin) parts.push(same.indexOf(one));
+    if (twin) parts.push(twin);
     return `#sample/${parts.map(encodeURIComponent).join("/")}`;
   };
 
@@ -193,13 +197,14 @@ window.klear = window.klear || {};
       if (!(error instanceof URIError)) throw error;
       return -1;
     }
-    const [benchmark, model, name, sample, which] = parts;
+    const [benchmark, model, name, sample, which, twin] = parts;
     const same = index.measurements.filter(one => one.benchmark === benchmark && one.model === model);
     const place = index.measurements.indexOf(same[Number(which ?? 0)]);
     if (place < 0) return -1;
     const at = same[Number(which ?? 0)].problems.indexOf(name);
     for (let row = 0; row < index.rows; row += 1) {
-      if (columns.measurement[row] === place && columns.problem[row] === at && columns.sample[row] === Number(sample)) return row;
+      if (columns.measurement[row] === place && columns.problem[row] === at && columns.sample[row] === Number(sample)
+        && (index.twins[row] ?? 0) === Number(twin ?? 0)) return row;
     }
     return -1;
   }
@@ -214,7 +219,8 @@ window.klear = window.klear || {};
       const open = make("a", "", visible(String(problem(row))));
       open.href = link(row);
       const cells = [
-        make("td", "", visible(one.benchmark)), make("td", "", visible(one.model)), make("td", "", open),
+        make("td", "", visible(one.benchmark)), make("td", "", visible(one.model)),
+        ...(protocols.length > 1 ? [make("td", "", visible(one.protocol))] : []), make("td", "", open),
         make("td", "number", count(columns.sample[row])), make("td", "number", count(columns.tokens[row])),
         ...graders.map(grader => {
           const said = outcome(row, grader);
@@ -411,6 +417,9 @@ window.klear = window.klear || {};
     columns = index.columns;
     options(by("benchmark"), [...new Set(index.measurements.map(one => one.benchmark))], "any");
     options(by("model"), [...new Set(index.measurements.map(one => one.model))], "any");
+    protocols = [...new Set(index.measurements.map(one => one.protocol))];
+    options(by("protocol"), protocols, "any");
+    by("protocol").closest("label").hidden = protocols.length < 2;
     options(by("grader"), index.graders, "the protocol's own");
     const verdicts = index.verdicts.map(name => `verdict ${name}`);
     options(by("outcome"), [...index.reasons, "not correct", "not graded", ...verdicts], "any");
@@ -419,11 +428,12 @@ window.klear = window.klear || {};
     found.scope = "col";
     found.id = "viewer-found";
     by("headings").replaceChildren(
-      heading("benchmark", "benchmark"), heading("model", "model"), heading("problem", "problem"), heading("sample", "sample", true),
+      heading("benchmark", "benchmark"), heading("model", "model"), ...(protocols.length > 1 ? [heading("protocol", "protocol")] : []),
+      heading("problem", "problem"), heading("sample", "sample", true),
       heading("tokens", "tokens", true),
       ...index.graders.map((name, place) => heading(place === 0 ? "outcome" : "", visible(name))), heading("", "verdict"), found,
     );
-    for (const name of ["model", "problem", "outcome", "judges", "grader", "least", "most"]) by(name).addEventListener("change", refresh);
+    for (const name of ["model", "protocol", "problem", "outcome", "judges", "grader", "least", "most"]) by(name).addEventListener("change", refresh);
     by("benchmark").addEventListener("change", () => { fillProblems(); refresh(); });
     by("form").addEventListener("submit", event => { event.preventDefault(); search(); });
     by("form").addEventListener("reset", () => setTimeout(() => { fillProblems(); refresh(); }));
