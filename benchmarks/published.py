@@ -90,15 +90,20 @@ class Published:
         measured_by: str | None = None,
     ) -> list[PublishedScore]:
         """Rows that fit; a model is compared without its Hub organisation and without regard to case."""
-        wanted = None if model is None else model.rstrip("/").rsplit("/", 1)[-1].lower()
+        wanted = None if model is None else model_key(model)
         return [
             row
             for row in self.scores
             if benchmark in (None, row.benchmark)
-            and wanted in (None, row.model.rsplit("/", 1)[-1].lower())
+            and wanted in (None, model_key(row.model))
             and length in (None, row.length)
             and measured_by in (None, row.measured_by)
         ]
+
+
+def model_key(model: str) -> str:
+    """A model's name without its Hub organisation and without regard to case."""
+    return model.rstrip("/").rsplit("/", 1)[-1].lower()
 
 
 @cache
@@ -110,7 +115,7 @@ def built_in() -> Published:
 def load_published(paths: Sequence[Path] = ()) -> Published:
     """The built-in numbers and those of further files of the same form; a file's own rows come first.
 
-    A row of a file takes the place of the built-in row of the same model, benchmark, length and measurer.
+    A row of a file takes the place of the built-in row of the same model, benchmark, length, measurer and protocol.
 
     Raises:
         BenchmarkError: a file cannot be read or a field is wrong; one line that names file, place and what is allowed.
@@ -132,7 +137,7 @@ def load_published(paths: Sequence[Path] = ()) -> Published:
 
 
 def _place(row: PublishedScore) -> tuple[str, ...]:
-    return row.model.lower(), row.benchmark, row.length, row.measured_by, row.protocol or ""
+    return model_key(row.model), row.benchmark, row.length, row.measured_by, row.protocol or ""
 
 
 def _parsed(name: str, text: str) -> Published:

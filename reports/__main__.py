@@ -29,14 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from benchmarks.errors import BenchmarkError
     from reports.load import NotARunFolder
-    from reports.render import write_comparison, write_report
+    from reports.render import NotOurs, refuse_others, write_comparison, write_report
 
     try:
+        if len(given.runs) > 1:
+            refuse_others(given.out)
         for run in given.runs:
             print(write_report(run, given.published, texts=not given.no_samples), flush=True)
         if len(given.runs) > 1:
             print(write_comparison(given.runs, given.out, given.published))
-    except (NotARunFolder, BenchmarkError) as error:
+    except (NotARunFolder, NotOurs, BenchmarkError) as error:
         print(f"reports: {error}", file=sys.stderr)
         return 2
     except OSError as error:

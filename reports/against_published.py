@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Protocol, load_protocol, protocol_diff
-from benchmarks.published import PublishedScore, built_in
+from benchmarks.published import PublishedScore, built_in, model_key
 from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, points, signed, table
 from reports.load import Evaluation, Measurement, Run
 from reports.scores import Scores, defects, expected_problems, scores
@@ -51,9 +51,10 @@ class Comparison:
         """The comparison in one sentence."""
         published = f"{points(self.row.score)} published for {self.row.model} at {self.row.length}"
         measured = f"{self.row.benchmark}, {self.result.grader} grader: {points(self.result.score)} measured"
-        if self.same_model:
-            return f"{measured}, {published}: {self.verdict.label}."
-        return f"{measured} for {self.measurement.model}, which has no published score ({published})."
+        if not self.same_model:
+            return f"{measured} for {self.measurement.label}, which has no published score ({published})."
+        several = f" for {self.measurement.label}" if self.measurement.label != self.measurement.model else ""
+        return f"{measured}{several}, {published}: {self.verdict.label}."
 
 
 def comparable(run: Run, measurement: Measurement) -> bool:
@@ -173,7 +174,7 @@ def protocol_words(ours: Protocol, theirs: Protocol) -> list[str]:
 
 
 def _same_model(measurement: Measurement, row: PublishedScore) -> bool:
-    return row.model.rsplit("/", 1)[-1].lower() == measurement.model.rsplit("/", 1)[-1].lower()
+    return model_key(row.model) == model_key(measurement.model)
 
 
 def _plain(value: object) -> str:
@@ -194,7 +195,7 @@ def published_blocks(run: Run) -> list[Block]:
     elif not found:
         first = [Paragraph("No benchmark with published numbers was measured and graded in this run.")]
     else:
-        first = [verdict_table(run, found), *_explanations(found)]
+        first = [verdict_table(run, found), *explanations(found)]
     return [*first, _published_table(run, found), *_contradictions(run)]
 
 
@@ -206,17 +207,19 @@ def verdict_table(run: Run, found: list[Comparison]) -> Block:
         rows.append(
             [
                 one.row.benchmark,
-                one.measurement.model,
+                one.measurement.row_label,
+                one.measurement.evaluation.protocol_name if one.measurement.evaluation else "unknown",
                 one.result.grader,
                 f"{points(one.result.score)} (avg@{int(np.max(one.result.samples))})",
+                percent(one.result.truncated),
                 f"{points(one.row.score)} ({one.row.length}, avg@{one.row.samples})",
                 f"{signed(verdict.difference)} ({between(*verdict.ci90, sign=True)})",
                 Cell(_label(verdict.label, verdict), _tone(verdict)),
                 _label(verdict.unblocked_label, verdict),
             ]
         )
-    header = ["benchmark", "model", "grader", "measured", "published", "difference (90 %)", "verdict"]
-    return table(f"Measured against published, in points ({_margins(run, found)})", [*header, "without blockers"], rows, {0, 1, 2, 6, 7})
+    header = ["benchmark", "model", "protocol", "grader", "measured", "truncated", "published", "difference (90 %)", "verdict"]
+    return table(f"Measured against published, in points ({_margins(run, found)})", [*header, "without blockers"], rows, {0, 1, 2, 3, 8, 9})
 
 
 def _margins(run: Run, found: list[Comparison]) -> str:
@@ -244,12 +247,12 @@ def _tone(verdict: Verdict) -> Tone:
     return tones.get(verdict.label, "muted")
 
 
-def _explanations(found: list[Comparison]) -> list[Block]:
+def explanations(found: list[Comparison]) -> list[Block]:
     """Why each verdict is what it is, and what a verdict of this size can show."""
     blocks: list[Block] = []
     for one in found:
         verdict = one.verdict
-        name = f"{one.measurement.model} on {one.row.benchmark}, {one.result.grader} grader"
+        name = f"{one.measurement.label} on {one.row.benchmark}, {one.result.grader} grader"
         if verdict.blockers:
             blocks += [Paragraph(f"{name}, cannot get a verdict of its own because of:"), Bullets(verdict.blockers)]
         words = f"{name}: " if not verdict.blockers else ""
@@ -273,14 +276,18 @@ def _what_would_decide(verdict: Verdict, row: PublishedScore) -> str:
 
 
 def _published_table(run: Run, found: list[Comparison]) -> Block:
-    measured: dict[tuple[str, str, str], str] = {}
+    """What the target, the measured models and a user's files have, and the run's measurement that is nearest to being comparable."""
+    measured: dict[tuple[str, str, str], Comparison] = {}
     for one in found:
-        key = (one.row.model, one.row.length, one.row.benchmark)
-        if one.same_model:
-            measured.setdefault(key, f"{points(one.result.score)} ({one.result.grader}{_other_budget(one)})")
+        key = (model_key(one.row.model), one.row.length, one.row.benchmark)
+        if one.same_model and (key not in measured or len(one.verdict.blockers) < len(measured[key].verdict.blockers)):
+            measured[key] = one
     missing = "not measured: stand-in run" if run.manifest.stand_in else "not measured"
+    others = [(row.model, row.length) for row in run.published.scores if row not in built_in().scores]
+    others += [(one.row.model, one.row.length) for one in found if one.same_model]
+    shown = dict.fromkeys((model_key(model), length) for model, length in [*SHOWN, *others])
     rows: list[list[Cell | str]] = []
-    for model, length in SHOWN:
+    for model, length in shown:
         for benchmark in run.published.targets:
             for row in run.published.find(benchmark, model, length):
                 if row.measured_by == "independent":
@@ -288,13 +295,17 @@ def _published_table(run: Run, found: list[Comparison]) -> Block:
                 here = measured.get((model, length, benchmark))
                 tries = run.published.find(benchmark, model, length, "independent")
                 other = ", ".join(points(one.score) for one in tries) or "–"
-                rows.append(
-                    [model, length, benchmark, f"{points(row.score)} (avg@{row.samples})", other,
-                     Cell(here) if here else Cell(missing, "muted"), row.source]
-                )  # fmt: skip
+                cell = Cell(_measured_here(here)) if here else Cell(missing, "muted")
+                said = f"{points(row.score)} (avg@{row.samples})" if row.samples else points(row.score)
+                rows.append([row.model, length, benchmark, said, other, cell, row.source])
     header = ["model", "budget", "benchmark", "published", "independent attempt", "this run", "source"]
     caption = "Published numbers, pass@1 in percent (P: arXiv 2508.07629; the independent attempt used another protocol)"
     return table(caption, header, rows, {0, 1, 2, 5, 6})
+
+
+def _measured_here(one: Comparison) -> str:
+    unlike = "; not comparable, see above" if one.verdict.blockers else ""
+    return f"{points(one.result.score)} ({one.result.grader}{_other_budget(one)}{unlike})"
 
 
 def _other_budget(one: Comparison) -> str:

@@ -27,7 +27,7 @@ def breakdown_blocks(benchmark: str, measured: list[tuple[Measurement, dict[str,
             names = sorted({group[grouping] for group in groups.values() if grouping in group}, key=lambda name: ORDER.get(name, name))
             for name in names:
                 inside = {identity for identity, group in groups.items() if group.get(grouping) == name}
-                rows.append([measurement.model, grouping, name, *_row(results, graders, inside, code)])
+                rows.append([measurement.label, grouping, name, *_row(results, graders, inside, code)])
     if not rows:
         return []
     header = ["model", "by", "group", "problems", *(f"{grader} (95 %)" for grader in graders), *(["tests passed"] if code else [])]

@@ -17,7 +17,7 @@ from reports.blocks import Block, Bullets, Cell, Figure, Paragraph, Report, Sect
 from reports.canvas import Canvas
 from reports.figures_training import draw_clip_shares, draw_ratios, funnel, held_out_progress, learning_curves, rl_runs, training_curves
 from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stage_gains
-from reports.load import Run
+from reports.load import TRAINING_ORDER, Run
 from reports.many import entries_of
 from reports.pairs import pair_blocks
 from reports.run_description import OWN_STAGE, cuda_sentence, manifest_blocks, preset_blocks
@@ -41,12 +41,14 @@ def contents(run: Run, figures: Path, viewed: Viewed) -> Report:
             Section("clip", "Tokens outside the clip range", tuple(_clip_blocks(run, clip, canvas))),
             Section("training", "Training", tuple(_training_blocks(run, canvas))),
         ]
-    pairs = [] if gains else pair_blocks(entries_of([run]))
+    pairs = pair_blocks(entries_of([run]), TRAINING_ORDER if gains else ())
+    funnel = _data_funnel(run, canvas)
     sections = [
         Section("scores", "Measured scores", tuple(score_blocks(run, canvas))),
         Section("published", "Against the published numbers", tuple(published_blocks(run))),
         *([Section("attribution", "Attribution", tuple(attributed))] if (attributed := attribution_blocks(run)) else []),
         *([Section("pairs", "Compared with each other", tuple(pairs))] if pairs else []),
+        *([Section("data", "Data", (funnel,))] if funnel else []),
         *training,
         Section("samples", "Sample generations", tuple(sample_blocks(run))),
         *([Section("viewer", "All samples", (Viewer(viewed.samples),))] if viewed.samples else []),
@@ -196,7 +198,7 @@ def _training_blocks(run: Run, canvas: Canvas) -> list[Block]:
             [name, str(steps), f"{metrics.seconds:.0f}", _total(tokens), _total(skipped), _total(failures)]
         )
     header = ["run", "steps", "seconds", "tokens", "skipped updates", "verifier failures"]
-    drawn += [_reward_funnel(run, canvas), _data_funnel(run, canvas)]
+    drawn.append(_reward_funnel(run, canvas))
     return [table("Training runs", header, rows), *(figure for figure in drawn if figure)]
 
 

@@ -2,12 +2,12 @@
 
 A stage starts from a checkpoint; beside it run controls from the same start: the clipped loss, and more SFT
 for the same time.  All are compared problem by problem on the same held-out problems, with Holm's correction
-over the comparisons of one table; the sentences are made from these numbers and say whatever they show.
+over the comparisons of all benchmarks and stages together; the sentences are made from these numbers and say whatever they show.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from reports.blocks import (
     signed,
     table,
 )
-from reports.load import CONTROL_SUFFIXES, Measurement, Run
+from reports.load import CONTROLS, Measurement, Run
 from reports.pairs import paired
 from reports.scores import Scores, defects, scores
 from reports.statistics import PairedComparison, holm
@@ -66,10 +66,10 @@ class Compared:
     meaning: str
     result: Scores
     gain: PairedComparison
-    gain_p: float
     lead: PairedComparison | None
     """Treated minus this one; None for the treated checkpoint itself."""
-    lead_p: float
+    gain_p: float = 1.0
+    lead_p: float = 1.0
 
     @property
     def gained(self) -> bool:
@@ -88,8 +88,29 @@ class StageGains:
 
 
 def stage_gains(run: Run) -> list[StageGains]:
-    """Every stage that has a start and an end on the same benchmark."""
-    return [_stage_gains(run, stage, *pair) for stage in STAGES for pair in _pairs(run, stage)]
+    """Every stage that has a start and an end on the same benchmark; p-values are adjusted for all of them together."""
+    found = [_compared_stage(run, stage, *pair) for stage in STAGES for pair in _pairs(run, stage)]
+    p_values = [one.p_value for stage in found for compared in stage.compared for one in (compared.gain, compared.lead) if one]
+    adjusted = iter(holm(p_values).tolist() if p_values else [])
+    return [
+        _stage_gains(run, replace(one, compared=[
+            replace(compared, gain_p=next(adjusted), lead_p=next(adjusted) if compared.lead else 1.0) for compared in one.compared
+        ]))
+        for one in found
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A stage on one benchmark, before its p-values are adjusted."""
+
+    stage: Stage
+    start: Measurement
+    treated: Measurement
+    grader: str
+    base: Scores | None
+    compared: list[Compared]
+    notes: list[str]
 
 
 def gain_blocks(found: list[StageGains]) -> list[Block]:
@@ -99,7 +120,7 @@ def gain_blocks(found: list[StageGains]) -> list[Block]:
     blocks: list[Block] = [
         Paragraph(
             "Differences are taken problem by problem on the same problems, in points, with Student's t interval "
-            "(95 %) over problems; p is a sign-flip permutation test, corrected for the comparisons of its table "
+            "(95 %) over problems; p is a sign-flip permutation test, corrected for all comparisons of this section "
             "(Holm). One training run of each: the intervals cover problems and sampling, not training seeds."
         )
     ]
@@ -136,11 +157,16 @@ def _common(one: Measurement, two: Measurement) -> str | None:
     return next((grader for grader in two.graders if grader in one.grades), None)
 
 
-def _stage_gains(run: Run, stage: Stage, start: Measurement, treated: Measurement) -> StageGains:
-    own = treated.is_code == (stage.kind == "code")
-    grader = _common(start, treated)
+def _compared_stage(run: Run, stage: Stage, start: Measurement, treated: Measurement) -> _Stage:
+    grader = _common(start, treated) or ""
     base, end = (scores(start, grader), scores(treated, grader)) if grader else (None, None)
     compared, notes = _compare(run, stage, treated, base, end) if base and end else ([], [])
+    return _Stage(stage, start, treated, grader, base, compared, notes)
+
+
+def _stage_gains(run: Run, found: _Stage) -> StageGains:
+    stage, start, treated, base, compared, notes = found.stage, found.start, found.treated, found.base, found.compared, found.notes
+    own = treated.is_code == (stage.kind == "code")
     if base is None or not compared:
         return StageGains(
             own, None, (f"{stage.start} and {stage.treated} share no problem of {treated.benchmark}.",)
@@ -161,12 +187,12 @@ def _stage_gains(run: Run, stage: Stage, start: Measurement, treated: Measuremen
         rows.append(
             [one.model, one.role, points(one.result.score), change, gain, *lead, _seconds(run, one.model)]
         )
-    caption = f"{stage.treated} on {treated.benchmark}, {grader} grader, {compared[0].gain.problems} problems"
+    caption = f"{stage.treated} on {treated.benchmark}, {found.grader} grader, {compared[0].gain.problems} problems"
     header = ["checkpoint", "role", "score", f"gain over {stage.start}", "95 % interval, p"]
     header += [f"{stage.treated} minus this", "95 % interval, p", "training time (s)"]
     unfit = [f"{one.model}: {defect}" for one in (start, treated) for defect in defects(one, base.grader) if "identical" not in defect]
-    notes += [f"Beware: {'; '.join(unfit)}."] if unfit else []
-    sentences = (*_sentences(run, stage, compared, treated.benchmark), *notes)
+    beware = [f"Beware: {'; '.join(unfit)}."] if unfit else []
+    sentences = (*_sentences(run, stage, compared, treated.benchmark), *notes, *beware)
     return StageGains(own, table(caption, header, rows, {0, 1}), sentences)
 
 
@@ -186,16 +212,8 @@ def _compare(
     lead = [paired(end, result) for *_, result in entries[1:]]
     if None in gain:
         return [], notes
-    known = [one for one in [*gain, *lead] if one]
-    adjusted = dict(zip(map(id, known), holm([one.p_value for one in known]), strict=True))
-    compared = []
-    for (model, role, meaning, result), up, ahead in zip(entries, gain, [None, *lead], strict=True):
-        if up is not None:
-            p_lead = float(adjusted[id(ahead)]) if ahead else 1.0
-            compared.append(
-                Compared(model, role, meaning, result, up, float(adjusted[id(up)]), ahead, p_lead)
-            )
-    return compared, notes
+    both = zip(entries, gain, [None, *lead], strict=True)
+    return [Compared(*entry, up, ahead) for entry, up, ahead in both if up is not None], notes
 
 
 def _sentences(run: Run, stage: Stage, compared: list[Compared], benchmark: str) -> list[str]:
@@ -265,7 +283,7 @@ def clip_shares(run: Run) -> ClipShares:
         outside = (low + high)[known]
         values = (np.mean(low[known]), np.mean(high[known]), np.mean(outside), np.max(outside))
         rows.append([name, str(np.count_nonzero(known)), *(percent(float(value)) for value in values)])
-        if name.endswith(CONTROL_SUFFIXES):
+        if name in CONTROLS:
             continue
         if np.any(outside > 0):
             said.append(

@@ -46,6 +46,6 @@ def compare_judges(measurement: Measurement, first: str, second: str) -> JudgeCo
 def _row(measurement: Measurement, first: Scores, second: Scores, found: JudgeComparison) -> list[Cell | str]:
     tone: Tone = "" if found.ci95[0] <= 0 <= found.ci95[1] else "bad"
     return [
-        measurement.model, first.grader, second.grader, points(first.score), points(second.score), Cell(signed(found.difference), tone),
+        measurement.label, first.grader, second.grader, points(first.score), points(second.score), Cell(signed(found.difference), tone),
         between(*found.ci95, sign=True), f"{found.first_only:,}", f"{found.second_only:,}", f"{found.samples:,}",
     ]  # fmt: skip

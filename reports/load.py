@@ -2,7 +2,7 @@
 
 The layout is docs/run-folder.md, the rows are `benchmarks.records`.  A run may be half finished or
 damaged: whatever is missing or unreadable becomes a sentence in `Run.notes`, never an exception, and
-the part is left out.  Texts stay on disk (`Run.read_generation`); only their place and hash are kept.
+the part is left out.  Texts stay on disk (`Reader`); only their place and hash are kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pyarrow import ArrowException
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmarks.published import Published, built_in, load_published
@@ -26,8 +28,8 @@ from reports.text import counted
 
 Row = TypeVar("Row")
 
-CONTROL_SUFFIXES = ("-clip", "-sft")
 TRAINING_ORDER = ("sft", "rl-math", "rl-math-clip", "rl-math-sft", "rl-code", "rl-code-clip", "rl-code-sft")
+CONTROLS = tuple(name for name in TRAINING_ORDER if name.endswith(("-clip", "-sft")))
 READ_BYTES = 1 << 18
 """Read at a time: a row of a long response is tens of kilobytes."""
 PARTS = ("manifest.json", "config.toml", "metrics", "generations", "grades")
@@ -145,6 +147,10 @@ class Measurement:
     """Grader → sample → grade."""
     conflicts: list[str] = field(default_factory=list)
     """What the folder says twice, and differently."""
+    label: str = ""
+    """What the report calls it: its own within its benchmark."""
+    row_label: str = ""
+    """The same beside a column with its protocol."""
 
     @property
     def graders(self) -> list[str]:
@@ -156,14 +162,14 @@ class Measurement:
 
     @property
     def is_control(self) -> bool:
-        """A control of a training stage, by its name."""
-        return self.model.endswith(CONTROL_SUFFIXES)
+        """A control of a training stage."""
+        return self.model in CONTROLS
 
     @property
     def is_code(self) -> bool:
-        """Programs: by the benchmark's name, or because a grade has a sandbox verdict."""
-        rows = (grade for table in self.grades.values() for grade in table.values())
-        return "lcb" in self.benchmark or any(grade.verdict is not None for grade in rows)
+        """Programs: by the benchmark's name, or because most grades have a sandbox verdict."""
+        judged = [grade.verdict is not None for table in self.grades.values() for grade in table.values()]
+        return "lcb" in self.benchmark or 2 * sum(judged) > len(judged)
 
 
 @dataclass
@@ -311,7 +317,8 @@ def _metrics(root: Path, folder: str, notes: list[str]) -> dict[str, Metrics]:
             else:
                 notes.append(f"{path.relative_to(root)}: a row without a step, left out.")
         if not rows:
-            if folder != "evaluations" or path.stat().st_size:  # where nothing is evaluated while it trains, the file is empty
+            # where nothing is evaluated while it trains, the file is there and empty
+            if folder != "evaluations" or not path.is_file() or path.stat().st_size:
                 notes.append(f"{path.relative_to(root)} has no step.")
             continue
         found[path.stem] = Metrics(path.stem, _columns([rows[step] for step in sorted(rows)]))
@@ -439,8 +446,9 @@ def _measurements(run: Run) -> list[Measurement]:
     for path in sorted((run.path / "generations").glob("*/*.jsonl")):
         for sample in _samples(path, run.path, run.notes):
             measurement = group(sample.key)
-            if measurement is not None:
-                measurement.samples.setdefault(sample.key, sample)
+            if measurement is not None and measurement.samples.setdefault(sample.key, sample).text_hash != sample.text_hash:
+                where = f"sample {sample.key.sample_index} of {sample.key.problem_id}"
+                measurement.conflicts.append(f"{where} is there twice, with different texts")
     for (benchmark, model), count in sorted(strangers.items()):
         run.notes.append(
             f"{counted(count, 'generation')} of {model} on {benchmark} left out: of another checkpoint or sampling "
@@ -453,7 +461,25 @@ def _measurements(run: Run) -> list[Measurement]:
                 known = measurement.grades.setdefault(grade.grader, {}).setdefault(grade.key, grade)
                 if known.correct != grade.correct:
                     measurement.conflicts.append(f"sample {grade.key.sample_index} of {grade.key.problem_id} is graded twice, differently")
-    return list(groups.values())
+    found = list(groups.values())
+    _name(found)
+    return found
+
+
+def _name(measurements: Sequence[Measurement]) -> None:
+    """Labels: the model, with protocol, sampling and checkpoint where one model was measured several times on a benchmark."""
+    protocols = [one.evaluation.protocol_name if one.evaluation else "unknown protocol" for one in measurements]
+    models = Counter((one.benchmark, one.model) for one in measurements)
+    rows = Counter((one.benchmark, one.model, protocol) for one, protocol in zip(measurements, protocols, strict=True))
+    revisions: dict[tuple[str, str], set[str]] = {}
+    for one in measurements:
+        revisions.setdefault((one.benchmark, one.model), set()).add(one.revision)
+    for one, protocol in zip(measurements, protocols, strict=True):
+        place = (one.benchmark, one.model)
+        checkpoint = f", revision {one.revision[:8]}" if len(revisions[place]) > 1 else ""
+        sampling = one.sampling_hash[:6]
+        one.label = (f"{one.model}, {protocol} {sampling}" if models[place] > 1 else one.model) + checkpoint
+        one.row_label = (f"{one.model}, sampling {sampling}" if rows[*place, protocol] > 1 else one.model) + checkpoint
 
 
 def _attributed(manifest: Mapping[str, Any]) -> set[tuple[str, str, str, str]]:
@@ -477,6 +503,6 @@ def _samples(path: Path, root: Path, notes: list[str]) -> Iterator[Sample]:
 def _grades(path: Path, root: Path, notes: list[str]) -> list[Grade]:
     try:
         return list(read_grades(path))
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        notes.append(f"{path.relative_to(root)} cannot be read ({str(error).splitlines()[0]}), left out.")
+    except (ValueError, TypeError, OSError, KeyError, ArrowException) as error:
+        notes.append(f"{path.relative_to(root)} cannot be read ({next(iter(str(error).splitlines()), type(error).__name__)}), left out.")
         return []

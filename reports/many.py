@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from reports.against_published import comparisons, verdict_table
-from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, between, points, table
+from reports.against_published import comparisons, explanations, verdict_table
+from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, between, percent, points, table
 from reports.canvas import Canvas
 from reports.figures_scores import Dot, accuracy_by_checkpoint, problem_heat_map
 from reports.load import Measurement, Run
@@ -50,19 +49,7 @@ def _name(runs: Sequence[Run], run: Run) -> str:
 def entries_of(runs: Sequence[Run]) -> list[Entry]:
     """Graded measurements by run; the name says the run, the model, and protocol and revision where only they tell two apart."""
     found = [(run, one) for run in runs for one in run.measurements if one.grades]
-    counts = Counter((id(run), one.benchmark, one.model) for run, one in found)
-    checkpoints = {(id(run), one.benchmark, one.model): set[str]() for run, one in found}
-    for run, one in found:
-        checkpoints[id(run), one.benchmark, one.model].add(one.revision)
-
-    def name(run: Run, one: Measurement) -> str:
-        place = (id(run), one.benchmark, one.model)
-        protocol = one.evaluation.protocol_name if one.evaluation else "unknown protocol"
-        own = f"{one.model}, {protocol} {one.sampling_hash[:6]}" if counts[place] > 1 else one.model
-        own += f", revision {one.revision[:8]}" if len(checkpoints[place]) > 1 else ""
-        return own if len(runs) == 1 else f"{_name(runs, run)}: {own}"
-
-    return [Entry(name(run, one), one) for run, one in found]
+    return [Entry(one.label if len(runs) == 1 else f"{_name(runs, run)}: {one.label}", one) for run, one in found]
 
 
 def _run_blocks(runs: Sequence[Run], folder: Path) -> list[Block]:
@@ -92,9 +79,9 @@ def _score_blocks(entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
         protocol = entry.measurement.evaluation.protocol_name if entry.measurement.evaluation else "unknown"
         rows.append([
             entry.measurement.benchmark, entry.name, protocol, result.grader, points(result.score), between(*result.interval),
-            str(len(result.problem_ids)), f"{result.total:,}",
+            str(len(result.problem_ids)), f"{result.total:,}", percent(result.truncated),
         ])  # fmt: skip
-    header = ["benchmark", "measurement", "protocol", "grader", "score", "95 %", "problems", "samples"]
+    header = ["benchmark", "measurement", "protocol", "grader", "score", "95 %", "problems", "samples", "truncated"]
     dots = [Dot(entry.measurement.benchmark, entry.name, result.score, *result.interval) for entry, result in graded]
     blocks: list[Block] = [accuracy_by_checkpoint(canvas, "accuracy", dots, ACCURACY)]
     blocks.append(table("Scores under each protocol's own judge, in points", header, rows, {0, 1, 2, 3}))
@@ -114,5 +101,5 @@ def _published_blocks(runs: Sequence[Run]) -> list[Block]:
     for run in runs:
         found = comparisons(run)
         if found:
-            blocks += [Paragraph(_name(runs, run)), verdict_table(run, found)]
+            blocks += [Paragraph(_name(runs, run)), verdict_table(run, found), *explanations(found)]
     return blocks or [Paragraph("No run here has a benchmark with published numbers that may be compared.")]

@@ -1,13 +1,14 @@
 """Measurements side by side: checkpoints on the same problems, and one checkpoint under two protocols.
 
-Within each benchmark everything is compared with the first measurement that it shares problems with; p-values are adjusted for all
+Within each benchmark everything is compared with the first measurement of the same protocol, and with the first of the same checkpoint
+under another one; where there is neither, with the first that it shares problems with.  p-values are adjusted for all
 comparisons of the report together (Holm).  A comparison of different protocols says which fields differ: it shows what the
 protocols make of the same problems, and says nothing of the checkpoints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,14 +49,15 @@ class Pair:
 
 
 def pairs(entries: Sequence[Entry]) -> list[Pair]:
-    """Every entry against the first of its benchmark that shares a grader and a problem with it."""
+    """Every entry against those before it on its benchmark that say most; they share a grader and a problem with it."""
     found = []
     for benchmark in dict.fromkeys(entry.measurement.benchmark for entry in entries):
         of = [entry for entry in entries if entry.measurement.benchmark == benchmark]
         for place, second in enumerate(of):
-            made = (_pair(first, second) for first in of[:place])
-            pair = next((one for one in made if one is not None), None)
-            found += [pair] if pair else []
+            made = [pair for first in of[:place] if (pair := _pair(first, second)) is not None]
+            alike = [pair for pair in made if pair.protocol == ()][:1]
+            crossed = [pair for pair in made if pair.protocol != () and pair.same_model][:1]
+            found += [*alike, *crossed] or made[:1]
     return found
 
 
@@ -93,9 +95,16 @@ def paired(first: Scores, second: Scores) -> PairedComparison | None:
     return paired_comparison(np.array([ours[name] for name in both]), np.array([theirs[name] for name in both]))
 
 
-def pair_blocks(entries: Sequence[Entry]) -> list[Block]:
-    """A table of all pairs and a sentence for each; empty when there is nothing to compare."""
-    found = pairs(entries)
+def pair_blocks(entries: Sequence[Entry], without: Container[str] = ()) -> list[Block]:
+    """A table of all pairs and a sentence for each; empty when there is nothing to compare.
+
+    Pairs of two models of `without` under one protocol are left out: they are compared elsewhere.
+    """
+    found = [
+        pair
+        for pair in pairs(entries)
+        if pair.protocol != () or not all(one.measurement.model in without for one in (pair.first, pair.second))
+    ]
     if not found:
         return []
     adjusted = [float(value) for value in holm([pair.compared.p_value for pair in found])]

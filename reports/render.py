@@ -26,6 +26,11 @@ from reports.viewer import Viewed, write_samples
 
 ASSETS = Path(__file__).parent / "assets"
 PARTS = ("samples", "figures", "assets", "tables")
+COMPARISON = "comparison.md"
+
+
+class NotOurs(ValueError):
+    """A folder for a comparison that has other things in it.  One line."""
 
 
 def write_report(run_dir: Path, published: Sequence[Path] = (), *, texts: bool = True) -> Path:
@@ -60,20 +65,33 @@ def write_comparison(run_dirs: Sequence[Path], folder: Path, published: Sequence
     """Write the comparison of several run folders into `folder` and return the path of its `index.html`.
 
     Raises:
+        NotOurs: the folder has other things in it; nothing is written.
         reports.load.NotARunFolder: one of them is no run folder.
         benchmarks.errors.BenchmarkError: a file of published numbers is wrong.
     """
+    refuse_others(folder)
     runs = [load_run(path, published) for path in run_dirs]
     fresh = _fresh(folder)
-    _finish(many_contents(runs, folder, Canvas(fresh / "figures")), folder, fresh, "comparison.md")
+    _finish(many_contents(runs, folder, Canvas(fresh / "figures")), folder, fresh, COMPARISON)
     return folder / "index.html"
+
+
+def refuse_others(folder: Path) -> None:
+    """Nothing but a comparison from before is overwritten.
+
+    Raises:
+        NotOurs: the folder is a file, or has things in it and no comparison.
+    """
+    if folder.is_dir() and not (folder / COMPARISON).is_file() and any(folder.iterdir()):
+        raise NotOurs(f"--out={str(folder)!r}: has other things in it; allowed is a new or empty folder, or one with an earlier comparison")
+    if folder.exists() and not folder.is_dir():
+        raise NotOurs(f"--out={str(folder)!r}: is a file; allowed is a folder")
 
 
 def _fresh(folder: Path) -> Path:
     """An empty folder for what is being made."""
     fresh = folder / "tmp"
-    if fresh.exists():
-        shutil.rmtree(fresh)
+    _remove(fresh)
     fresh.mkdir(parents=True)
     return fresh
 
@@ -84,13 +102,19 @@ def _finish(report: Report, folder: Path, fresh: Path, markdown_name: str) -> No
     unused = () if report.has_viewer else ("vendor", "viewer.js", "text.js")
     shutil.copytree(ASSETS, fresh / "assets", ignore=shutil.ignore_patterns(*unused))
     for part in PARTS:
-        if (folder / part).exists():
-            shutil.rmtree(folder / part)
+        _remove(folder / part)
         if (fresh / part).exists():
             (fresh / part).replace(folder / part)
     fresh.rmdir()
     _replace(folder / markdown_name, _markdown_environment().get_template("report.md.j2").render(report=report))
     _replace(folder / "index.html", _html_environment().get_template("index.html.j2").render(report=report))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _replace(path: Path, text: str) -> None:

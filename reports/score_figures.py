@@ -20,7 +20,7 @@ from reports.figures_scores import (
     outcome_bars,
     problem_heat_map,
 )
-from reports.load import CONTROL_SUFFIXES, Run
+from reports.load import CONTROLS, Run
 from reports.scores import Measured, Scores, budget_curve, pass_curve, vote_curve
 from reports.statistics import Z95, sampling_variance
 
@@ -41,7 +41,7 @@ def accuracy_figure(run: Run, canvas: Canvas, benchmarks: Mapping[str, Measured]
     for benchmark, measured in benchmarks.items():
         for measurement, results in measured:
             for result in list(results.values())[:1]:
-                dots.append(Dot(benchmark, measurement.model, result.score, *result.interval, *published.get(id(measurement), ())))
+                dots.append(Dot(benchmark, measurement.label, result.score, *result.interval, *published.get(id(measurement), ())))
     return [accuracy_by_checkpoint(canvas, "accuracy", dots, ACCURACY)] if dots else []
 
 
@@ -57,9 +57,10 @@ def sample_figures(canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[B
         models = [(model, result) for model, result, _ in rows]
         blocks.append(problem_heat_map(canvas, f"problems-{number}-{slug(benchmark)}", models, caption))
     blocks += _sampling_curves(canvas, graded)
-    blocks += _budget_curves(canvas, graded)
-    bars = [(f"{model} on {benchmark}", Counter(result.reasons)) for benchmark, rows in graded.items() for model, result, _ in rows]
-    blocks.append(outcome_bars(canvas, "outcomes", bars, "What became of the samples, under the protocol's own judge"))
+    exact = {name: _strict(benchmarks[name]) for name in graded}
+    blocks += _budget_curves(canvas, exact)
+    bars = [(f"{model} on {benchmark}", Counter(result.reasons)) for benchmark, rows in exact.items() for model, result, _ in rows]
+    blocks.append(outcome_bars(canvas, "outcomes", bars, f"What became of the samples ({_judges(exact)} grader)"))
     lengths = [(f"{model} on {benchmark}", result) for benchmark, rows in graded.items() for model, result, _ in [_last(rows)]]
     lengths = [group for group in lengths if len(known_lengths(group[1]))]
     if lengths:
@@ -68,16 +69,27 @@ def sample_figures(canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[B
 
 
 Rows = list[tuple[str, Scores, bool]]
-"""(model, scores under its main judge, whether the answers are programs)."""
+"""(label, scores under one judge, whether the answers are programs)."""
 
 
 def _main(measured: Measured) -> Rows:
-    return [(one.model, next(iter(results.values())), one.is_code) for one, results in measured if results]
+    """Under the protocol's own judge."""
+    return [(one.label, next(iter(results.values())), one.is_code) for one, results in measured if results]
+
+
+def _strict(measured: Measured) -> Rows:
+    """Under `strict` where it judged: it tells a hedged or cut-off answer from a wrong one, and a score under it does not depend on
+    what was written after a cut."""
+    return [(one.label, results.get("strict") or next(iter(results.values())), one.is_code) for one, results in measured if results]
+
+
+def _judges(graded: Mapping[str, Rows]) -> str:
+    return " and ".join(dict.fromkeys(result.grader for rows in graded.values() for _, result, _ in rows))
 
 
 def _last(rows: Rows) -> tuple[str, Scores, bool]:
     """The last row that is no control of a training stage."""
-    return next((row for row in reversed(rows) if not row[0].endswith(CONTROL_SUFFIXES)), rows[-1])
+    return next((row for row in reversed(rows) if row[0] not in CONTROLS), rows[-1])
 
 
 def _sampling_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Block]:
@@ -96,15 +108,13 @@ def _sampling_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Blo
 
 
 def _budget_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Block]:
-    """Under the first judge, which for maths is to be `strict`: the released judge may find an answer in cut-off thinking."""
     panels = []
     for name, rows in graded.items():
         found = [(model, budget_curve(result)) for model, result, _ in rows]
         panels.append((name, [(model, *curve) for model, curve in found if curve is not None]))
-    caption = (
-        "Score against token budget, from these very samples: a longer response counts as truncated. Under the released judge this is "
-        "a lower bound, for it may find an answer in thinking that was cut off."
-    )
+    caption = f"Score against token budget, from these very samples: a longer response counts as truncated ({_judges(graded)} grader)."
+    if any(result.grader == "klear" for rows in graded.values() for _, result, _ in rows):
+        caption += " Under klear it is a lower bound, for that judge may find an answer in thinking that was cut off."
     figure = curves(canvas, "budget", panels, caption, "tokens a response may have", "Score against token budget: " + _ends(panels))
     if figure:
         yield figure

@@ -53,7 +53,7 @@ def _score_table(benchmark: str, measured: Measured, graders: list[str]) -> Bloc
     rows: list[list[Cell | str]] = []
     for measurement, results in measured:
         protocol = measurement.evaluation.protocol_name if measurement.evaluation else "unknown"
-        row: list[Cell | str] = [measurement.model, protocol]
+        row: list[Cell | str] = [measurement.row_label, protocol]
         row += [_score(results.get(grader)) for grader in graders]
         row += [_judge_difference(measurement, graders[0], other) for other in graders[1:]]
         main = next(iter(results.values()), None)
@@ -91,7 +91,7 @@ def _tally(benchmark: str, measured: Measured) -> list[Block]:
     reasons.sort(key=lambda reason: (reason != "correct", reason != "wrong", reason))
     rows: list[list[Cell | str]] = [
         [
-            measurement.model,
+            measurement.label,
             result.grader,
             *(str(result.reasons.get(reason, 0)) for reason in reasons),
             *(str(result.verdicts.get(verdict, 0)) for verdict in verdicts),
@@ -109,5 +109,5 @@ def _remarks(measured: Measured) -> list[Block]:
         for defect in dict.fromkeys(defect for listed in found.values() for defect in listed):
             graders = [grader for grader, listed in found.items() if defect in listed]
             where = "" if len(graders) == len(found) else f", {' and '.join(graders)} grader"
-            said.append(f"{measurement.model}{where}: {defect}.")
+            said.append(f"{measurement.label}{where}: {defect}.")
     return [Bullets(tuple(said))] if said else []

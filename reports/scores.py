@@ -176,15 +176,16 @@ def vote_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 
 def budget_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Token budgets and the score in points that these samples would have had under them; None without token counts.
+    """Token budgets and the score in points that these samples would have had under them; None where a right sample has no token count.
 
     A longer response would have been cut off and count as truncated.  Shorter ones are as they are: the tokens before
     the cut do not depend on the budget.
     """
-    if not np.all((result.tokens > 0) & (result.tokens < 2**31)):
+    known = (result.tokens > 0) & (result.tokens < 2**31)
+    if not known.any() or not known[result.right].all():  # those that are not right count nothing at any budget
         return None
-    longest = int(result.tokens.max())
-    budgets = np.unique(np.append(np.geomspace(max(1, np.quantile(result.tokens, 0.01)), longest, 48), [b for b in BUDGETS if b < longest]))
+    longest, shortest = int(result.tokens[known].max()), np.quantile(result.tokens[known], 0.01)
+    budgets = np.unique(np.append(np.geomspace(max(1, shortest), longest, 48), [b for b in BUDGETS if b < longest]))
     weights = result.right / (result.samples[result.place] * len(result.problem_ids))
     order = np.argsort(result.tokens, kind="stable")
     reached = np.append(0.0, np.cumsum(weights[order]))

@@ -53,7 +53,7 @@ def test_a_score_far_below_is_not_reproduced_and_the_report_says_so(builder: Bui
 def test_another_budget_is_said_beside_the_published_number(builder: Builder) -> None:
     measured(builder, max_new_tokens=1024)
     markdown = write_report(builder.write()).with_name("report.md").read_text()
-    assert "(klear; budget 1,024 tokens)" in markdown
+    assert "(klear; budget 1,024 tokens; not comparable, see above)" in markdown
 
 
 def test_another_protocol_blocks_and_names_the_fields(builder: Builder) -> None:
@@ -190,3 +190,30 @@ def test_what_would_decide_is_said(builder: Builder) -> None:
     measured(builder, [min(64, count + 1) for count in RIGHT])
     markdown = write_report(builder.write()).with_name("report.md").read_text()
     assert "A perfect reproduction of this size would be called reproduced with probability" in markdown
+
+
+def test_one_sandbox_verdict_does_not_make_maths_a_program(builder: Builder) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Klear-Reasoner-8B", RIGHT, 64, protocol=RELEASE, graders=("strict",))
+    path = builder.path / "grades" / "aime24" / "Klear-Reasoner-8B.parquet"
+    first, *rest = read_grades(path)
+    write_grades(path, [first.model_copy(update={"verdict": "AC"}), *rest])
+    assert "other judge (strict; the published number's is klear)" in only_verdict(builder).blockers
+
+
+def test_one_key_with_two_texts_blocks(builder: Builder) -> None:
+    measured(builder)
+    path = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
+    line = json.loads(path.read_text().splitlines()[0])
+    path.write_text(path.read_text() + json.dumps(line | {"text": "other"}) + "\n")
+    assert only_verdict(builder).blockers == ("sample 0 of p0 is there twice, with different texts",)
+
+
+def test_the_measurement_that_can_be_compared_stands_beside_the_published_number(builder: Builder) -> None:
+    builder.manifest["stand_in"] = False
+    hot = RELEASE | {"name": "hot", "sampling": RELEASE["sampling"] | {"temperature": 1.0}}
+    builder.measure("aime24", "Klear-Reasoner-8B", [32] * 30, 64, protocol=hot, graders=("klear",), file="hot", sampling_hash="hothothot")
+    measured(builder)
+    markdown = write_report(builder.write()).with_name("report.md").read_text().replace("\\", "")
+    assert "| 85.6 | 90.5 (klear) |" in markdown
+    assert "50.0 measured for Klear-Reasoner-8B, hot hothot, 90.5 published" in markdown

@@ -80,3 +80,8 @@ def test_the_budget_curve_is_the_score_with_longer_responses_cut_off() -> None:
 
 def test_without_token_counts_there_is_no_budget_curve() -> None:
     assert budget_curve(made([[True, False]], [[0, 5]])) is None
+
+
+def test_a_failed_generation_does_not_cost_the_budget_curve() -> None:
+    whole = budget_curve(made([[True, False]], tokens=[[10, 0]]))
+    assert whole is not None and whole[1][-1] == 50.0

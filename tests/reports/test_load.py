@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.records import Problem
 from reports.load import NotARunFolder, Reader, load_run
+from reports.render import write_report
 from reports.scores import defects, scores
 
 Builder = Any
@@ -188,3 +189,27 @@ def test_a_stage_without_evaluations_is_not_damaged(smoke_run: Builder) -> None:
     (smoke_run.path / "evaluations").mkdir()
     (smoke_run.path / "evaluations" / "rl-math.jsonl").touch()
     assert load_run(smoke_run.write()).notes == []
+
+
+def test_a_model_that_is_named_like_a_control_is_none(builder: Builder) -> None:
+    builder.measure("mini-aime", "my-8b-sft", [1, 2])
+    assert not load_run(builder.write()).measurements[0].is_control
+    builder.measure("mini-aime", "rl-math-sft", [1, 2])
+    assert load_run(builder.write()).measurements[1].is_control
+
+
+def test_no_wrong_byte_of_the_grades_stops_the_reader(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    path = builder.path / "grades" / "mini-aime" / "sft.parquet"
+    whole, root = path.read_bytes(), builder.write()
+    for place in range(0, len(whole), max(1, len(whole) // 400)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        load_run(root)
+
+
+def test_links_to_nowhere_and_files_in_place_of_folders_are_survived(smoke_run: Builder) -> None:
+    (smoke_run.path / "evaluations").mkdir()
+    (smoke_run.path / "evaluations" / "rl-math.jsonl").symlink_to("nowhere")
+    (smoke_run.path / "report").mkdir()
+    (smoke_run.path / "report" / "samples").write_text("a file")
+    assert write_report(smoke_run.write()).is_file()

@@ -150,3 +150,42 @@ def test_checkpoints_and_samplings_of_one_name_are_told_apart(tmp_path: Path) ->
     names = [entry.name for entry in entries_of([load_run(builder.write())])]
     release = "mine, klear-release-64k"
     assert names == [f"{release} s1, revision aaaaaaaa", f"{release} s1, revision bbbbbbbb", f"{release} s2, revision bbbbbbbb"]
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(three: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "home"
+    for name in ("samples", "figures", "tmp"):
+        (home / name).mkdir(parents=True)
+        (home / name / "thesis.txt").write_text("mine")
+    assert main([*map(str, three), "--out", str(home)]) == 2
+    assert "has other things in it" in capsys.readouterr().err
+    assert sorted(path.name for path in home.rglob("*")) == ["figures", "samples", *["thesis.txt"] * 3, "tmp"]
+    assert not (three[0] / "report").exists()  # nothing is written before
+
+
+def test_checkpoints_are_compared_under_one_protocol_and_protocols_of_one_checkpoint(tmp_path: Path) -> None:
+    builder = RunBuilder(tmp_path / "run")
+    other = RELEASE | {"name": "other", "max_new_tokens": 1024}
+    for model in ("a", "b"):
+        for sampling, protocol in (("s1", RELEASE), ("s2", other)):
+            builder.measure("aime24", model, [1, 2, 3], sampling_hash=sampling, file=model + sampling, protocol=protocol)
+    found = pairs(entries_of([load_run(builder.write())]))
+    assert [(pair.first.name[0] + pair.first.name[-2:], pair.second.name[0] + pair.second.name[-2:]) for pair in found] == [
+        ("as1", "as2"), ("as1", "bs1"), ("as2", "bs2"), ("bs1", "bs2"),
+    ]  # fmt: skip
+
+
+def test_verdicts_of_several_runs_come_with_their_reasons(three: list[Path], tmp_path: Path) -> None:
+    markdown = write_comparison(three, tmp_path / "out").with_name("comparison.md").read_text()
+    assert "cannot get a verdict of its own because of:" in markdown and "| truncated |" in markdown
+
+
+def test_a_users_rows_replace_the_projects_and_are_shown_with_their_source(tmp_path: Path) -> None:
+    run = evaluated(tmp_path / "run", "run", {"aime24": [4] * 30}, model="Klear-Reasoner-8B")
+    file = tmp_path / "mine.toml"
+    row = '[[score]]\nmodel = "{}"\nbenchmark = "aime24"\nscore = {}\nsamples = 8\nlength = "64K"\nmeasured_by = "model"\nsource = "us"\n'
+    file.write_text(row.format("Suu/Klear-Reasoner-8B", 50.5) + 'protocol = "klear-release-64k"\n' + row.format("another", 41.0))
+    markdown = write_report(run, [file]).with_name("report.md").read_text()
+    assert "| Suu/Klear-Reasoner-8B | 64K | aime24 | 50.5 (avg@" in markdown and "| 90.5 (avg@" not in markdown
+    assert "| another | 64K | aime24 | 41.0 (avg@" in markdown
+    assert markdown.count("| 50.0 (klear") == 1

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from reports.__main__ import main
+from reports.gains import stage_gains
+from reports.load import load_run
 from reports.render import write_report
 
 Builder = Any
@@ -375,3 +377,23 @@ def test_held_out_problems_while_training_are_a_line_with_intervals(tmp_path: Pa
     assert "rl-math</text>" in (tmp_path / "held-out.svg").read_text()  # the line has its name in the legend
     nothing = Metrics("rl-math", {"step": np.array([0.0])})
     assert held_out_progress(Canvas(tmp_path), "held-out", [nothing], "caption") is None
+
+
+def test_what_the_data_stage_kept_is_drawn_without_any_training(builder: Builder) -> None:
+    (builder.path / "data").mkdir(parents=True)
+    (builder.path / "data" / "funnel.json").write_text('{"sft": {"made": 10, "kept": 4}}')
+    assert "figures/data-funnel.svg" in write_report(builder.write()).with_name("report.md").read_text()
+
+
+def test_p_values_of_what_training_gained_are_adjusted_over_all_benchmarks(builder: Builder) -> None:
+    for number in range(5):
+        builder.measure(f"bench{number}", "sft", [1] * 12)
+        builder.measure(f"bench{number}", "rl-math", [2] * 6 + [1] * 6)
+    said = [one.sentences[0] for one in stage_gains(load_run(builder.write()))]
+    assert len(said) == 5 and all("does not show that rl-math differs" in one and "p 0.156" in one for one in said)
+
+
+def test_outcomes_and_budgets_are_drawn_under_the_strict_judge(builder: Builder) -> None:
+    builder.measure("aime24", "mine", [1, 2, 3], protocol={"name": "x", "judges": ["klear", "strict"]}, graders=("klear", "strict"))
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "What became of the samples (strict grader)" in markdown and "counts as truncated (strict grader)" in markdown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import shutil
@@ -124,15 +125,22 @@ def test_an_argument_that_cannot_be_ends_all_processes_with_one_line(profile: Pa
     assert "Traceback (most recent call last)" not in err.split("--stage=rl-math")[0]
 
 
-def kill_often(words: list[Any], kills: int, longest: float) -> int:
+def kill_often(words: list[Any], kills: int, run: Path, work: float) -> int:
     """Run, kill at a random moment, run again … to the end; returns the kills that hit a run.
 
-    Every second time one of the two processes alone is killed, and the other must not hang.
+    Every third moment lies within eight seconds of the start; the others are by progress, so that they lie all over the run on a slow
+    machine and on a fast one.  Every second time one of the two processes alone is killed, and the other must not hang.
+
+    Args:
+        work: seconds that the steps of an uninterrupted run took.
     """
     hit = 0
     for index in range(kills):
-        process = start(*words)
-        time.sleep(random.uniform(0, longest))
+        done = stepping(run)
+        target = done + random.uniform(0, 2 * (work - done) / (kills - index + 2))
+        process, end = start(*words, "--run-dir", run), time.monotonic() + (math.inf if index % 3 else random.uniform(0, 8))
+        while process.poll() is None and time.monotonic() < end and stepping(run) <= target:
+            time.sleep(0.1)
         if process.poll() is None:
             hit += 1
             workers = [pid for pid in processes_below(process.pid) if b"klear_repro.run" in cmdline(pid)]
@@ -142,8 +150,13 @@ def kill_often(words: list[Any], kills: int, longest: float) -> int:
             else:
                 os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=120)
-    finish(start(*words))
+    finish(start(*words, "--run-dir", run))
     return hit
+
+
+def stepping(run: Path) -> float:
+    """Seconds of all steps that a run has taken."""
+    return sum(row["seconds"] for label in STAGES for row in rows(run / "metrics" / f"{label}.jsonl"))
 
 
 def cmdline(pid: int) -> bytes:
@@ -174,8 +187,7 @@ def test_processes_that_torchrun_left_before_they_began_end_by_themselves(profil
 
 @pytest.mark.slow
 def test_two_processes_that_are_killed_three_times_train_the_same_model(two: Path, profile: Path, tmp_path: Path) -> None:
-    words = ["--profile", profile, *WORDS, "--run-dir", tmp_path / "run"]
-    assert kill_often(words, kills=3, longest=12)
+    assert kill_often(["--profile", profile, *WORDS], 3, tmp_path / "run", stepping(two))
     assert_same(tmp_path / "run", two)
 
 
@@ -185,7 +197,7 @@ def test_two_processes_that_are_killed_twenty_times_train_the_same_model(profile
     """Budget: 15 minutes on two idle cores."""
     words = ["--profile", profile, *WORDS, "--data.sft_math_problems", 3000, "--sft.steps", 900, "--rl_math.steps", 40]
     finish(start(*words, "--run-dir", tmp_path / "two"))
-    hit = kill_often([*words, "--run-dir", tmp_path / "run"], kills=20, longest=16)
+    hit = kill_often(words, 20, tmp_path / "run", stepping(tmp_path / "two"))
     assert hit == 20, f"the run ended after {hit} kills"
     assert sum(row["updates"] for row in rows(tmp_path / "run" / "metrics" / "rl-math.jsonl"))
     assert_same(tmp_path / "run", tmp_path / "two")
