@@ -77,7 +77,7 @@ def policy_loss(
         advantages: A, same shape, or one a sequence: [batch] or [batch, 1].
         mask: true (or 1) on response tokens, same shape.  Whatever stands elsewhere, NaN included,
             has no influence.
-        eps_low, eps_high: clip range 1−eps_low … 1+eps_high; 0 ≤ eps_low < 1.
+        eps_low, eps_high: clip range 1−eps_low … 1+eps_high; 0 ≤ eps_low < 1; eps_high may be infinite: nothing is above then.
         dual_clip_c: for A<0 and r>c the loss is the constant −cA (no gradient); > 1, or None for off.
             Not defined for `cispo`.
         beta_low, beta_high: factors of the preserved gradient of `ce_gppo`; the others ignore them.
@@ -90,16 +90,20 @@ def policy_loss(
             None for one micro-batch.
         denominator: what to divide by when this call sees only part of a mini-batch: the number of
             tokens of the whole mini-batch for `token_mean`, of sequences for the other two.
-            None: what this call sees.
+            None: what this call sees.  At least 0; 0 where the whole mini-batch has none.
         rollout_logp: log-probabilities by the engine that sampled, same shape as `logp`: every token
             loss is weighted with min(exp(old_logp − rollout_logp), rollout_cap), without gradient
             (truncated importance sampling).
-        rollout_cap: upper bound of that weight.
+        rollout_cap: upper bound of that weight, above 0.
 
     Raises:
         ValueError: an unknown name or aggregation, a shape or value that does not fit; it names the argument.
     """
     _check(name, aggregation, eps_low, eps_high, dual_clip_c)
+    if rollout_logp is not None and not rollout_cap > 0:
+        raise ValueError(f"rollout_cap={rollout_cap}: must be above 0")
+    if rollout_logp is not None and rollout_logp.shape != logp.shape:
+        raise ValueError(f"rollout_logp {tuple(rollout_logp.shape)} must have the shape of logp {tuple(logp.shape)}")
     active = mask.bool()
     if active.shape != logp.shape or old_logp.shape != logp.shape:
         raise ValueError(f"old_logp {tuple(old_logp.shape)} and mask {tuple(mask.shape)} must have the shape of logp {tuple(logp.shape)}")
@@ -117,11 +121,15 @@ def policy_loss(
     above = (ratio > 1 + eps_high) & (advantages > 0)
     below = (ratio < 1 - eps_low) & (advantages < 0)
 
-    if name == "cispo":
+    if name == "cispo":  # bounds the ratio whatever the advantage
+        above, below = ratio > 1 + eps_high, ratio < 1 - eps_low
         objective = ratio.clamp(1 - eps_low, 1 + eps_high) * advantages * logp
+    elif name in ("clip", "gspo"):  # a constant outside: no gradient
+        objective = torch.where(above, 1 + eps_high, torch.where(below, 1 - eps_low, ratio * carrier)) * advantages
     else:
-        low, high = _clipped_branch(name, carrier, eps_low, eps_high, beta_low, beta_high)
-        objective = torch.where(above, high, torch.where(below, low, ratio * carrier)) * advantages
+        high, low = (beta_high, beta_low) if name == "ce_gppo" else (1.0, 1.0)
+        factor = torch.where(above, high * (1 + eps_high), torch.where(below, low * (1 - eps_low), ratio))
+        objective = factor * carrier * advantages
     dual = torch.zeros_like(active)
     if dual_clip_c is not None:
         dual = (advantages < 0) & (ratio > dual_clip_c)
@@ -148,8 +156,7 @@ def positive_lm_loss(logp: Tensor, mask: Tensor, positive: Tensor, denominator: 
     """
     chosen = mask.bool() & positive.bool().reshape(-1, *[1] * (logp.ndim - 1))
     total = torch.where(chosen, logp, 0).sum(dtype=torch.promote_types(logp.dtype, torch.float32))
-    count = chosen.sum() if denominator is None else torch.as_tensor(denominator, device=logp.device)
-    return -total / count.clamp(min=1)
+    return -total / _divisor(denominator, chosen.sum())
 
 
 def _check(name: str, aggregation: str, eps_low: float, eps_high: float, dual_clip_c: float | None) -> None:
@@ -159,7 +166,7 @@ def _check(name: str, aggregation: str, eps_low: float, eps_high: float, dual_cl
         raise ValueError(f"aggregation={aggregation!r}: allowed are {', '.join(get_args(Aggregation))}")
     if not 0 <= eps_low < 1:
         raise ValueError(f"eps_low={eps_low}: must be at least 0 and below 1")
-    if eps_high < 0:
+    if not eps_high >= 0:
         raise ValueError(f"eps_high={eps_high}: must be at least 0")
     if dual_clip_c is not None and not dual_clip_c > 1:
         raise ValueError(f"dual_clip_c={dual_clip_c}: must be above 1, or None")
@@ -174,6 +181,8 @@ def _sequence_numbers(logp: Tensor, sequence_ids: Tensor | None) -> Tensor:
             raise ValueError("sequence_ids: needed for packed log-probs of shape [time]")
         if sequence_ids.shape != logp.shape:
             raise ValueError(f"sequence_ids {tuple(sequence_ids.shape)} must have the shape of logp {tuple(logp.shape)}")
+        if sequence_ids.numel() and sequence_ids.min() < 0:
+            raise ValueError(f"sequence_ids: {int(sequence_ids.min())} is among them; must be at least 0")
         return sequence_ids
     if logp.ndim != 2:
         raise ValueError(f"logp {tuple(logp.shape)}: must be [batch, time], or [time] with sequence_ids")
@@ -188,17 +197,6 @@ def _per_token(advantages: Tensor, logp: Tensor) -> Tensor:
     if logp.ndim == 2 and advantages.shape in ((logp.shape[0],), (logp.shape[0], 1)):
         return advantages.reshape(-1, 1).expand(logp.shape)
     raise ValueError(f"advantages {tuple(advantages.shape)}: must be {tuple(logp.shape)}, or one a sequence")
-
-
-def _clipped_branch(
-    name: str, carrier: Tensor, eps_low: float, eps_high: float, beta_low: float, beta_high: float
-) -> tuple[Tensor, Tensor]:
-    """Factor of A below (A<0) and above (A>0) the clip range."""
-    if name in ("clip", "gspo"):  # constant: no gradient
-        return torch.full_like(carrier, 1 - eps_low), torch.full_like(carrier, 1 + eps_high)
-    if name == "gppo":
-        beta_low = beta_high = 1.0
-    return beta_low * (1 - eps_low) * carrier, beta_high * (1 + eps_high) * carrier
 
 
 def _by_sequence(values: Tensor, sequences: Tensor) -> Tensor:
@@ -223,27 +221,38 @@ def _aggregate(
     denominator: Tensor | float | None,
 ) -> Tensor:
     if aggregation == "token_mean":
-        return token_loss.sum() / _at_least_one(denominator, active.sum())
+        return token_loss.sum() / _divisor(denominator, active.sum())
     lengths = _by_sequence(active.to(token_loss.dtype), sequences)
     present = lengths > 0
     if aggregation == "sequence_mean":
         means = _by_sequence(token_loss, sequences) / lengths.clamp(min=1)
-        return means.sum() / _at_least_one(denominator, present.sum())
-    if microbatch_ids is None:
-        microbatches = torch.zeros_like(sequences)
-    else:
-        microbatches = microbatch_ids[:, None].expand_as(sequences) if microbatch_ids.ndim < sequences.ndim else microbatch_ids
+        return means.sum() / _divisor(denominator, present.sum())
+    microbatches = _microbatch_numbers(microbatch_ids, sequences)
     tokens = _by_sequence(active.to(token_loss.dtype), microbatches)
     means = _by_sequence(token_loss, microbatches) / tokens.clamp(min=1)
     # each sequence counts once, in its own micro-batch, wherever its first active token stands
     share = torch.where(active, 1 / lengths.clamp(min=1)[sequences.long()], 0)
     weights = _by_sequence(share, microbatches)
-    return (means * weights).sum() / _at_least_one(denominator, present.sum())
+    return (means * weights).sum() / _divisor(denominator, present.sum())
 
 
-def _at_least_one(denominator: Tensor | float | None, count: Tensor) -> Tensor:
+def _microbatch_numbers(ids: Tensor | None, sequences: Tensor) -> Tensor:
+    """Micro-batch number of every token, the shape of `sequences`."""
+    if ids is None:
+        return torch.zeros_like(sequences)
+    if ids.shape not in (sequences.shape, sequences.shape[:1]):
+        raise ValueError(f"microbatch_ids {tuple(ids.shape)}: must be {tuple(sequences.shape)}, or one a sequence")
+    if ids.numel() and ids.min() < 0:
+        raise ValueError(f"microbatch_ids: {int(ids.min())} is among them; must be at least 0")
+    return ids if ids.shape == sequences.shape else ids[:, None].expand_as(sequences)
+
+
+def _divisor(denominator: Tensor | float | None, count: Tensor) -> Tensor:
+    """`denominator`, else `count`; 1 instead of 0, where the sum is 0 too."""
     chosen = count if denominator is None else torch.as_tensor(denominator, device=count.device)
-    return chosen.clamp(min=1)
+    if not chosen >= 0:
+        raise ValueError(f"denominator={float(chosen)}: must be at least 0")
+    return torch.where(chosen > 0, chosen, 1)
 
 
 def _metrics(
@@ -264,6 +273,7 @@ def _metrics(
         return (which & active).sum() / count
 
     inside = torch.where(active, ratio, 1)
+    bounded = log_ratio.double().clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)  # in float32 small drifts are all rounding
     return {
         "tokens": active.sum(),
         "outside_low": share(ratio < 1 - eps_low),
@@ -274,7 +284,7 @@ def _metrics(
         "ratio_min": inside.min() if inside.numel() else inside.new_tensor(1.0),
         "ratio_max": inside.max() if inside.numel() else inside.new_tensor(1.0),
         "ratio_mean": torch.where(active, ratio, 0).sum() / count,
-        "approx_kl": torch.where(active, ratio - 1 - log_ratio, 0).sum() / count,
+        "approx_kl": torch.where(active, torch.expm1(bounded) - bounded, 0).sum() / count,
         "extreme_tokens": (active & (log_ratio.abs() > LOG_RATIO_BOUND)).sum(),
         "positive_tokens": (active & (advantages > 0)).sum(),
     }

@@ -505,6 +505,15 @@ def test_lm_loss_ignores_what_stands_elsewhere() -> None:
         ("eps_low", {"eps_low": 1.0}),
         ("eps_low", {"eps_low": -0.1}),
         ("eps_high", {"eps_high": -0.1}),
+        ("eps_high", {"eps_high": math.nan}),
+        ("rollout_logp", {"rollout_logp": torch.zeros(1)}),
+        ("rollout_logp", {"rollout_logp": torch.zeros(7, 1)}),
+        ("rollout_cap", {"rollout_logp": torch.zeros(7, 11), "rollout_cap": 0.0}),
+        ("rollout_cap", {"rollout_logp": torch.zeros(7, 11), "rollout_cap": -1.0}),
+        ("denominator", {"denominator": -2}),
+        ("denominator", {"denominator": math.nan}),
+        ("microbatch_ids", {"aggregation": "klear_microbatch", "microbatch_ids": torch.zeros(6, dtype=torch.long)}),
+        ("microbatch_ids", {"aggregation": "klear_microbatch", "microbatch_ids": torch.full((7,), -1)}),
         ("dual_clip_c", {"dual_clip_c": 1.0}),
         ("dual_clip_c", {"dual_clip_c": 10.0, "name": "cispo"}),
         ("old_logp", {"old_logp": torch.zeros(7, 10)}),
@@ -513,6 +522,8 @@ def test_lm_loss_ignores_what_stands_elsewhere() -> None:
         ("advantages", {"advantages": torch.zeros(())}),
         ("logp", {"logp": torch.zeros(7, 11, 1), "old_logp": torch.zeros(7, 11, 1), "mask": torch.ones(7, 11, 1)}),
         ("sequence_ids", {"sequence_ids": torch.zeros(7, 11, dtype=torch.long)}),
+        ("sequence_ids", {"logp": torch.zeros(5), "old_logp": torch.zeros(5), "mask": torch.ones(5), "advantages": torch.ones(5),
+                          "sequence_ids": torch.tensor([0, 0, -1, 1, 1])}),
         ("sequence_ids", {"logp": torch.zeros(5), "old_logp": torch.zeros(5), "mask": torch.ones(5), "advantages": torch.ones(5)}),
     ],
 )
@@ -520,6 +531,39 @@ def test_an_impossible_argument_is_named(argument: str, changed: dict[str, Any])
     arguments = {"name": "gppo", **random_batch(0)} | changed
     with pytest.raises(ValueError, match=argument):
         policy_loss(**arguments)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_infinite_upper_bound_is_no_bound_and_every_gradient_is_finite(name: str) -> None:
+    batch = random_batch(3)
+    batch["logp"] = batch["logp"].detach().requires_grad_()
+    endless, wide = (policy_loss(name, **batch, eps_high=bound) for bound in (math.inf, 1e12))
+    (gradient,), (expected,) = (torch.autograd.grad(one.loss, batch["logp"]) for one in (endless, wide))
+    assert torch.equal(gradient, expected) and gradient.isfinite().all()
+
+
+def test_a_denominator_below_one_divides_too_and_zero_is_for_nothing_to_count() -> None:
+    batch = random_batch(1)
+    whole, half = (policy_loss("gppo", **batch, denominator=count).loss.item() for count in (1.0, 0.5))
+    assert half == pytest.approx(2 * whole)
+    nothing = batch | {"mask": torch.zeros_like(batch["mask"])}
+    assert policy_loss("gppo", **nothing, denominator=0).loss == 0
+
+
+def test_cispo_clips_whatever_the_advantage() -> None:
+    logp, old = torch.zeros(1, 4), -torch.tensor([[2.0, 0.5, 2.0, 0.5]]).log()
+    metrics = policy_loss("cispo", logp, old, torch.tensor([[1.0, 1.0, -1.0, -1.0]]), torch.ones(1, 4)).metrics
+    assert metrics["clip_fraction_high"] == metrics["outside_high"] == 0.5
+    assert metrics["clip_fraction_low"] == metrics["outside_low"] == 0.5
+
+
+@pytest.mark.parametrize("drift", [1e-5, 3e-5, 1e-4, 1e-2, 1.0])
+def test_the_divergence_of_small_drifts_is_no_rounding(drift: float) -> None:
+    old = torch.full((1, 64), -1.5)
+    logp = old + drift * torch.linspace(-1, 1, 64)[None]
+    exact = (logp.double() - old.double()).expm1() - (logp.double() - old.double())
+    found = policy_loss("gppo", logp, old, torch.ones(1), torch.ones(1, 64)).metrics["approx_kl"]
+    assert float(found) == pytest.approx(float(exact.mean()), rel=1e-3)
 
 
 # --- properties ---------------------------------------------------------------------------------
