@@ -15,8 +15,14 @@ response, which must be finished within the budget.
 
 The paper says only that format errors are penalised; its preset gives them the score of a wrong
 answer.  One functional *program* (a list of asserts, pytest) scores ±1 in the release; the smoke
-profile has none.  Deviations from the release: a failure of the verifier itself (a grader's worker lost,
-a sandbox error) is no score at all, NaN, where the release gives −1; tests are drawn with a seed.
+profile has none.  Deviations from the release, in all presets:
+ - a failure of the verifier itself (a grader's worker lost, a sandbox error) is no score at all, NaN, where the release gives −1;
+ - tests are drawn with a seed;
+ - maths goes through this project's `strict` judge, where the release takes math-verify's word: several boxed answers that
+   differ, or an answer with alternatives, are wrong here, and it reads what math-verify alone does not;
+ - a program's output is compared line by line and token by token, and a number with a point may be written otherwise
+   (`sandbox.compare`), where the release wants equality after `strip`;
+ - limits are the stage's (`cpu_s`, `wall_s`, `memory_mb`), whatever a row says.
 """
 
 from __future__ import annotations
