@@ -269,8 +269,9 @@ def select(groups: Sequence[Group], config: RLConfig) -> tuple[list[list[Sample]
     ]  # fmt: skip
     scores = [one for group in groups for one in group.scores]
     failed = sum(math.isnan(one.reward) for one in scores)
-    known = reward[~reward.isnan()]
     raw = torch.tensor([[one.reward for one in group.scores] for group in groups], dtype=torch.float64)
+    known, left = raw[~raw.isnan()], reward[~reward.isnan()]
+    shaped = {"reward_shaped_mean": float(left.mean()) if len(left) else None}
     logprobs = [value for group in groups for completion in group.completions for value in completion.logprobs]
     every = [completion for group in groups for completion in group.completions]
     tokens = sum(len(completion.token_ids) for completion in every)
@@ -278,6 +279,7 @@ def select(groups: Sequence[Group], config: RLConfig) -> tuple[list[list[Sample]
         "reward_mean": float(known.mean()) if len(known) else None,
         "reward_std": float(known.std(correction=0)) if len(known) else None,
         "reward_max": float(known.max()) if len(known) else None,
+        **(shaped if config.overlong_filter or config.overlong_penalty_tokens else {}),
         "accuracy": sum(one.accuracy for one in scores) / (len(scores) - failed) if failed < len(scores) else None,
         "rollouts": len(scores),
         "groups": len(groups),
