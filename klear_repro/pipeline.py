@@ -306,13 +306,15 @@ class _Pipeline:
         from klear_repro.rewards import RewardModel
         from klear_repro.training.prompts import make_prompts
         from klear_repro.training.rl import train_rl
+        from klear_repro.training.watch import stop_if_hopeless
         from sandbox import Limits
 
         config = self.rl_config(stage)
         if label.endswith("-clip"):
             config = config.model_copy(update={"loss": "clip"})
-        if self._finished(label, config.steps):
-            return
+        if self._finished(label, config.steps):  # which its last step may have been for another reason
+            rows = read_rows(self.path / "metrics" / f"{label}.jsonl") if self.ranks.first else []
+            return stop_if_hopeless(self.ranks.told(rows), config, label)
         model, tokenizer, source = self.load_checkpoint(before)
         start = self.start(label, model, tokenizer, stage, source)
         prompts = make_prompts(tokenizer, self.training_rows(stage), config.max_prompt_tokens)

@@ -59,7 +59,7 @@ from klear_repro.training.prompts import Prompt
 from klear_repro.training.rollouts import Rollouts, make_rollouts
 from klear_repro.training.start import Start, epoch_slice, prepare
 from klear_repro.training.step_metrics import Clock, StepMetrics, finite, joined
-from klear_repro.training.watch import hopeless
+from klear_repro.training.watch import hopeless, stop_if_hopeless
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
     policy, optimizer, checkpoints, state = prepare(start, config.lr, config.betas, config.weight_decay)
     done, updates, position = state["step"], state.get("updates", 0), state.get("position", 0)
     recent = deque(ranks.told(read_rows(start.metrics)[-config.patience :]), maxlen=config.patience)
+    stop_if_hopeless(list(recent), config, start.label)
     with start.log(config.steps, done) as log, _Kept(start, done) as kept, checkpoints:
         if config.eval_every and done == 0:
             rollouts.sync(policy)
@@ -141,11 +142,9 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
             log.step(row)
             recent.append(row)
             checkpoints.poll()
-            why = hopeless(list(recent), config)
-            if (step + 1) % config.save_every == 0 or step + 1 == config.steps or why:
+            if (step + 1) % config.save_every == 0 or step + 1 == config.steps or hopeless(list(recent), config):
                 checkpoints.save(step + 1, {"updates": updates, "position": position})
-            if why:
-                raise RunError(f"{start.label}: stopped after step {step + 1}: {why}", everywhere=True)
+            stop_if_hopeless(list(recent), config, start.label)
     path = latest(start.checkpoints)
     assert path is not None
     return path
