@@ -304,7 +304,6 @@ def _update(
 ) -> dict[str, Any]:
     """One optimiser update a mini-batch; returns the metrics, means over tokens."""
     log = StepMetrics()
-    compared = False
     every = [sample for group in groups for sample in group]
     for sample in every:
         sample.old_logp = sample.rollout_logp
@@ -312,15 +311,14 @@ def _update(
         trainer_logprobs(policy, every, config, ranks)
         log.compare([sample.old_logp for sample in every], [sample.rollout_logp for sample in every])
         log.stop_on_mismatch(config, where)
-        compared = True
     made = skipped = 0
     for first in range(0, len(groups), config.mini_batch_prompts):
         mini = [sample for group in groups[first : first + config.mini_batch_prompts] for sample in group]
-        part = StepMetrics(comparing=not made and not compared)
+        part = StepMetrics(comparing=made == skipped and not log.gaps["tokens"])  # while π_θ is still π_old
         mini_batch_gradients(policy, mini, config, part, ranks)
         for one in ranks.all(part):
             log.take(one)
-        if not made:
+        if part.comparing:
             log.stop_on_mismatch(config, where)
         norm, stepped = optimizer.step(learning_rate(config, updates + made), config.grad_clip)
         log.norms.append(norm)

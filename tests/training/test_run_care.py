@@ -175,10 +175,23 @@ def test_a_mismatch_of_log_probabilities_stops_before_an_update() -> None:
         log.stop_on_mismatch(RLConfig(), "here")
 
 
-def test_log_probabilities_that_are_not_finite_are_a_mismatch() -> None:
+@pytest.mark.parametrize("trainer", [-1.0, math.nan])
+@pytest.mark.parametrize("engine", [math.nan, -math.inf])
+def test_log_probabilities_of_an_engine_that_are_not_finite_are_a_mismatch(trainer: float, engine: float) -> None:
     log = StepMetrics()
-    log.compare([[math.nan]], [[-1.0]])
-    with pytest.raises(RunError, match="nan"):
+    log.compare([[trainer, -1.0]], [[engine, -1.0]])
+    with pytest.raises(RunError, match="differ by (nan|inf) nats"):
+        log.stop_on_mismatch(RLConfig(), "here")
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+def test_log_probabilities_of_the_trainer_that_are_not_finite_are_no_mismatch_and_hide_none(value: float) -> None:
+    log = StepMetrics()
+    log.compare([[value]], [[-1.0]])
+    log.stop_on_mismatch(RLConfig(), "here")
+    assert log.row()["logprob_gap"] is None
+    log.compare([[value, -1.0]], [[-1.0, -2.0]])
+    with pytest.raises(RunError, match="differ by 1 nats"):
         log.stop_on_mismatch(RLConfig(), "here")
 
 
