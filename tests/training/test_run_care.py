@@ -70,10 +70,12 @@ NONE_LEFT = {"groups_kept": 0, "updates": 0}
         ({"filter_by": "acc"}, {"accuracy": 0.0, "groups_flat": 2}, "2 flat, without rewards that differ, 6 dropped by filter_by=acc"),
         ({}, {"accuracy": 0.5, "groups_flat": 8}, "(of the 8 of the last: 8 flat, without rewards that differ; verdicts: wrong 3)"),
         ({"overlong_filter": True}, {"truncated": 0.97}, "5 dropped by overlong_filter, which left out the 97% of rollouts"),
-        ({"overlong_filter": True, "filter_by": "acc"}, {}, "5 dropped by filter_by=acc, for which all answers of a group are equally right and overlong_filter"),
+        ({"overlong_filter": True, "filter_by": "acc"}, {}, "equally right and overlong_filter, which left out the 10%"),
     ],
 )
-def test_steps_that_train_on_nothing_stop_a_run_and_say_which_filter_dropped_the_groups(options: dict[str, Any], bad: dict[str, Any], says: str) -> None:
+def test_steps_that_train_on_nothing_stop_a_run_and_say_which_filter_dropped_the_groups(
+    options: dict[str, Any], bad: dict[str, Any], says: str
+) -> None:
     config = CONFIG.model_copy(update=options)
     none = row(**NONE_LEFT, **bad)
     assert "no group was left to train on" in hopeless([none] * 3, config)
