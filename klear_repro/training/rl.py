@@ -60,6 +60,7 @@ from klear_repro.training.rollouts import Rollouts, make_rollouts
 from klear_repro.training.start import Start, epoch_slice, prepare
 from klear_repro.training.step_metrics import Clock, StepMetrics, finite, joined
 from klear_repro.training.watch import hopeless, stop_if_hopeless
+from sandbox import SandboxError
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def score(rewards: RewardModel, prompts: Sequence[Prompt], groups: Sequence[Sequ
                 break
             for index, again in zip(failed, rewards.score([rolled[index] for index in failed]), strict=True):
                 scores[index] = again
-    except JudgeError as error:
+    except (JudgeError, SandboxError) as error:
         raise RunError(f"the verifier cannot run: {error}; the last checkpoint is kept") from error
     each = iter(scores)
     return [Group(prompt, tuple(group), tuple(next(each) for _ in group)) for prompt, group in zip(prompts, groups, strict=True)]
