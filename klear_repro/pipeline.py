@@ -186,6 +186,8 @@ class _Pipeline:
 
     def check_data(self, stages: Sequence[str], force: bool) -> None:
         """Read the rows that the stages name, before anything is written or deleted."""
+        from klear_repro.rewards import CODE_SOURCES
+
         source = self.config.data.source
         todo = [stage for stage in stages if stage in self.fingerprints and (force or not self.folder.is_done(stage, self.fingerprints[stage]))]
         if "sft" in todo and self.config.sft.data:
@@ -201,9 +203,8 @@ class _Pipeline:
                 raise UserError(f"{section}.heldout='': must name problems to evaluate on every eval_every={config.eval_every} steps where data.source={source!r}; or set eval_every to 0")
             if source == "files" and "sft" in config.controls and not self.config.sft.data:
                 raise UserError(f"{section}.controls='sft': needs sft.data, more of which is what that control trains on")
-            self.rl_rows(stage, "data", keep=True)
-            self.rl_rows(stage, "heldout", keep=True)
-            if stage == "rl-code":
+            rows = [*self.rl_rows(stage, "data", keep=True), *self.rl_rows(stage, "heldout", keep=True)]
+            if any(row["data_source"] in CODE_SOURCES for row in rows) or (stage == "rl-code" and not config.data):
                 _check_sandbox(self.config.runtime.tier)
 
     def stage(self, stage: str, force: bool) -> None:

@@ -160,9 +160,10 @@ def test_code_rl_without_a_sandbox_is_one_line_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(Worker, "start", refuse)
     data = write(tmp_path / "rl.jsonl", CODE)
-    outcome = inside(*words, "--stage", "sft,rl-math,rl-code", "--rl_math.steps", 0, "--rl_code.data", data)
-    assert outcome.code == 2, outcome.err
-    assert "runtime.tier='auto': no isolation is possible here: tier root: refused; tier userns: refused" in outcome.lines[-1]
+    for section, other in (("rl_code", "rl_math"), ("rl_math", "rl_code")):  # the rows say which verifier they need
+        outcome = inside(*words, "--stage", "sft,rl-math,rl-code", f"--{other}.steps", 0, f"--{section}.data", data)
+        assert outcome.code == 2, outcome.err
+        assert "runtime.tier='auto': no isolation is possible here: tier root: refused; tier userns: refused" in outcome.lines[-1]
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 
