@@ -171,7 +171,7 @@ class RLConfig(Section):
     positive_by: Literal["accuracy", "reward"] = Field("accuracy", description="what makes a sample correct for the LM loss: the verifier, or a reward of exactly 1.0 after penalties")
     verifier_retries: Count = Field(2, description="how often a rollout is scored again after its verifier failed; then it is left out and counted")
     max_verifier_failures: Share = Field(0.5, description="share of a step's rollouts without a score above which the run stops")
-    patience: Positive = Field(5, description="steps in a row that are hopeless (all groups flat at the floor, entropy collapsed, no finite gradient) before the run stops")
+    patience: Positive = Field(5, description="steps in a row that are hopeless (all groups flat at the floor, no group left to train on, entropy collapsed, no finite gradient) before the run stops")
     stop_entropy: float = Field(0.0005, ge=0, description="entropy of the rollouts, mean −log π of their tokens, nats, that counts as collapsed; 0: never")
     keep_rollouts: Count = Field(8, description="rollouts of a step that are kept in rollouts/STAGE.jsonl")
     eval_every: Count = Field(0, description="steps between evaluations on held-out problems with the stage's own verifier; 0: none")

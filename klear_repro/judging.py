@@ -24,7 +24,7 @@ from klear_repro.config import Config
 from klear_repro.errors import RunError
 from klear_repro.files import Appender
 from klear_repro.progress import Progress, say
-from sandbox import Executor, Limits, Result, Test, TestResult, Verdict
+from sandbox import Executor, Limits, Result, SandboxError, Test, TestResult, Verdict
 
 CODE_LIMITS = Limits(cpu_s=6, wall_s=10, memory_mb=1024)
 """Of programs on other benchmarks than LiveCodeBench."""
@@ -132,6 +132,10 @@ class Judges:
         if self._executor is None:
             runtime = self._config.runtime
             self._executor = Executor(workers=runtime.workers, tier=runtime.tier)
+            try:
+                self._executor.__enter__()
+            except SandboxError as error:
+                raise RunError(f"programs cannot be judged: {error}; the samples are kept") from None
         limits = OFFICIAL_LIMITS if row.benchmark in WINDOWS else CODE_LIMITS
         soft = None if first_failure else self._config.eval.soft_tests or None
         settings = digest([mode, first_failure, soft, asdict(limits), self._executor.tier, self._executor.runtime])

@@ -63,6 +63,15 @@ def _check_published(paths: Sequence[str]) -> None:
         raise UserError(f"report.published: {error}") from None
 
 
+def _check_sandbox(tier: str) -> None:
+    from sandbox import Executor, SandboxError
+
+    try:
+        Executor(workers=1, tier=tier).__enter__().close()
+    except SandboxError as error:
+        raise UserError(f"runtime.tier={tier!r}: {error} (docs/sandbox.md says what a tier needs)") from None
+
+
 def _run_together(config: Config, path: Path, stages: Sequence[str], device: Device, force: bool) -> None:
     """Under torchrun: the first process runs the stages, the others join it in training."""
     ranks = join()
@@ -177,7 +186,9 @@ class _Pipeline:
 
     def check_data(self, stages: Sequence[str], force: bool) -> None:
         """Read the rows that the stages name, before anything is written or deleted."""
-        files = self.config.data.source == "files"
+        from klear_repro.rewards import CODE_SOURCES
+
+        source = self.config.data.source
         todo = [stage for stage in stages if stage in self.fingerprints and (force or not self.folder.is_done(stage, self.fingerprints[stage]))]
         if "sft" in todo and self.config.sft.data:
             self.sft_rows(keep=True)
@@ -185,12 +196,16 @@ class _Pipeline:
             config, section = self.rl_config(stage), stage.replace("-", "_")
             if stage not in todo or not config.steps:
                 continue
-            if files and config.eval_every and not config.heldout:
-                raise UserError(f"{section}.heldout='': must name problems to evaluate on every eval_every={config.eval_every} steps where data.source='files'; or set eval_every to 0")
-            if files and "sft" in config.controls and not self.config.sft.data:
+            no_code = stage == "rl-code" and source == "words"
+            if no_code and not config.data:
+                raise UserError(f"{section}.steps={config.steps}: must be 0 where data.source='words', which makes no code problems; or name some with {section}.data")
+            if (source == "files" or no_code) and config.eval_every and not config.heldout:
+                raise UserError(f"{section}.heldout='': must name problems to evaluate on every eval_every={config.eval_every} steps where data.source={source!r}; or set eval_every to 0")
+            if source == "files" and "sft" in config.controls and not self.config.sft.data:
                 raise UserError(f"{section}.controls='sft': needs sft.data, more of which is what that control trains on")
-            self.rl_rows(stage, "data", keep=True)
-            self.rl_rows(stage, "heldout", keep=True)
+            rows = [*self.rl_rows(stage, "data", keep=True), *self.rl_rows(stage, "heldout", keep=True)]
+            if any(row["data_source"] in CODE_SOURCES for row in rows) or (stage == "rl-code" and not config.data):
+                _check_sandbox(self.config.runtime.tier)
 
     def stage(self, stage: str, force: bool) -> None:
         """Run one stage, unless it is done."""
@@ -227,10 +242,10 @@ class _Pipeline:
     def base_model(self, rows: Sequence[dict[str, Any]]) -> tuple[Any, Any]:
         """The model that SFT starts from, and its tokenizer."""
         from klear_repro.data.tokenizer import train_tokenizer
-        from klear_repro.models import find_model, load, new_model
+        from klear_repro.models import find_model, new_model
 
         if self.config.model.path:
-            return load(find_model(self.config.model.path, self.config.model.revision), self.device)
+            return self.trainable(find_model(self.config.model.path, self.config.model.revision))
         texts = (part for row in rows for part in (row["prompt"][0]["content"], row["response"]))
         tokenizer = train_tokenizer(texts, self.config.model.vocab_size)
         model = new_model(self.config.model, tokenizer, derive_seed(self.seed, "model") % 2**32)
@@ -306,13 +321,15 @@ class _Pipeline:
         from klear_repro.rewards import RewardModel
         from klear_repro.training.prompts import make_prompts
         from klear_repro.training.rl import train_rl
+        from klear_repro.training.watch import stop_if_hopeless
         from sandbox import Limits
 
         config = self.rl_config(stage)
         if label.endswith("-clip"):
             config = config.model_copy(update={"loss": "clip"})
-        if self._finished(label, config.steps):
-            return
+        if self._finished(label, config.steps):  # which its last step may have been for another reason
+            rows = read_rows(self.path / "metrics" / f"{label}.jsonl") if self.ranks.first else []
+            return stop_if_hopeless(self.ranks.told(rows), config, label)
         model, tokenizer, source = self.load_checkpoint(before)
         start = self.start(label, model, tokenizer, stage, source)
         prompts = make_prompts(tokenizer, self.training_rows(stage), config.max_prompt_tokens)
@@ -392,12 +409,12 @@ class _Pipeline:
 
     def load_checkpoint(self, label: str) -> tuple[Any, Any, Path]:
         """Model, tokenizer and folder of the newest checkpoint of a stage; without a label the base model."""
-        from klear_repro.models import as_folder, find_model, load
+        from klear_repro.models import as_folder, find_model
         from klear_repro.training.checkpoint import newest_whole, set_aside
 
         if not label:
             source = as_folder(find_model(self.config.model.path, self.config.model.revision), self.path / "models")
-            return *load(source, self.device), source.folder
+            return *self.trainable(source), source.folder
         path = self.ranks.told(newest_whole(self.path / "checkpoints" / label) if self.ranks.first else None)
         if path is None:
             raise RunError(f"no checkpoint of {label} in {self.path}")
@@ -406,7 +423,16 @@ class _Pipeline:
                 self.folder.manifest["stages"][label]["status"] = "running"
                 self.folder.save()
             raise RunError(f"the last checkpoint of {label} is damaged, and {path.name} is not its end; --stage {label} completes it from there", everywhere=True)
-        return *load(find_model(str(path.resolve())), self.device), path
+        return *self.trainable(find_model(str(path.resolve()))), path
+
+    def trainable(self, source: Any) -> tuple[Any, Any]:
+        """Model and tokenizer, once it is clear that they can be trained."""
+        from klear_repro.models import load
+        from klear_repro.training.start import refuse_untrainable
+
+        model, tokenizer = load(source, self.device)
+        refuse_untrainable(model, tokenizer, source.name)
+        return model, tokenizer
 
     # --- report ---------------------------------------------------------------------------------
 

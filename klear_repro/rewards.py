@@ -50,9 +50,11 @@ class Rollout:
     ground_truth: Any
     """Maths: the answer, str.  Code: a list of tests, dicts as in `benchmarks.records.CodeTest`."""
     seed: int
-    """Chooses the tests when a problem has more than `max_tests`."""
+    """Chooses the tests when a problem has more than are run."""
     finish_reason: str | None = None
     """`length` where the budget ended it; only `short-answer` looks at it."""
+    max_tests: int = 0
+    """Tests that are run, at most, as the problem says; 0: it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class RewardModel:
             if not program:
                 keys.append(None)
                 continue
-            chosen = choose_tests(rollout.ground_truth, self.max_tests, rollout.seed)
+            chosen = choose_tests(rollout.ground_truth, min(self.max_tests, rollout.max_tests or self.max_tests), rollout.seed)
             job = (program, tuple(id(test) for test in chosen))
             jobs.setdefault(job, (program, [Test(**test) for test in chosen]))
             keys.append(job)

@@ -50,20 +50,30 @@ def sft_rows(name: str, revision: str = "") -> list[dict[str, Any]]:
     A row may have `messages` whose last one is the assistant's, or `prompt` (text or messages) and `response`.
 
     Raises:
-        UserError: a row has neither.
+        UserError: a row has neither; it names the row, and the field with its value.
     """
-    found = []
-    for number, row in enumerate(read_rows(name, revision, "sft.data")):
-        prompt, response = row.get("prompt"), row.get("response")
-        if row.get("messages"):
-            *prompt, last = row["messages"]
-            response = last.get("content") if last.get("role") == "assistant" else None
-        if isinstance(prompt, str):
-            prompt = [{"role": "user", "content": prompt}]
-        if not prompt or not isinstance(response, str) or not response:
-            raise UserError(f"sft.data={name!r}: row {number + 1} must have messages that end with the assistant's, or prompt and response; it has {', '.join(row)}")
-        found.append({"prompt": [{"role": turn["role"], "content": turn["content"]} for turn in prompt], "response": response})
-    return found
+    return [_sft_row(row, f"sft.data={name!r}: row {number + 1}") for number, row in enumerate(read_rows(name, revision, "sft.data"))]
+
+
+def _sft_row(row: dict[str, Any], where: str) -> dict[str, Any]:
+    from klear_repro.training.prompts import check_messages, shown
+
+    prompt, response, field = row.get("prompt"), row.get("response"), "response"
+    if isinstance(prompt, str):
+        prompt = [{"role": "user", "content": prompt}]
+    if row.get("messages"):
+        check_messages(row["messages"], f"{where}: messages")
+        *prompt, last = row["messages"]
+        if last["role"] != "assistant" or not prompt:
+            raise UserError(f"{where}: messages end with role={last['role']!r}, number {len(prompt) + 1}: must end with the assistant's, after at least one other")
+        response, field = last["content"], f"messages[{len(prompt)}].content"
+    elif prompt is None or response is None:
+        raise UserError(f"{where} must have messages that end with the assistant's, or prompt and response; it has {', '.join(key for key, value in row.items() if value is not None)}")
+    else:
+        check_messages(prompt, f"{where}: prompt")
+    if not isinstance(response, str) or not response:
+        raise UserError(f"{where}: {field}={shown(response)}: must be text that is not empty")
+    return {"prompt": [{"role": turn["role"], "content": turn["content"]} for turn in prompt], "response": response}
 
 
 def rl_rows(name: str, revision: str, field: str) -> list[dict[str, Any]]:

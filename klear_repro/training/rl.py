@@ -59,7 +59,8 @@ from klear_repro.training.prompts import Prompt
 from klear_repro.training.rollouts import Rollouts, make_rollouts
 from klear_repro.training.start import Start, epoch_slice, prepare
 from klear_repro.training.step_metrics import Clock, StepMetrics, finite, joined
-from klear_repro.training.watch import hopeless
+from klear_repro.training.watch import hopeless, stop_if_hopeless
+from sandbox import SandboxError
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
     policy, optimizer, checkpoints, state = prepare(start, config.lr, config.betas, config.weight_decay)
     done, updates, position = state["step"], state.get("updates", 0), state.get("position", 0)
     recent = deque(ranks.told(read_rows(start.metrics)[-config.patience :]), maxlen=config.patience)
+    stop_if_hopeless(list(recent), config, start.label)
     with start.log(config.steps, done) as log, _Kept(start, done) as kept, checkpoints:
         if config.eval_every and done == 0:
             rollouts.sync(policy)
@@ -141,11 +143,9 @@ def train_rl(start: Start, config: RLConfig, prompts: Sequence[Prompt], rewards:
             log.step(row)
             recent.append(row)
             checkpoints.poll()
-            why = hopeless(list(recent), config)
-            if (step + 1) % config.save_every == 0 or step + 1 == config.steps or why:
+            if (step + 1) % config.save_every == 0 or step + 1 == config.steps or hopeless(list(recent), config):
                 checkpoints.save(step + 1, {"updates": updates, "position": position})
-            if why:
-                raise RunError(f"{start.label}: stopped after step {step + 1}: {why}", everywhere=True)
+            stop_if_hopeless(list(recent), config, start.label)
     path = latest(start.checkpoints)
     assert path is not None
     return path
@@ -172,7 +172,7 @@ def roll_out(rollouts: Rollouts, prompts: Sequence[Prompt], sampling: Sampling, 
 def score(rewards: RewardModel, prompts: Sequence[Prompt], groups: Sequence[Sequence[Completion]], seeds: Sequence[int], retries: int) -> list[Group]:
     """The groups with their scores; a rollout whose verifier failed is scored again up to `retries` times."""
     rolled = [
-        Rollout(prompt.data_source, completion.text, prompt.ground_truth, seed, completion.finish_reason)
+        Rollout(prompt.data_source, completion.text, prompt.ground_truth, seed, completion.finish_reason, prompt.max_tests)
         for prompt, group, seed in zip(prompts, groups, seeds, strict=True)
         for completion in group
     ]
@@ -184,7 +184,7 @@ def score(rewards: RewardModel, prompts: Sequence[Prompt], groups: Sequence[Sequ
                 break
             for index, again in zip(failed, rewards.score([rolled[index] for index in failed]), strict=True):
                 scores[index] = again
-    except JudgeError as error:
+    except (JudgeError, SandboxError) as error:
         raise RunError(f"the verifier cannot run: {error}; the last checkpoint is kept") from error
     each = iter(scores)
     return [Group(prompt, tuple(group), tuple(next(each) for _ in group)) for prompt, group in zip(prompts, groups, strict=True)]
@@ -269,8 +269,9 @@ def select(groups: Sequence[Group], config: RLConfig) -> tuple[list[list[Sample]
     ]  # fmt: skip
     scores = [one for group in groups for one in group.scores]
     failed = sum(math.isnan(one.reward) for one in scores)
-    known = reward[~reward.isnan()]
     raw = torch.tensor([[one.reward for one in group.scores] for group in groups], dtype=torch.float64)
+    known, left = raw[~raw.isnan()], reward[~reward.isnan()]
+    shaped = {"reward_shaped_mean": float(left.mean()) if len(left) else None}
     logprobs = [value for group in groups for completion in group.completions for value in completion.logprobs]
     every = [completion for group in groups for completion in group.completions]
     tokens = sum(len(completion.token_ids) for completion in every)
@@ -278,6 +279,7 @@ def select(groups: Sequence[Group], config: RLConfig) -> tuple[list[list[Sample]
         "reward_mean": float(known.mean()) if len(known) else None,
         "reward_std": float(known.std(correction=0)) if len(known) else None,
         "reward_max": float(known.max()) if len(known) else None,
+        **(shaped if config.overlong_filter or config.overlong_penalty_tokens else {}),
         "accuracy": sum(one.accuracy for one in scores) / (len(scores) - failed) if failed < len(scores) else None,
         "rollouts": len(scores),
         "groups": len(groups),
@@ -303,7 +305,6 @@ def _update(
 ) -> dict[str, Any]:
     """One optimiser update a mini-batch; returns the metrics, means over tokens."""
     log = StepMetrics()
-    compared = False
     every = [sample for group in groups for sample in group]
     for sample in every:
         sample.old_logp = sample.rollout_logp
@@ -311,15 +312,14 @@ def _update(
         trainer_logprobs(policy, every, config, ranks)
         log.compare([sample.old_logp for sample in every], [sample.rollout_logp for sample in every])
         log.stop_on_mismatch(config, where)
-        compared = True
     made = skipped = 0
     for first in range(0, len(groups), config.mini_batch_prompts):
         mini = [sample for group in groups[first : first + config.mini_batch_prompts] for sample in group]
-        part = StepMetrics(comparing=not made and not compared)
+        part = StepMetrics(comparing=made == skipped and not log.gaps["tokens"])  # while π_θ is still π_old
         mini_batch_gradients(policy, mini, config, part, ranks)
         for one in ranks.all(part):
             log.take(one)
-        if not made:
+        if part.comparing:
             log.stop_on_mismatch(config, where)
         norm, stepped = optimizer.step(learning_rate(config, updates + made), config.grad_clip)
         log.norms.append(norm)

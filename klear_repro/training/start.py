@@ -86,17 +86,36 @@ def prepare(start: Start, lr: float, betas: Sequence[float], weight_decay: float
     return policy, optimizer, checkpoints, state
 
 
+def refuse_untrainable(model: Any, tokenizer: Any, name: str) -> None:
+    """What can be told before anything is computed.
+
+    Raises:
+        UserError: the tokenizer has no chat template or no end of a turn, or the model has sliding attention.
+    """
+    if not tokenizer.chat_template:
+        raise UserError(f"model {name}: its tokenizer has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json), and prompts are chats")
+    if tokenizer.eos_token is None:
+        raise UserError(f"model {name}: its tokenizer has no eos_token (in tokenizer_config.json), with which a response ends")
+    refuse_other_attention(model)
+
+
+def refuse_other_attention(model: Any) -> None:
+    """Raises UserError for a model with sliding attention."""
+    config = model.config
+    kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if getattr(config, "sliding_window", None) else []))
+    if other := kinds - {"full_attention"}:
+        raise UserError(f"model: {type(model).__name__} has {', '.join(sorted(other))}: the trainer has full attention only")
+
+
 def refuse_other_heads(policy: Policy) -> None:
     """The packed forward pass has full attention and a plain output head; a model with anything else would be trained on wrong numbers.
 
     Raises:
         UserError: its own log-probabilities of a short sequence are others, or it has sliding attention.
     """
+    refuse_other_attention(policy.model)
     config = policy.model.config
     kind = f"model: {type(policy.model).__name__}"
-    kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if getattr(config, "sliding_window", None) else []))
-    if other := kinds - {"full_attention"}:
-        raise UserError(f"{kind} has {', '.join(sorted(other))}: the trainer has full attention only")
     ids = [(7 * place + 3) % config.vocab_size for place in range(24)]
     with torch.no_grad(), policy.updating():
         ours, _ = policy(policy.pack([(ids[:4], ids[4:])]), with_entropy=False)

@@ -44,7 +44,7 @@ class StepMetrics:
 
     def add(self, policy: Tensor, lm: Tensor, metrics: dict[str, Tensor], entropy: Tensor, logp: Tensor, rollout: Tensor) -> None:
         if self.comparing:
-            self._difference(logp.detach().double() - rollout.double())
+            self._difference(logp.detach().double(), rollout.double())
         self.losses[0] += float(policy.detach())
         self.losses[1] += float(lm.detach())
         count = int(metrics["tokens"])
@@ -59,9 +59,13 @@ class StepMetrics:
 
     def compare(self, trainer: Sequence[Sequence[float]], engine: Sequence[Sequence[float]]) -> None:
         """Log-probabilities of all samples, by trainer and engine, under the same weights."""
-        self._difference(joined(trainer, torch.device("cpu")).double() - joined(engine, torch.device("cpu")).double())
+        self._difference(joined(trainer, torch.device("cpu")), joined(engine, torch.device("cpu")))
 
-    def _difference(self, gap: Tensor) -> None:
+    def _difference(self, trainer: Tensor, engine: Tensor) -> None:
+        """Tokens where only the trainer's are not finite are no mismatch: their update has no finite gradient, and is skipped for it."""
+        gap = (trainer - engine)[trainer.isfinite() | ~engine.isfinite()]
+        if not gap.numel():
+            return
         self.gaps["sum"] += float(gap.abs().sum())
         self.gaps["kl"] += float((gap.clamp(max=20).exp() - 1 - gap).sum())
         self.gaps["tokens"] += gap.numel()

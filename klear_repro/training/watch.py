@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from klear_repro.config import RLConfig
+from klear_repro.errors import RunError
 
 
 def hopeless(rows: Sequence[dict[str, Any]], config: RLConfig) -> str:
@@ -34,4 +35,24 @@ def hopeless(rows: Sequence[dict[str, Any]], config: RLConfig) -> str:
     entropies = [row["rollout_entropy"] for row in last if row["rollout_entropy"] is not None]
     if config.stop_entropy and len(entropies) == len(last) and max(entropies) < config.stop_entropy and last[-1]["accuracy"] != 1:
         return f"{steps} the entropy of the rollouts was below stop_entropy={config.stop_entropy} nats (now {entropies[-1]:.2g}): the policy has collapsed to one answer"
+    if all(not row["updates"] and row["accuracy"] != 1 for row in last):
+        return f"{steps} no group was left to train on ({_dropped(last[-1], config)}); other prompts, more samples_per_prompt, or another filter may help"
     return ""
+
+
+def stop_if_hopeless(rows: Sequence[dict[str, Any]], config: RLConfig, label: str) -> None:
+    """Raises RunError with the reason where the last of these steps should have stopped the run, or did."""
+    if why := hopeless(rows, config):
+        raise RunError(f"{label}: stopped after step {rows[-1]['step']}: {why}", everywhere=True)
+
+
+def _dropped(row: dict[str, Any], config: RLConfig) -> str:
+    """What became of the groups of a step that trained on none."""
+    flat, rest = row["groups_flat"], row["groups"] - row["groups_flat"]
+    found = [f"{flat} flat, without rewards that differ"] if flat else []
+    if rest:
+        acc = ["filter_by=acc, for which all answers of a group are equally right"] if config.filter_by == "acc" else []
+        overlong = [f"overlong_filter, which left out the {row['truncated']:.0%} of rollouts at the length limit"] if config.overlong_filter else []
+        found.append(f"{rest} dropped by {' and '.join(acc + overlong) or f'filter_by={config.filter_by}'}")
+    verdicts = ", ".join(f"{name} {count}" for name, count in row["details"].items())
+    return f"of the {row['groups']} of the last: {', '.join(found)}; verdicts: {verdicts}"

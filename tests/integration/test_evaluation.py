@@ -8,18 +8,21 @@ import random
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from klear_program import environment, finish, inside, klear, rows, start, wait_for
 
 from benchmarks import BenchmarkWarning, load_benchmark
-from benchmarks.records import Problem, read_generations, read_grades
+from benchmarks.records import CodeTest, Problem, read_generations, read_grades
 from klear_repro.config import Config, ModelConfig, load_config
 from klear_repro.data.tokenizer import train_tokenizer
+from klear_repro.errors import RunError
 from klear_repro.judging import Judges
 from klear_repro.models import new_model
 from klear_repro.store import SampleStore
+from sandbox import IsolationUnavailable
+from sandbox.worker import Worker
 
 PROTOCOL = """
 name = "tiny"
@@ -200,7 +203,6 @@ def stored_programs(folder: Path, benchmark: str, programs: dict[str, list[str]]
 
 def test_programs_are_judged_in_both_modes_with_soft_scores(tmp_path: Path):
     from benchmarks.protocols import load_protocol
-    from benchmarks.records import CodeTest
 
     tests = tuple(CodeTest(input=f"{i} {i}\n", expected=f"{2 * i}\n") for i in range(40))
     problem = Problem(benchmark="lcb_v6", id="sum", kind="code", statement="", tests=tests)
@@ -235,6 +237,19 @@ def test_programs_are_judged_in_both_modes_with_soft_scores(tmp_path: Path):
     with Judges(exact) as judges:
         (third,) = [grade for grade in judges.grade({"sum": problem}, protocol, rows[2:3]) if grade.grader == "native"]
     assert third.score == 0.5
+
+
+def test_programs_are_not_judged_without_a_sandbox_and_that_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from benchmarks.protocols import load_protocol
+
+    def refuse(worker: Worker) -> NoReturn:
+        raise IsolationUnavailable(f"tier {worker.tier}: refused")
+
+    monkeypatch.setattr(Worker, "start", refuse)
+    problem = Problem(benchmark="lcb_v6", id="echo", kind="code", statement="", tests=(CodeTest(input="1\n", expected="1\n"),))
+    rows = stored_programs(tmp_path, "lcb_v6", {"echo": ["print(input())"]})
+    with Judges(Config()) as judges, pytest.raises(RunError, match="programs cannot be judged: no isolation is possible here"):
+        judges.grade({"echo": problem}, load_protocol("klear-paper-32k").for_benchmark("lcb_v6", "code"), rows)
 
 
 def test_human_eval_solutions_pass_as_whole_functions_and_as_bodies(shared: Path, tmp_path: Path):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -61,8 +64,34 @@ def test_nan_in_one_batch_of_rl_skips_that_update_and_counts_it(run: list[Any], 
     assert all(row["grad_norm"] is not None for row in metrics(run))
 
 
-def test_nan_in_the_first_batch_of_a_step_is_a_mismatch_that_stops(run: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_of_the_trainer_in_the_first_batch_of_a_step_skips_that_update_too_and_the_next_is_compared(
+    run: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     poisoned(monkeypatch, {1})
+    outcome = inside(*run, "--rl_math.filter_by", "none")
+    assert outcome.code == 0, outcome.err
+    assert [row["skipped_updates"] for row in metrics(run)] == [1, 0]
+    assert all(0 <= row["logprob_gap_mean"] < 0.05 for row in metrics(run))
+
+
+def test_nan_of_the_trainer_that_stays_stops_the_run_and_is_not_called_a_mismatch(run: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, set(range(1, 99)))
+    words = [*run, "--rl_math.filter_by", "none", "--rl_math.patience", 2]
+    for _ in range(2):  # asked again, it makes no further step
+        outcome = inside(*words)
+        assert outcome.code == 1
+        assert "rl-math: stopped after step 2: in each of the last 2 steps no update had a finite gradient" in outcome.lines[-1]
+    assert [row["skipped_updates"] for row in metrics(run)] == [2, 2]
+    assert all(row["logprob_gap"] is None for row in metrics(run))
+
+
+def test_nan_of_the_engine_is_a_mismatch_that_stops(run: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    original = HFEngine._completion
+
+    def completion(self: HFEngine, one: Any) -> Any:
+        return dataclasses.replace(original(self, one), logprobs=(float("nan"),) * len(one.tokens))
+
+    monkeypatch.setattr(HFEngine, "_completion", completion)
     outcome = inside(*run, "--rl_math.filter_by", "none")
     assert outcome.code == 1
     assert "differ by nan nats" in outcome.lines[-1]
@@ -128,3 +157,26 @@ def test_a_reward_worker_that_is_killed_costs_no_wrong_score(run: list[Any], tmp
             break
         assert row["reward_mean"] == other["reward_mean"]
         assert row["details"] == other["details"]
+
+
+def test_a_run_that_was_stopped_for_its_control_is_not_done_when_asked_again(tmp_path: Path) -> None:
+    profile = tmp_path / "mini.toml"
+    profile.write_text(PROFILE)
+    words = ["--profile", profile, "--run-dir", tmp_path / "run", "--sft.steps", 1, "--rl_math.patience", 1, "--rl_math.max_new_tokens", 8]
+    words += ["--rl_math.steps", 1]
+    first = inside(*words, "--stage", "sft,rl-math")
+    assert first.code == 1, first.err
+    assert "rl-math: stopped after step 1: in each of the last 1 steps every group was flat" in first.lines[-1]
+    left = metrics(words)
+    again = inside(*words, "--stage", "sft,rl-math")
+    assert (again.code, again.lines[-1]) == (1, first.lines[-1])
+    assert metrics(words) == left
+    for folder in ("checkpoints", "metrics"):  # as if the stage itself had learnt, and its control had not
+        made = next((tmp_path / "run" / folder).glob("rl-math*"))
+        made.rename(made.with_name(made.name.replace("rl-math", "rl-math-clip")))
+    learnt = [{**row, "groups_kept": 1, "updates": 1, "groups_flat": 0} for row in left]
+    (tmp_path / "run" / "metrics" / "rl-math.jsonl").write_text("".join(json.dumps(row) + "\n" for row in learnt))
+    shutil.copytree(tmp_path / "run" / "checkpoints" / "rl-math-clip", tmp_path / "run" / "checkpoints" / "rl-math")
+    control = inside(*words, "--stage", "sft,rl-math")
+    assert control.code == 1, control.err
+    assert "rl-math-clip: stopped after step 1: in each of the last 1 steps every group was flat" in control.lines[-1]

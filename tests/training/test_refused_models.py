@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from klear_program import PROFILE, inside
 from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, GraniteConfig, LlamaConfig, MistralConfig, PhiConfig, Qwen3Config
 
+from klear_repro.config import ModelConfig
+from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.errors import UserError
+from klear_repro.models import new_model
 from klear_repro.training.packing import Policy
 from klear_repro.training.start import refuse_other_heads
 
@@ -49,3 +54,29 @@ def test_a_model_that_computes_otherwise_is_refused_with_the_difference(config: 
 def test_a_model_with_sliding_attention_is_refused(config: Any) -> None:
     with pytest.raises(UserError, match="sliding_attention: the trainer has full attention only"):
         refuse_other_heads(policy(config))
+
+
+@pytest.mark.parametrize("sft", [0, 1])
+@pytest.mark.parametrize(("kind", "says"), [
+    ("sliding", "model: Qwen3ForCausalLM has sliding_attention: the trainer has full attention only"),
+    ("no template", "model base: its tokenizer has no chat template"),
+    ("no end", "model base: its tokenizer has no eos_token"),
+])  # fmt: skip
+def test_a_model_that_cannot_be_trained_is_one_line_with_and_without_sft(kind: str, says: str, sft: int, tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(["1 + 1 = 2"] * 9, 320)
+    model = new_model(ModelConfig(hidden_size=64, layers=2, vocab_size=320), tokenizer, 0)
+    if kind == "sliding":
+        model.config.use_sliding_window, model.config.sliding_window = True, 8
+        model.config.layer_types = ["full_attention", "sliding_attention"]
+    elif kind == "no template":
+        tokenizer.chat_template = None
+    else:
+        tokenizer.eos_token = None
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "base")
+    (tmp_path / "mini.toml").write_text(PROFILE)
+    outcome = inside("--profile", tmp_path / "mini.toml", "--run-dir", tmp_path / "run", "--model.path", tmp_path / "base",
+                     "--sft.steps", sft, "--stage", "sft,rl-math")  # fmt: skip
+    assert outcome.code == 2, outcome.err
+    assert says in outcome.lines[-1]
+    assert not (tmp_path / "run" / "checkpoints").exists()

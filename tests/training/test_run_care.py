@@ -58,7 +58,49 @@ def test_flat_groups_that_are_all_solved_are_not_hopeless() -> None:
 def test_a_filter_that_leaves_every_rollout_out_stops_the_run() -> None:
     bad = row(groups_kept=0, updates=0, truncated=1.0)
     assert "hit the length limit" in hopeless([bad] * 3, CONFIG.model_copy(update={"overlong_filter": True}))
-    assert hopeless([bad] * 3, CONFIG) == ""
+    assert "hit the length limit" not in hopeless([bad] * 3, CONFIG)
+
+
+NONE_LEFT = {"groups_kept": 0, "updates": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "bad", "says"),
+    [
+        ({"filter_by": "acc"}, {"accuracy": 0.0, "groups_flat": 2}, "2 flat, without rewards that differ, 6 dropped by filter_by=acc"),
+        ({}, {"accuracy": 0.5, "groups_flat": 8}, "(of the 8 of the last: 8 flat, without rewards that differ; verdicts: wrong 3)"),
+        ({"overlong_filter": True}, {"truncated": 0.97}, "5 dropped by overlong_filter, which left out the 97% of rollouts"),
+        ({"overlong_filter": True, "filter_by": "acc"}, {}, "equally right and overlong_filter, which left out the 10%"),
+    ],
+)
+def test_steps_that_train_on_nothing_stop_a_run_and_say_which_filter_dropped_the_groups(
+    options: dict[str, Any], bad: dict[str, Any], says: str
+) -> None:
+    config = CONFIG.model_copy(update=options)
+    none = row(**NONE_LEFT, **bad)
+    assert "no group was left to train on" in hopeless([none] * 3, config)
+    assert says in hopeless([none] * 3, config)
+    assert hopeless([none, row(), none, none], config) == ""
+    assert hopeless([none] * 2, config) == ""
+    assert hopeless([none, none, row(**NONE_LEFT, groups_flat=8, accuracy=1.0)], config) == ""  # everything was right
+
+
+def test_the_mean_reward_is_the_verifiers_before_filter_and_penalty() -> None:
+    truncated = group([1.0, -1.0, -1.0, math.nan], ["stop", "length", "length", "length"])
+    _, plain = select([truncated], RLConfig(train_prompts=1, mini_batch_prompts=1))
+    assert plain["reward_mean"] == pytest.approx(-1 / 3)
+    assert "reward_shaped_mean" not in plain
+    _, filtered = select([truncated], RLConfig(train_prompts=1, mini_batch_prompts=1, overlong_filter=True))
+    assert {name: filtered[name] for name in ("reward_mean", "reward_std", "reward_max", "accuracy")} == {
+        name: plain[name] for name in ("reward_mean", "reward_std", "reward_max", "accuracy")
+    }
+    assert filtered["reward_shaped_mean"] == 1.0
+    _, penalised = select([truncated], RLConfig(train_prompts=1, mini_batch_prompts=1, max_new_tokens=3, overlong_penalty_tokens=3))
+    assert penalised["reward_mean"] == plain["reward_mean"]
+    assert penalised["reward_shaped_mean"] == pytest.approx(-1 / 3 - 1)
+    _, nothing = select([group([1.0, -1.0], ["length", "length"])], RLConfig(train_prompts=1, mini_batch_prompts=1, overlong_filter=True))
+    assert nothing["reward_shaped_mean"] is None
+    assert nothing["reward_mean"] == 0
 
 
 def test_flatness_and_entropy_are_those_of_all_rollouts_whatever_is_trained_on() -> None:
@@ -135,10 +177,23 @@ def test_a_mismatch_of_log_probabilities_stops_before_an_update() -> None:
         log.stop_on_mismatch(RLConfig(), "here")
 
 
-def test_log_probabilities_that_are_not_finite_are_a_mismatch() -> None:
+@pytest.mark.parametrize("trainer", [-1.0, math.nan])
+@pytest.mark.parametrize("engine", [math.nan, -math.inf])
+def test_log_probabilities_of_an_engine_that_are_not_finite_are_a_mismatch(trainer: float, engine: float) -> None:
     log = StepMetrics()
-    log.compare([[math.nan]], [[-1.0]])
-    with pytest.raises(RunError, match="nan"):
+    log.compare([[trainer, -1.0]], [[engine, -1.0]])
+    with pytest.raises(RunError, match="differ by (nan|inf) nats"):
+        log.stop_on_mismatch(RLConfig(), "here")
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+def test_log_probabilities_of_the_trainer_that_are_not_finite_are_no_mismatch_and_hide_none(value: float) -> None:
+    log = StepMetrics()
+    log.compare([[value]], [[-1.0]])
+    log.stop_on_mismatch(RLConfig(), "here")
+    assert log.row()["logprob_gap"] is None
+    log.compare([[value, -1.0]], [[-1.0, -2.0]])
+    with pytest.raises(RunError, match="differ by 1 nats"):
         log.stop_on_mismatch(RLConfig(), "here")
 
 

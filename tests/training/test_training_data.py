@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from klear_program import PROFILE, inside, rows
 
+from klear_repro.engines.base import Completion
+from klear_repro.errors import RunError
+from klear_repro.rewards import RewardModel
+from klear_repro.training.prompts import Prompt, check_row, code_tests
+from klear_repro.training.rl import score
+from sandbox import IsolationUnavailable, Limits, Result, TestResult, Verdict
+from sandbox.worker import Worker
+
 MATH = {"data_source": "math_longcot_math_verify", "prompt": [{"role": "user", "content": "1 + 1"}], "ability": "math",
         "reward_model": {"ground_truth": "2", "style": "rule"}}  # fmt: skip
+ASKED, TOLD = {"role": "user", "content": "1 + 1"}, {"role": "assistant", "content": "2"}
 
 
 def code(tests: str) -> dict[str, Any]:
     return {**MATH, "data_source": "coder1_longcot", "ability": "code", "reward_model": {"ground_truth": tests}}
+
+
+def answer(truth: Any) -> dict[str, Any]:
+    return {**MATH, "reward_model": {"ground_truth": truth, "style": "rule"}}
 
 
 CODE = code(json.dumps({"inputs": ["1"], "outputs": ["2"]}))
@@ -41,9 +54,17 @@ def write(path: Path, *given: dict[str, Any]) -> Path:
     [
         (MATH, {**MATH, "data_source": "other"}, "row 2: data_source='other', allowed are coder1_longcot, math_longcot_math_verify"),
         (MATH, {**MATH, "reward_model": {"ground_truth": "2", "style": 7}, "data_source": None}, "row 2: data_source=None, allowed are"),
-        (CODE, code(json.dumps({"inputs": ["1", "2"], "outputs": ["2"]})), "row 2: 2 inputs and 1 outputs"),
+        (CODE, code(json.dumps({"inputs": ["1", "2"], "outputs": ["2"]})), "row 2: reward_model.ground_truth: 2 inputs and 1 outputs"),
         (CODE, code(json.dumps({"functional": "assert f(1) == 2"})), "functional is not supported"),
-        (CODE, code("["), "ground_truth is not JSON"),
+        (CODE, code("["), "row 2: reward_model.ground_truth: '[' is not JSON"),
+        (CODE, code('{"inputs": [1], "outputs": [2]}'), "row 2: reward_model.ground_truth: test 1, {'input': 1, 'expected': 2}: input: "),
+        (CODE, code('[{"in": "1", "out": "2"}]'), "test 1 has in, out, allowed are input, expected, function, args, weight"),
+        (CODE, code('[{"input": "1", "expected": "2", "checker": "os:system"}]'), "test 1 has checker, allowed are"),
+        (CODE, code('{"inputs": ["1"], "outputs": ["2"], "max_test_cases": 0}'), "max_test_cases=0: must be a whole number from 1 on"),
+        (MATH, answer(None), "row 2: reward_model.ground_truth=None: must be the answer"),
+        (MATH, answer(" "), "row 2: reward_model.ground_truth=' ': must be the answer"),
+        (MATH, {**MATH, "prompt": [{"role": "user", "content": None}]}, "row 2: prompt[0].content=None: must be text"),
+        (MATH, {**MATH, "prompt": []}, "row 2: prompt=[]: must be a list of messages with role and content"),
     ],
 )
 def test_a_row_that_cannot_be_trained_on_is_refused_before_anything_is_written(
@@ -55,11 +76,103 @@ def test_a_row_that_cannot_be_trained_on_is_refused_before_anything_is_written(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("row", [{**MATH, "prompt": "1 + 1"}, {"data_source": "x", "prompt": [{"role": "user", "content": "1"}]}])
-def test_rows_of_another_form_are_refused(row: dict[str, Any], words: list[Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({**MATH, "prompt": "1 + 1"}, "row 1: prompt='1 + 1': must be a list of messages with role and content"),
+        ({**MATH, "prompt": ["x"]}, "row 1: prompt[0]='x': must be a message with role and content"),
+        ({**MATH, "data_source": ["x"]}, "row 1: data_source=['x'], allowed are"),
+        ({"data_source": "x", "prompt": [{"role": "user", "content": "1"}]}, "reward_model missing (needed: data_source, prompt as"),
+        ({**MATH, "reward_model": {"style": "rule"}}, "row 1: reward_model.ground_truth missing"),
+    ],
+)
+def test_rows_of_another_form_are_refused(row: dict[str, Any], says: str, words: list[Any], tmp_path: Path) -> None:
     outcome = inside(*words, "--stage", "sft,rl-math", "--rl_math.data", write(tmp_path / "rl.jsonl", row))
     assert outcome.code == 2, outcome.err
-    assert "needed: data_source, prompt as a list of role and content, reward_model.ground_truth" in outcome.lines[-1]
+    assert says in outcome.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"messages": [{"content": "1 + 1"}, TOLD]}, "messages[0].role=None: must be text"),
+        ({"messages": [{"role": "user", "content": None}, TOLD]}, "row 1: messages[0].content=None: must be text"),
+        ({"messages": ["a", "b"]}, "row 1: messages[0]='a': must be a message with role and content"),
+        ({"messages": [ASKED]}, "row 1: messages end with role='user', number 1: must end with the assistant's"),
+        ({"messages": [TOLD]}, "row 1: messages end with role='assistant', number 1: must end with the assistant's, after at"),
+        ({"prompt": ["x"], "response": "2"}, "row 1: prompt[0]='x': must be a message with role and content"),
+        ({"prompt": 5, "response": "2"}, "row 1: prompt=5: must be a list of messages"),
+        ({"prompt": "1 + 1", "response": 2}, "row 1: response=2: must be text that is not empty"),
+        ({"prompt": "1 + 1", "response": None}, "row 1 must have messages that end with the assistant's"),
+    ],
+)
+def test_rows_that_sft_cannot_learn_from_are_refused_before_anything_is_written(
+    row: dict[str, Any], says: str, words: list[Any], tmp_path: Path
+) -> None:
+    outcome = inside(*words, "--stage", "sft", "--sft.data", write(tmp_path / "other.jsonl", row))
+    assert outcome.code == 2, outcome.err
+    assert f"sft.data='{tmp_path}/other.jsonl': " in outcome.lines[-1]
+    assert says in outcome.lines[-1]
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_number_is_an_answer_too() -> None:
+    check_row({**MATH, "reward_model": {"ground_truth": 2}}, "here")
+
+
+def test_a_code_row_has_no_more_tests_run_than_its_max_test_cases_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    tests, most = code_tests(json.dumps({"inputs": ["1", "2", "3"], "outputs": ["1", "2", "3"], "max_test_cases": 2, "timeout": 9}))
+    assert (len(tests), most) == (3, 2)
+    assert code_tests(json.dumps(tests)) == (tests, 0)
+    seen: list[int] = []
+
+    class Told:
+        def run_many(self, jobs: list[Any], limits: Limits) -> list[Result]:
+            seen.extend(len(chosen) for _, chosen in jobs)
+            return [Result([TestResult(Verdict.AC)], total=1) for _ in jobs]
+
+    for largest in (16, 1):
+        rewards = RewardModel("paper", workers=1, max_tests=largest, limits=Limits())
+        monkeypatch.setattr(rewards, "_executor", Told())
+        completion = Completion(None, (1,), (-0.5,), "<think></think>```python\nprint(input())\n```", "stop", 0.1)
+        for allowed in (most, 0):
+            score(rewards, [Prompt((1,), "coder1_longcot", tests, allowed)], [[completion]], [0], retries=0)
+    assert seen == [2, 3, 1, 1]
+
+
+def test_words_make_no_code_problems(words: list[Any], tmp_path: Path) -> None:
+    go = [*words, "--data.source", "words", "--stage", "sft,rl-math,rl-code"]
+    outcome = inside(*go)
+    assert outcome.code == 2, outcome.err
+    assert "rl_code.steps=2: must be 0 where data.source='words', which makes no code problems; or name some" in outcome.lines[-1]
+    outcome = inside(*go, "--rl_code.data", write(tmp_path / "rl.jsonl", CODE), "--rl_code.eval_every", 1)
+    assert outcome.code == 2, outcome.err
+    assert "rl_code.heldout='': must name problems" in outcome.lines[-1]
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def refuse(worker: Worker) -> NoReturn:
+    raise IsolationUnavailable(f"tier {worker.tier}: refused")
+
+
+def test_code_rl_without_a_sandbox_is_one_line_before_anything_is_written(
+    words: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Worker, "start", refuse)
+    data = write(tmp_path / "rl.jsonl", CODE)
+    for section, other in (("rl_code", "rl_math"), ("rl_math", "rl_code")):  # the rows say which verifier they need
+        outcome = inside(*words, "--stage", "sft,rl-math,rl-code", f"--{other}.steps", 0, f"--{section}.data", data)
+        assert outcome.code == 2, outcome.err
+        assert "runtime.tier='auto': no isolation is possible here: tier root: refused; tier userns: refused" in outcome.lines[-1]
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_sandbox_that_cannot_be_had_later_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Worker, "start", refuse)
+    rewards = RewardModel("paper", workers=1, max_tests=4, limits=Limits())
+    completion = Completion(None, (1,), (-0.5,), "<think></think>```python\npass\n```", "stop", 0.1)
+    with pytest.raises(RunError, match="the verifier cannot run: no isolation is possible here"):
+        score(rewards, [Prompt((1,), "coder1_longcot", *code_tests(CODE["reward_model"]["ground_truth"]))], [[completion]], [0], retries=0)
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_before_training(words: list[Any], tmp_path: Path) -> None:

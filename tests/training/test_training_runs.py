@@ -108,10 +108,9 @@ def test_data_that_cannot_be_learnt_from_is_one_line(profile: Path, tmp_path: Pa
 
 
 def test_a_model_whose_answers_are_all_wrong_stops_with_the_reason(profile: Path, tmp_path: Path) -> None:
-    outcome = klear(
-        "--profile", profile, "--stage", "sft,rl-math", "--sft.steps", 1, "--rl_math.steps", 50, "--rl_math.patience", 2,
-        "--rl_math.max_new_tokens", 8, "--run-dir", tmp_path / "run",
-    )  # fmt: skip
+    words = ["--profile", profile, "--stage", "sft,rl-math", "--sft.steps", 1, "--rl_math.steps", 50, "--rl_math.patience", 2,
+             "--rl_math.max_new_tokens", 8, "--run-dir", tmp_path / "run"]  # fmt: skip
+    outcome = klear(*words)
     assert outcome.code == 1, outcome.err
     assert "every group was flat" in outcome.lines[-1]
     assert "no </think>" in outcome.lines[-1]
@@ -120,6 +119,9 @@ def test_a_model_whose_answers_are_all_wrong_stops_with_the_reason(profile: Path
     assert [row["groups_kept"] for row in written[-2:]] == [0, 0]
     kept = rows(tmp_path / "run" / "rollouts" / "rl-math.jsonl")
     assert {row["step"] for row in kept} == {row["step"] for row in written}
+    again = klear(*words)
+    assert (again.code, again.lines[-1]) == (1, outcome.lines[-1])
+    assert rows(tmp_path / "run" / "metrics" / "rl-math.jsonl") == written  # no further step
 
 
 def test_lora_and_bfloat16_train_resume_and_leave_plain_checkpoints(profile: Path, tmp_path: Path) -> None:
