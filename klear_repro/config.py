@@ -61,6 +61,7 @@ class ModelConfig(Section):
     vocab_size: int = Field(512, ge=300, le=65536, description="tokens of the small tokenizer")
     max_position: Positive = Field(512, description="longest prompt and answer together, tokens")
     initializer_range: float = Field(0.06, gt=0, le=1, description="standard deviation of the first weights")
+    positions: Count = Field(0, description="positions of a loaded model where the recipe wants more than its configuration says, prompt and answer together, tokens; 0: as it says")
     lora_rank: Count = Field(0, description="train LoRA matrices of this rank instead of the weights; 0: the weights")
     lora_alpha: Positive = Field(32, description="LoRA: the change is scaled by alpha / rank")
     lora_targets: tuple[str, ...] = Field(("all-linear",), description="LoRA: layers by name, comma-separated, such as q_proj,v_proj; all-linear: all but the output head")
@@ -142,9 +143,9 @@ class RLConfig(Section):
     loss: Literal["gppo", "ce_gppo", "clip", "cispo", "gspo"] = Field("gppo", description="policy loss")
     eps_low: float = Field(0.2, ge=0, lt=1, description="clip range below 1")
     eps_high: float = Field(0.28, ge=0, description="clip range above 1")
-    beta_low: float = Field(1.0, ge=0, description="ce_gppo: factor of the gradient kept below the range")
-    beta_high: float = Field(1.0, ge=0, description="ce_gppo: factor of the gradient kept above the range")
-    alpha: float = Field(0.1, ge=0, description="weight of the LM loss on correct samples (Eq. 14)")
+    beta_low: float = Field(1.0, allow_inf_nan=False, ge=0, description="ce_gppo: factor of the gradient kept below the range")
+    beta_high: float = Field(1.0, allow_inf_nan=False, ge=0, description="ce_gppo: factor of the gradient kept above the range")
+    alpha: float = Field(0.1, allow_inf_nan=False, ge=0, description="weight of the LM loss on correct samples (Eq. 14)")
     reward: Literal["paper", "release", "short-answer"] = Field("paper", description="scores of the verifiers (rewards.py)")
     std: Literal["population", "unbiased", "none"] = Field("population", description="standard deviation of a group")
     aggregation: Literal["token_mean", "sequence_mean", "klear_microbatch"] = Field("token_mean", description="how token losses become one")
@@ -195,8 +196,8 @@ class RLConfig(Section):
             raise ValueError(f"overlong_penalty_tokens={self.overlong_penalty_tokens}: must be at most max_new_tokens={self.max_new_tokens}")
         if 0 < self.rollout_cap < 1:
             raise ValueError(f"rollout_cap={self.rollout_cap}: must be at least 1, or 0 for off")
-        if (self.engine == "vllm-server") != bool(self.endpoints):
-            raise ValueError(f"endpoints={','.join(self.endpoints)!r}: needed by engine=vllm-server, and by no other")
+        if self.endpoints and self.engine != "vllm-server":
+            raise ValueError(f"endpoints={','.join(self.endpoints)!r}: for engine=vllm-server, and for no other")
         if self.engine != "hf" and self.top_p < 1:
             raise ValueError(f"top_p={self.top_p}: must be 1 with engine={self.engine}, which gives no log-probabilities before top_p")
         if self.rollout_cap and self.old_logp == "engine":

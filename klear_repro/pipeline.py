@@ -5,6 +5,7 @@ A stage whose fingerprint (its configuration and what it was made from) is uncha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -166,7 +167,12 @@ class _Pipeline:
                 if stage in stages and steps and not data:
                     raise UserError(f"{stage.replace('-', '_')}.data='': must name a file or data set where data.source='files'; or set {stage.replace('-', '_')}.steps to 0")
         for stage, section in (("rl-math", self.config.rl_math), ("rl-code", self.config.rl_code)):
-            if stage in stages and section.steps and section.engine == "vllm":
+            if stage not in stages or not section.steps:
+                continue
+            self.check_lengths(stage, section)
+            if section.engine == "vllm-server" and not section.endpoints:
+                raise UserError(f"{stage.replace('-', '_')}.endpoints='': needed by engine=vllm-server (docs/training.md says how servers are started); or another engine")
+            if section.engine == "vllm":
                 from klear_repro.engines.vllm import require_vllm
 
                 if self.ranks.world > 1:
@@ -183,6 +189,17 @@ class _Pipeline:
             self.evaluation.check(trains="sft" in stages, makes_data="data" in stages)
         if "report" in stages and not {"eval", "import"} & set(stages) and not (self.path / "manifest.json").exists():
             raise UserError(f"run-dir={str(self.path)!r}: nothing to report there; run the stage eval or import first")
+
+    def check_lengths(self, stage: str, section: RLConfig) -> None:
+        """Refuse a budget that no prompt fits beside, where the model's positions are known before it is loaded."""
+        known, file = self.config.model.positions, Path(self.config.model.path) / "config.json"
+        if self.config.model.path and not known and file.is_file():
+            try:
+                known = int(json.loads(file.read_bytes())["max_position_embeddings"])
+            except (ValueError, TypeError, KeyError):  # loading it says what is wrong, if anything is
+                return
+        if known and section.max_new_tokens >= known:
+            raise UserError(f"{stage.replace('-', '_')}.max_new_tokens={section.max_new_tokens}: leaves no room for a prompt in the model's {known} positions; lower it, or raise model.positions")
 
     def check_data(self, stages: Sequence[str], force: bool) -> None:
         """Read the rows that the stages name, before anything is written or deleted."""
@@ -338,7 +355,7 @@ class _Pipeline:
         if longest + config.max_new_tokens > room:
             raise UserError(
                 f"{stage.replace('-', '_')}.max_new_tokens={config.max_new_tokens}: with the longest prompt, {longest} tokens, that is more than the model's {room} positions; "
-                "lower it, or max_prompt_tokens"
+                "lower it, or max_prompt_tokens, or raise model.positions"
             )
         limits = Limits(cpu_s=config.cpu_s, wall_s=config.wall_s, memory_mb=config.memory_mb)
         runtime = self.config.runtime
@@ -431,6 +448,7 @@ class _Pipeline:
         from klear_repro.training.start import refuse_untrainable
 
         model, tokenizer = load(source, self.device)
+        model.config.max_position_embeddings = max(model.config.max_position_embeddings, self.config.model.positions)
         refuse_untrainable(model, tokenizer, source.name)
         return model, tokenizer
 

@@ -208,3 +208,29 @@ def test_the_control_of_more_sft_wants_sft_data(words: list[Any], tmp_path: Path
     outcome = inside(*words, *more, "--stage", "sft,rl-math", "--rl_math.data", path)
     assert outcome.code == 2, outcome.err
     assert "rl_math.controls='sft': needs sft.data" in outcome.lines[-1]
+
+
+def test_a_budget_that_leaves_no_room_for_a_prompt_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"max_position_embeddings": 96}')
+    words = ("--stage", "sft,rl-math", "--model.path", tmp_path / "model", "--rl_math.max_new_tokens", "96", "--run-dir", tmp_path / "run")
+    for more, positions in ((), 96), (("--model.positions", "90"), 90):
+        refused = inside(*words, *more)
+        assert refused.code == 2 and not (tmp_path / "run" / "checkpoints").exists()
+        assert f"rl_math.max_new_tokens=96: leaves no room for a prompt in the model's {positions} positions" in refused.lines[-1]
+
+
+def test_a_model_gets_the_positions_that_a_recipe_wants(tmp_path: Path) -> None:
+    profile = tmp_path / "mini.toml"
+    profile.write_text(PROFILE.replace('controls = ["clip"]', ""))
+    assert inside("--profile", profile, "--stage", "sft", "--sft.steps", "6", "--run-dir", tmp_path / "one").code == 0
+    words = ("--profile", profile, "--stage", "sft", "--sft.steps", "6", "--model.path", tmp_path / "one/checkpoints/sft/step-6")
+    assert inside(*words, "--model.positions", "640", "--run-dir", tmp_path / "two").code == 0
+    written = tmp_path / "two" / "checkpoints" / "sft" / "step-6" / "config.json"
+    assert json.loads(written.read_text())["max_position_embeddings"] == 640
+
+
+def test_servers_that_are_not_named_are_asked_for_before_anything_runs(tmp_path: Path) -> None:
+    refused = inside("--stage", "sft,rl-math", "--rl_math.engine", "vllm-server", "--run-dir", tmp_path / "run")
+    assert refused.code == 2 and not (tmp_path / "run" / "checkpoints").exists()
+    assert "rl_math.endpoints='': needed by engine=vllm-server" in refused.lines[-1]

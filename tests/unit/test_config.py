@@ -37,6 +37,14 @@ def test_the_written_configuration_is_the_configuration(name: str, tmp_path: Pat
     assert load_config("", {}, tmp_path / "config.toml") == config
 
 
+@pytest.mark.parametrize("name", ["klear-8b-paper", "klear-8b-release"])
+def test_the_full_recipe_fits_the_positions_that_its_profile_gives_the_model(name: str) -> None:
+    config = load_config(name, {})
+    for stage in (config.rl_math, config.rl_code):
+        assert stage.max_prompt_tokens + stage.max_new_tokens <= config.model.positions
+    assert config.sft.max_length <= config.model.positions
+
+
 def test_the_smoke_profile_is_the_default_and_a_stand_in() -> None:
     config = load_config("", {})
     assert config.profile == "smoke"
@@ -124,6 +132,9 @@ def test_a_value_out_of_bounds_is_refused_with_field_value_and_what_is_allowed(f
         ({"rl_math.train_prompts": "300"}, "train_prompts=300: must be at most prompts_per_step"),
         ({"rl_math.dual_clip_c": "1"}, "dual_clip_c=1.0: must be above 1, or 0 for off"),
         ({"rl_math.dual_clip_c": "10", "rl_math.loss": "cispo"}, "dual_clip_c=10.0: must be 0 with loss=cispo"),
+        ({"rl_math.alpha": "inf"}, "rl_math.alpha"),
+        ({"rl_math.beta_low": "inf"}, "rl_math.beta_low"),
+        ({"rl_math.endpoints": "http://127.0.0.1:1/v1"}, "for engine=vllm-server"),
         ({"sft.lr_end": "0.5"}, "lr_end=0.5: must be at most lr"),
         ({"model.heads": "3"}, "must divide heads=3"),
     ],
