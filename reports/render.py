@@ -7,6 +7,7 @@ In both templates every value is made visible and escaped by the environment, no
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ COMPARISON = "comparison.md"
 
 
 class NotOurs(ValueError):
-    """A folder for a comparison that has other things in it.  One line."""
+    """A comparison would overwrite something else.  One line."""
 
 
 def write_report(run_dir: Path, published: Sequence[Path] = (), *, texts: bool = True) -> Path:
@@ -65,7 +66,7 @@ def write_comparison(run_dirs: Sequence[Path], folder: Path, published: Sequence
     """Write the comparison of several run folders into `folder` and return the path of its `index.html`.
 
     Raises:
-        NotOurs: the folder has other things in it; nothing is written.
+        NotOurs: something else would be overwritten; nothing is written.
         reports.load.NotARunFolder: one of them is no run folder.
         benchmarks.errors.BenchmarkError: a file of published numbers is wrong.
     """
@@ -80,12 +81,13 @@ def refuse_others(folder: Path) -> None:
     """Nothing but a comparison from before is overwritten.
 
     Raises:
-        NotOurs: the folder is a file, or has things in it and no comparison.
+        NotOurs: the folder is a file, or what would be written is there and is no comparison.
     """
-    if folder.is_dir() and not (folder / COMPARISON).is_file() and any(folder.iterdir()):
-        raise NotOurs(f"--out={str(folder)!r}: has other things in it; allowed is a new or empty folder, or one with an earlier comparison")
     if folder.exists() and not folder.is_dir():
         raise NotOurs(f"--out={str(folder)!r}: is a file; allowed is a folder")
+    taken = [name for name in (*PARTS, "tmp", "index.html") if os.path.lexists(folder / name)]
+    if taken and not (folder / COMPARISON).is_file():
+        raise NotOurs(f"--out={str(folder)!r}: {', '.join(taken)} there would be overwritten; allowed is a folder without, or an earlier comparison")
 
 
 def _fresh(folder: Path) -> Path:

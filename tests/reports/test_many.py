@@ -158,7 +158,7 @@ def test_a_folder_with_other_things_in_it_is_left_alone(three: list[Path], tmp_p
         (home / name).mkdir(parents=True)
         (home / name / "thesis.txt").write_text("mine")
     assert main([*map(str, three), "--out", str(home)]) == 2
-    assert "has other things in it" in capsys.readouterr().err
+    assert "samples, figures, tmp there would be overwritten" in capsys.readouterr().err
     assert sorted(path.name for path in home.rglob("*")) == ["figures", "samples", *["thesis.txt"] * 3, "tmp"]
     assert not (three[0] / "report").exists()  # nothing is written before
 
