@@ -87,7 +87,8 @@ def refuse_others(folder: Path) -> None:
         raise NotOurs(f"--out={str(folder)!r}: is a file; allowed is a folder")
     taken = [name for name in (*PARTS, "tmp", "index.html") if os.path.lexists(folder / name)]
     if taken and not (folder / COMPARISON).is_file():
-        raise NotOurs(f"--out={str(folder)!r}: {', '.join(taken)} there would be overwritten; allowed is a folder without, or an earlier comparison")
+        there = ", ".join(taken)
+        raise NotOurs(f"--out={str(folder)!r}: {there} there would be overwritten; allowed is a folder without, or an earlier comparison")
 
 
 def _fresh(folder: Path) -> Path:
