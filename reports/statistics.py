@@ -198,10 +198,13 @@ def paired_comparison(
 ) -> PairedComparison:
     """Compare two checkpoints problem by problem.
 
-    d_i = p̂_i(first) − p̂_i(second), SE = sd(d)/√m with Student's t on m−1 degrees for the interval; where all d_i are
-    equal, so that it would have no width, other problems may differ in a share of up to 1 − 0.025^(1/m).  The
-    p-value flips the signs of d_i (Fisher's randomisation test): all 2^m patterns for few problems, else
-    `permutations` seeded ones with the observed pattern counted among them (Phipson and Smyth 2010).
+    d_i = p̂_i(first) − p̂_i(second), SE = sd(d)/√m.  The interval has Student's t on m−1 degrees, and on fewer where few
+    problems make the difference: 2m/(κ − (m−3)/(m−1)), rounded down, with κ the kurtosis of the d_i, after Satterthwaite (O'Neill
+    2014, "Some useful moment results in sampling problems").  Where all d_i are equal, so that it would have no width, other
+    problems may differ in a share of up to 1 − 0.025^(1/m).
+
+    The p-value flips the signs of d_i (Fisher's randomisation test): all 2^m patterns for few problems, else `permutations` seeded
+    ones with the observed pattern counted among them (Phipson and Smyth 2010).
 
     Args:
         first, second: share of correct samples of each problem in [0, 1], in the same order.
@@ -221,12 +224,19 @@ def paired_comparison(
     half = math.inf
     if problems > 1:
         error = float(np.std(differences, ddof=1)) / math.sqrt(problems) * 100
-        half = t_quantile(0.975, problems - 1) * error
-        if np.ptp(differences) < 1e-12:
-            half = 100 * (1 - 0.025 ** (1 / problems))
+        alike = np.ptp(differences) < 1e-12
+        half = 100 * (1 - 0.025 ** (1 / problems)) if alike else t_quantile(0.975, _degrees(differences)) * error
     return PairedComparison(
         mean, (mean - half, mean + half), _sign_flip(differences, permutations, seed), problems
     )
+
+
+def _degrees(values: NDArray[np.float64]) -> int:
+    """Degrees of freedom of the variance of values that are not all equal: m−1, fewer where their tails are heavier than a normal's."""
+    m = len(values)
+    squares = (values - values.mean()) ** 2
+    kurtosis = m * float(np.sum(squares**2)) / float(np.sum(squares)) ** 2
+    return max(1, min(m - 1, math.floor(2 * m / (kurtosis - (m - 3) / (m - 1)) + 1e-9)))
 
 
 @dataclass(frozen=True)

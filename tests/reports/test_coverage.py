@@ -104,13 +104,9 @@ def test_the_interval_for_other_problems_covers_at_its_level(shape: Shape) -> No
     assert covered == pytest.approx(0.95, abs=0.015)
 
 
-@pytest.mark.parametrize("shape", SHAPES[2:], ids=lambda shape: shape.name)
+@every_shape
 def test_the_interval_between_two_checkpoints_covers_at_its_level(shape: Shape) -> None:
-    """Problems are drawn anew each time; the second checkpoint is better by a logit that varies between problems.
-
-    Not so near the ceiling (30 problems at 83 or 90 points), where differences are skewed and Student's t covers 90 to 94 %:
-    docs/reports.md says so.
-    """
+    """Problems are drawn anew each time; the second checkpoint is better by a logit that varies between problems."""
     random = np.random.default_rng(10)
 
     def better(rates: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -294,6 +294,25 @@ def test_paired_comparison_equals_a_paired_t_interval_and_the_enumerated_permuta
     assert found.p_value == pytest.approx(exact.pvalue)
 
 
+def test_a_difference_that_few_problems_make_has_fewer_degrees_of_freedom() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    first, second = np.array([1.0, 0.9] + [0.5] * 18), np.array([0.1, 0.6] + [0.5] * 18)
+    differences = first - second
+    found = paired_comparison(first, second)
+    degrees = int(2 * 20 / (stats.kurtosis(differences, fisher=False) - 17 / 19))
+    half = stats.t.ppf(0.975, degrees) * stats.sem(differences) * 100
+    assert degrees == 2 and found.ci95 == pytest.approx((6.0 - half, 6.0 + half))
+
+
+@given(st.integers(4, 400), st.integers(0, 2**32 - 1))
+def test_no_difference_has_more_degrees_of_freedom_than_problems_but_one(m: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    d = rng.random(m) ** rng.integers(1, 9)
+    stats = pytest.importorskip("scipy.stats")
+    low, high = paired_comparison(d, np.zeros(m), permutations=1).ci95
+    assert (high - low) / 2 >= stats.t.ppf(0.975, m - 1) * stats.sem(d) * 100 * (1 - 1e-9)
+
+
 def test_many_problems_use_seeded_permutations() -> None:
     rng = np.random.default_rng(3)
     first, second = rng.random(60), rng.random(60)
