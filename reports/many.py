@@ -25,7 +25,7 @@ def many_contents(runs: Sequence[Run], folder: Path, canvas: Canvas) -> Report:
         Section("runs", "Runs", tuple(_run_blocks(runs, folder))),
         Section("scores", "Scores", tuple(_score_blocks(entries, canvas))),
         Section("published", "Against the published numbers", tuple(_published_blocks(runs))),
-        Section("pairs", "Compared with the first", tuple(compared)),
+        Section("pairs", "Compared with each other", tuple(compared)),
     ]
     notes = tuple(f"{_name(runs, run)}: {note}" for run in runs for note in dict.fromkeys([*run.manifest.notes, *run.notes]))
     if notes:

@@ -20,7 +20,7 @@ from reports.figures_scores import (
     outcome_bars,
     problem_heat_map,
 )
-from reports.load import CONTROLS, Run
+from reports.load import Run
 from reports.scores import Measured, Scores, budget_curve, pass_curve, vote_curve
 from reports.statistics import Z95, sampling_variance
 
@@ -61,7 +61,7 @@ def sample_figures(canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[B
     blocks += _budget_curves(canvas, exact)
     bars = [(f"{model} on {benchmark}", Counter(result.reasons)) for benchmark, rows in exact.items() for model, result, _ in rows]
     blocks.append(outcome_bars(canvas, "outcomes", bars, f"What became of the samples ({_judges(exact)} grader)"))
-    lengths = [(f"{model} on {benchmark}", result) for benchmark, rows in graded.items() for model, result, _ in [_last(rows)]]
+    lengths = [(f"{model} on {benchmark}", result) for benchmark in graded for model, result, _ in [_last(benchmarks[benchmark])]]
     lengths = [group for group in lengths if len(known_lengths(group[1]))]
     if lengths:
         blocks.append(length_histograms(canvas, "lengths", lengths, "Response length of right and wrong samples"))
@@ -87,9 +87,10 @@ def _judges(graded: Mapping[str, Rows]) -> str:
     return " and ".join(dict.fromkeys(result.grader for rows in graded.values() for _, result, _ in rows))
 
 
-def _last(rows: Rows) -> tuple[str, Scores, bool]:
-    """The last row that is no control of a training stage."""
-    return next((row for row in reversed(rows) if row[0] not in CONTROLS), rows[-1])
+def _last(measured: Measured) -> tuple[str, Scores, bool]:
+    """The last graded measurement that is no control of a training stage."""
+    graded = [one for one in measured if one[1]]
+    return _main([one for one in graded if not one[0].is_control] or graded)[-1]
 
 
 def _sampling_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Block]:
