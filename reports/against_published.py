@@ -91,15 +91,11 @@ def _published_row(run: Run, measurement: Measurement) -> PublishedScore | None:
 
 
 def _verdict(run: Run, measurement: Measurement, result: Scores, row: PublishedScore) -> Verdict:
-    """Verdict over the problems that have as many samples as most have; any other number is a blocker."""
-    numbers, often = np.unique(result.samples, return_counts=True)
-    full = int(numbers[np.argmax(often)])
-    complete = result.samples == full
     return reproduction_verdict(
-        result.correct[complete],
-        full,
+        result.correct,
+        result.samples,
         published=row.score,
-        published_samples=row.samples or full,
+        published_samples=row.samples or int(result.samples.max()),
         margin=run.published.targets[row.benchmark].margin,
         blockers=_blockers(run, measurement, result, row),
     )
@@ -254,9 +250,10 @@ def explanations(found: list[Comparison]) -> list[Block]:
         verdict = one.verdict
         name = f"{one.measurement.label} on {one.row.benchmark}, {one.result.grader} grader"
         if verdict.blockers:
-            blocks += [Paragraph(f"{name}, cannot get a verdict of its own because of:"), Bullets(verdict.blockers)]
+            why = "cannot get a verdict of its own because of" if verdict.incomparable else "is not called reproduced, because it is"
+            blocks += [Paragraph(f"{name}, {why}:"), Bullets(verdict.blockers)]
         words = f"{name}: " if not verdict.blockers else ""
-        if verdict.unblocked_label == "inconclusive":
+        if verdict.unblocked_label == "inconclusive" or verdict.near_margin:
             words += _what_would_decide(verdict, one.row) + " "
         words += (
             f"A perfect reproduction of this size would be called reproduced with probability {verdict.power:.2f}; the smallest true "
@@ -280,7 +277,7 @@ def _published_table(run: Run, found: list[Comparison]) -> Block:
     measured: dict[tuple[str, str, str], Comparison] = {}
     for one in found:
         key = (model_key(one.row.model), one.row.length, one.row.benchmark)
-        if one.same_model and (key not in measured or len(one.verdict.blockers) < len(measured[key].verdict.blockers)):
+        if one.same_model and (key not in measured or one.verdict.incomparable < measured[key].verdict.incomparable):
             measured[key] = one
     missing = "not measured: stand-in run" if run.manifest.stand_in else "not measured"
     others = [(row.model, row.length) for row in run.published.scores if row not in built_in().scores]
@@ -304,7 +301,7 @@ def _published_table(run: Run, found: list[Comparison]) -> Block:
 
 
 def _measured_here(one: Comparison) -> str:
-    unlike = "; not comparable, see above" if one.verdict.blockers else ""
+    unlike = "; not comparable, see above" if one.verdict.incomparable else ""
     return f"{points(one.result.score)} ({one.result.grader}{_other_budget(one)}{unlike})"
 
 

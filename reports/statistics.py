@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchmarks.estimators import avg_at_n, sampling_standard_error
+from benchmarks.estimators import avg_at_n
 
 Label = Literal["reproduced", "not reproduced", "inconclusive"]
 Interval = tuple[float, float]
@@ -30,6 +30,8 @@ Z80 = 0.842
 """Normal quantile of 80 % power."""
 ROUNDING_VARIANCE = 0.05**2 / 3
 """Variance of a published score that was rounded to one decimal: uniform on ±0.05 points."""
+ROUNDING = 0.05
+"""Points by which a published score that was rounded to one decimal may be off."""
 PSEUDO = 0.2
 """Right and wrong problems that `superpopulation_interval` adds, chosen for coverage by simulation."""
 EXACT_FLIPS = 14
@@ -45,7 +47,7 @@ class Verdict:
     difference: float
     """Measured minus published."""
     ci90: Interval
-    """90 % interval of the difference: inside (−margin, margin) means reproduced."""
+    """90 % interval of the difference: inside (−margin, margin) means reproduced, where `reserve90` is inside too."""
     ci95: Interval
     """95 % interval of the difference: wholly outside [−margin, margin] means not reproduced."""
     samples_needed: int | None
@@ -65,11 +67,21 @@ class Verdict:
     """Standard error of the difference, the published run's noise and rounding included."""
     blockers: tuple[str, ...]
     """Why the label is forced to "inconclusive"; empty when nothing forces it."""
+    near_margin: bool
+    """`ci90` lies inside (−margin, margin) and `reserve90` does not: one of the blockers."""
+    reserve90: Interval
+    """`ci90` with as much noise of the published run as it would have had at the margin, and with its rounding in full:
+    inside (−margin, margin) means reproduced."""
+
+    @property
+    def incomparable(self) -> int:
+        """How many blockers say that the run is not what the published score is of: all but the margin's nearness."""
+        return len(self.blockers) - int(self.near_margin)
 
 
 def reproduction_verdict(
     correct_counts: ArrayLike,
-    samples: int,
+    samples: int | ArrayLike,
     published: float = 90.5,
     published_samples: int = 64,
     margin: float = 2.0,
@@ -79,11 +91,13 @@ def reproduction_verdict(
 
     With V_s the sampling variance of the measured score (`sampling_variance`), the difference D has
     SE² = V_s·(1 + samples/published_samples) + 0.05²/3: the published run is as noisy as one of its
-    size, and its score is rounded.
+    size, and its score is rounded.  Two one-sided tests with that error call up to 7 % of the runs reproduced that differ by the
+    margin, because the published run is noisier than the measured one where that is nearer to 0 or 100, and more than 5 % in many
+    settings; so a run whose `ci90` is inside the margin and whose `reserve90` is not gets a blocker (`_reserve`).
 
     Args:
         correct_counts: correct samples of each problem, integers in [0, samples], shape [problems].
-        samples: samples a problem.
+        samples: samples a problem: one number, or one for each problem where some are missing.
         published: the published score in points.
         published_samples: samples a problem behind the published score.
         margin: largest difference in points that still counts as reproduced.
@@ -93,7 +107,6 @@ def reproduction_verdict(
     Raises:
         ValueError: an argument is out of range; the message names it.
     """
-    _whole("samples", samples)
     _whole("published_samples", published_samples)
     counts = _counts(correct_counts, samples)
     if not (_is_number(published) and 0 <= published <= 100):
@@ -101,15 +114,22 @@ def reproduction_verdict(
     if not (_is_number(margin) and margin > 0):
         raise ValueError(f"margin: points above 0, got {margin!r}")
     reasons = _reasons(blockers)
-    if samples < published_samples:
-        reasons += (f"{samples} samples a problem, the published run had {published_samples}",)
+    fewest, most = int(np.min(samples)), int(np.max(samples))
+    if fewest < published_samples:
+        here = str(fewest) if fewest == most else f"{fewest} to {most}"
+        reasons += (f"{here} samples a problem, the published run had {published_samples}",)
 
-    variance = sampling_variance(counts, samples) * 100**2
+    noise = _noise(counts, samples) * 100**2 / len(counts) ** 2
+    variance, spread = float(np.sum(noise)), float(np.sum(noise * np.asarray(samples)))
     score = avg_at_n(counts, samples) * 100
     difference = score - published
-    error = math.sqrt(variance * (1 + samples / published_samples) + ROUNDING_VARIANCE)
+    error = math.sqrt(variance + spread / published_samples + ROUNDING_VARIANCE)
     ci90 = (difference - Z90 * error, difference + Z90 * error)
     ci95 = (difference - Z95 * error, difference + Z95 * error)
+    above, below = (
+        _published_variance(spread, score, score + shift, published_samples, len(counts)) for shift in (-margin, margin)
+    )
+    reserve = difference - _reserve(variance + below), difference + _reserve(variance + above)
 
     label: Label = "inconclusive"
     direction: Literal["below", "above"] | None = None
@@ -117,19 +137,28 @@ def reproduction_verdict(
         label = "reproduced"
     elif ci95[1] < -margin or ci95[0] > margin:
         label, direction = "not reproduced", "below" if difference < 0 else "above"
+    near = label == "reproduced" and not (-margin < reserve[0] and reserve[1] < margin)
+    if near:
+        reasons += (
+            f"so near to the margin that the published run's noise decides: with as much as it would have had at the margin, the 90 % "
+            f"interval of the difference is {reserve[0]:+.2f} to {reserve[1]:+.2f} points",
+        )
+    normal = NormalDist(0, error)
     return Verdict(
         label="inconclusive" if reasons else label,
         difference=difference,
         ci90=ci90,
         ci95=ci95,
-        samples_needed=_samples_needed(variance * samples, difference, published_samples, margin),
+        samples_needed=_samples_needed(spread, difference, published_samples, margin, (above, below)),
         detectable=margin + (Z95 + Z80) * error,
-        power=max(0.0, 2 * NormalDist().cdf(margin / error - Z90) - 1),
+        power=max(0.0, sum(normal.cdf(margin - _reserve(variance + of_published)) for of_published in (above, below)) - 1),
         unblocked_label=label,
         direction=direction,
         score=score,
         standard_error=error,
         blockers=reasons,
+        near_margin=near,
+        reserve90=reserve,
     )
 
 
@@ -137,15 +166,22 @@ def sampling_variance(correct_counts: ArrayLike, samples: int | ArrayLike) -> fl
     """Variance of the mean score when the same problems are sampled again, on the scale of fractions.
 
     V_s of `benchmarks.estimators.sampling_standard_error`: unbiased, and p̃ = (c+½)/(n+1) in place of p̂
-    only where it would be zero.  A problem with one sample says nothing of its noise; then too p̃ is used,
-    with 1 in place of n−1.  `samples` is one number, or one for each problem where some are missing.
+    only where it would be zero.  A problem with one sample says nothing of its noise; it too has p̃, with 1 in
+    place of n−1.  `samples` is one number, or one for each problem where some are missing.
     """
     counts = _counts(correct_counts, samples)
-    error = sampling_standard_error(counts, samples)
-    if not math.isnan(error):
-        return error**2
-    rates: Floats = (counts + 0.5) / (np.asarray(samples) + 1)
-    return float(np.sum(rates * (1 - rates) / np.maximum(np.asarray(samples) - 1, 1)) / len(counts) ** 2)
+    return float(np.sum(_noise(counts, samples))) / len(counts) ** 2
+
+
+def _noise(counts: Floats, samples: int | ArrayLike) -> Floats:
+    """Variance of each problem's share of right samples."""
+    n = np.broadcast_to(np.asarray(samples, dtype=np.float64), counts.shape)
+    smooth = (counts + 0.5) / (n + 1)
+    rates = np.where(n > 1, counts / n, smooth)
+    if np.all((rates == 0) | (rates == 1)):
+        rates = smooth
+    noise: Floats = rates * (1 - rates) / np.maximum(n - 1, 1)
+    return noise
 
 
 def sampling_interval(correct_counts: ArrayLike, samples: int | ArrayLike) -> Interval:
@@ -327,14 +363,40 @@ def _t_cdf(value: float, degrees: int) -> float:
     return 0.5 + central / 2
 
 
-def _samples_needed(spread: float, difference: float, published_samples: int, margin: float) -> int | None:
-    """Smallest n with SE(n) under what a decision at this difference needs; `spread` is n·V_s in points²."""
-    distance = abs(difference)
-    target = (margin - distance) / Z90 if distance < margin else (distance - margin) / Z95
-    room = target * target - spread / published_samples - ROUNDING_VARIANCE
-    if target <= 0 or room <= 0:
-        return None
-    return max(published_samples, math.floor(spread / room) + 1)
+def _published_variance(spread: float, score: float, at: float, published_samples: int, problems: int) -> float:
+    """Variance in points² of a published score whose truth is `at`, seen from a run with `score`; `spread` is its n·V_s.
+
+    Problems that differ as much (Beta distributed with one concentration) have V_s in proportion to s·(1−s); no problems have
+    more than s·(1−s)/(m·n), which is that of equally hard ones.  Never less than that of a run like the measured one.
+    """
+    here, there = (min(max(points / 100, 0.0), 1.0) for points in (score, at))
+    equal = spread / published_samples
+    most = there * (1 - there) * 100**2 / (problems * published_samples)
+    alike = equal * there * (1 - there) / (here * (1 - here)) if 0 < here < 1 else math.inf
+    return max(equal, min(alike, most))
+
+
+def _reserve(variance: float) -> float:
+    """Half the width of a 90 % interval of the difference, with the rounding of the published score in full."""
+    return Z90 * math.sqrt(variance) + ROUNDING
+
+
+def _samples_needed(
+    spread: float, difference: float, published_samples: int, margin: float, published_variances: tuple[float, float]
+) -> int | None:
+    """Smallest n that decides at this difference; `spread` is n·V_s in points², `published_variances` those of both tests."""
+    if abs(difference) > margin:
+        rooms = [((abs(difference) - margin) / Z95, spread / published_samples + ROUNDING_VARIANCE)]
+    else:
+        distances = margin - difference, margin + difference
+        rooms = [((far - ROUNDING) / Z90, noise) for far, noise in zip(distances, published_variances, strict=True)]
+    needed = published_samples
+    for target, noise in rooms:
+        room = target * target - noise
+        if target <= 0 or room <= 0:
+            return None
+        needed = max(needed, math.floor(spread / room) + 1)
+    return needed
 
 
 def _sign_flip(differences: Floats, permutations: int, seed: int) -> float:

@@ -50,6 +50,17 @@ def test_a_score_far_below_is_not_reproduced_and_the_report_says_so(builder: Bui
     assert "aime24, klear grader: " in markdown and "at 64K: not reproduced." in markdown
 
 
+def test_a_score_inside_the_margin_but_for_the_reserve_is_explained_and_stays_comparable(builder: Builder) -> None:
+    measured(builder, [*RIGHT[:-1], 28])
+    verdict = only_verdict(builder)
+    assert verdict.near_margin and (verdict.label, verdict.unblocked_label) == ("inconclusive", "reproduced")
+    markdown = write_report(builder.path).with_name("report.md").read_text()
+    assert "klear grader, is not called reproduced, because it is:" in markdown
+    assert "so near to the margin that the published run's noise decides" in markdown and "-0.68 to +2.03 points" in markdown
+    assert "would decide with 71 samples a problem" in markdown
+    assert "not comparable" not in markdown
+
+
 def test_another_budget_is_said_beside_the_published_number(builder: Builder) -> None:
     measured(builder, max_new_tokens=1024)
     markdown = write_report(builder.write()).with_name("report.md").read_text()
@@ -104,7 +115,20 @@ def test_the_judge_is_the_published_protocols_whatever_the_runs_own_says(builder
     assert "klear grader, cannot get a verdict" not in markdown
 
 
-def test_one_sample_too_many_leaves_the_numbers_those_of_the_other_problems(builder: Builder) -> None:
+@pytest.mark.parametrize("problem", [0, 29])
+def test_a_missing_sample_leaves_the_difference_that_of_all_problems(builder: Builder, problem: int) -> None:
+    measured(builder)
+    path = builder.path / "grades" / "aime24" / "Klear-Reasoner-8B.parquet"
+    grades = list(read_grades(path))
+    lost = next(grade for grade in grades if grade.key and grade.key.problem_id == f"p{problem}")
+    write_grades(path, [grade for grade in grades if grade is not lost])
+    found = comparisons(load_run(builder.write()))[0]
+    assert found.verdict.difference == pytest.approx(found.result.score - 90.5)
+    assert "1 of 1920 samples missing or not graded" in found.verdict.blockers
+    assert abs(found.verdict.score - sum(RIGHT) / 19.2) < 0.1
+
+
+def test_one_sample_too_many_counts_with_its_problem_and_blocks(builder: Builder) -> None:
     measured(builder)
     extra = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
     row = json.loads(extra.read_text().splitlines()[0]) | {"sample_index": 64, "text": "one more"}

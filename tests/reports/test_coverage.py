@@ -6,7 +6,7 @@ the difference of two runs, and so on).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,22 +49,41 @@ SHAPES = (
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 
 
+class NoRoom(Exception):
+    """The problems cannot move so far."""
+
+
+Move = Callable[[NDArray[np.float64], float], NDArray[np.float64]]
+
+
 def drawn(shape: Shape, runs: int, seed: int) -> NDArray[np.float64]:
     """Chances of being right, shape [runs, problems]."""
     a, b = shape.score * shape.concentration, (1 - shape.score) * shape.concentration
     return np.random.default_rng(seed).beta(a, b, size=(runs, shape.problems))
 
 
+def at_published_score(shape: Shape, place: float) -> NDArray[np.float64]:
+    """Chances whose mean is next to the published score: of 200 such draws the one at `place` (0 to below 1) in order of its noise."""
+    candidates = drawn(shape, 20_000, 21)
+    near = candidates[np.argsort(np.abs(candidates.mean(1) - shape.score), kind="stable")[:200]]
+    noise = np.sum(near * (1 - near), axis=1)
+    return np.array(near[np.argsort(noise, kind="stable")[int(200 * place)]])
+
+
 def counted(rates: NDArray[np.float64], samples: int, seed: int, runs: int = RUNS) -> NDArray[np.int64]:
     return np.random.default_rng(seed).binomial(samples, rates, size=(runs, rates.shape[-1]))
 
 
-def verdicts(shape: Shape, rates: NDArray[np.float64], shift: float) -> Iterator[Verdict]:
+def verdicts(
+    shape: Shape, rates: NDArray[np.float64], shift: float, move: Move | None = None, runs: int = RUNS
+) -> Iterator[Verdict]:
     """Runs whose truth lies `shift` points from the published truth; the published score is a run of its own, rounded."""
     n = shape.samples
-    published = np.round(counted(rates, n, 2).mean(1) / n * 100, 1)
-    moved = moved_by(rates, shift / 100)
-    for row, score in zip(counted(moved, n, 3), published, strict=True):
+    published = np.round(counted(rates, n, 2, runs).mean(1) / n * 100, 1)
+    moved = (move or moved_by)(rates, shift / 100)
+    if abs(moved.mean() - rates.mean() - shift / 100) > 1e-6:
+        raise NoRoom(shape.name)
+    for row, score in zip(counted(moved, n, 3, runs), published, strict=True):
         yield reproduction_verdict(row, n, float(score), n, shape.margin)
 
 
@@ -78,6 +97,41 @@ def moved_by(rates: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
         below = np.mean(1 / (1 + np.exp(-(logits + middle)))) < np.mean(rates) + shift
         low, high = (middle, high) if below else (low, middle)
     return 1 / (1 + np.exp(-(logits + low)))
+
+
+def all_moved_alike(rates: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
+    """Rates whose mean differs by `shift`: each moves by the same amount, as far as there is room."""
+    low, high = -1.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = np.mean(np.clip(rates + middle, 0, 1)) < np.mean(rates) + shift
+        low, high = (middle, high) if below else (low, middle)
+    return np.clip(rates + low, 0, 1)
+
+
+def few_moved_far(rates: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
+    """Rates whose mean differs by `shift`: the fifth of them with most room makes the whole difference."""
+    room = 1 - rates if shift > 0 else rates
+    moving = np.argsort(-room)[: len(rates) // 5]
+    moved = rates.copy()
+    moved[moving] += np.sign(shift) * room[moving] * min(1.0, abs(shift) * len(rates) / room[moving].sum())
+    return moved
+
+
+def moved_unevenly(rates: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
+    """Rates whose mean differs by `shift`: problems get harder and easier, by half a logit, and all move by the rest."""
+    inside = np.clip(rates, 1e-12, 1 - 1e-12)
+    noise = np.random.default_rng(4).normal(0, 0.5, len(rates))
+    uneven = 1 / (1 + (1 - inside) / inside * np.exp(-noise))
+    return moved_by(uneven, shift + float(rates.mean() - uneven.mean()))
+
+
+MOVES: dict[str, Move] = {
+    "on the logit scale": moved_by,
+    "all alike": all_moved_alike,
+    "few far": few_moved_far,
+    "unevenly": moved_unevenly,
+}
 
 
 @every_shape
@@ -143,11 +197,46 @@ def at_the_margin() -> dict[tuple[str, float], list[Verdict]]:
     }
 
 
-def test_at_the_margin_five_percent_are_called_reproduced(at_the_margin: dict[tuple[str, float], list[Verdict]]) -> None:
+def test_at_the_margin_at_most_five_percent_are_called_reproduced(at_the_margin: dict[tuple[str, float], list[Verdict]]) -> None:
     wrong = {place: np.mean([one.label == "reproduced" for one in found]) for place, found in at_the_margin.items()}
-    assert np.mean(list(wrong.values())) <= 0.05
-    error = np.sqrt(0.05 * 0.95 / RUNS)
-    assert max(wrong.values()) <= 0.05 + 3.5 * error, wrong
+    for size in ((30, 64), (279, 8), (131, 8)):
+        names = [shape.name for shape in SHAPES if (shape.problems, shape.samples) == size]
+        assert np.mean([rate for (name, _), rate in wrong.items() if name in names]) <= 0.05, wrong
+    assert max(wrong.values()) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / RUNS), wrong
+
+
+def test_at_the_margin_the_reserve_is_what_keeps_the_rate_below_five_percent(
+    at_the_margin: dict[tuple[str, float], list[Verdict]],
+) -> None:
+    """The 90 % interval alone, on which the reserve rests, is exact on average and too short in places."""
+    alone = [np.mean([one.unblocked_label == "reproduced" for one in found]) for found in at_the_margin.values()]
+    assert np.mean(alone) == pytest.approx(0.05, abs=0.005)
+    assert max(alone) > 0.055
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("place", [0.1, 0.9], ids=["little noise", "much noise"])
+def test_at_the_margin_at_most_five_percent_are_called_reproduced_however_the_problems_moved(place: float) -> None:
+    """20,000 runs of each shape on each side, the problems moved in four manners: ten minutes for both.  Prints the rates."""
+    runs = 20_000
+    wrong = {}
+    for shape in SHAPES:
+        rates = at_published_score(shape, place)
+        for side in (-1, 1):
+            for manner, move in MOVES.items():
+                try:
+                    found = list(verdicts(shape, rates, side * shape.margin, move, runs))
+                except NoRoom:
+                    continue
+                labels = [(one.label == "reproduced", one.unblocked_label == "reproduced") for one in found]
+                wrong[shape.name, side, manner] = np.mean(labels, axis=0)
+                print(f"{shape.name} {side * shape.margin:+} {manner}: {wrong[shape.name, side, manner] * 100}", flush=True)
+    rates_of_labels, alone = np.array(list(wrong.values())).T
+    print(f"{len(wrong)} settings: {rates_of_labels.min():.4f} to {rates_of_labels.max():.4f}, mean {rates_of_labels.mean():.4f}")
+    print(f"without the reserve {alone.min():.4f} to {alone.max():.4f}, mean {alone.mean():.4f}")
+    assert len(wrong) >= 40
+    assert rates_of_labels.mean() <= 0.045
+    assert rates_of_labels.max() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
 
 
 def test_at_the_margin_few_are_called_not_reproduced(at_the_margin: dict[tuple[str, float], list[Verdict]]) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.estimators import sampling_standard_error
 from benchmarks.published import find_scores
 from reports.statistics import (
     holm,
@@ -108,16 +109,75 @@ def test_a_problem_without_a_sample_or_with_its_own_number_of_samples() -> None:
         sampling_variance([0, 1], [2, 2, 2])
 
 
+@given(st.lists(st.tuples(st.integers(2, 70), st.floats(0, 1)), min_size=1, max_size=40))
+def test_the_sampling_variance_is_the_estimators(problems: list[tuple[int, float]]) -> None:
+    counts, samples = np.array([(round(share * n), n) for n, share in problems]).T
+    assert sampling_variance(counts, samples) == pytest.approx(sampling_standard_error(counts, samples) ** 2)
+
+
+def test_problems_with_their_own_numbers_of_samples_have_a_verdict_on_their_mean() -> None:
+    counts, samples = np.array([60, 31, 8, 50]), np.array([64, 63, 9, 64])
+    rates = counts / samples
+    verdict = reproduction_verdict(counts, samples, published=80.0)
+    parts = rates * (1 - rates) / (samples - 1) * 1e4 / 16
+    assert verdict.difference == pytest.approx(rates.mean() * 100 - 80.0)
+    assert verdict.standard_error == pytest.approx(math.sqrt(parts.sum() + (parts * samples).sum() / 64 + 0.05**2 / 3))
+    assert verdict.blockers == ("9 to 64 samples a problem, the published run had 64",)
+
+
 def test_samples_needed_decide_and_one_fewer_does_not() -> None:
     counts = spread_counts(30, 16, 83.0, 2.2)
-    verdict = reproduction_verdict(counts, 16, published=83.0, published_samples=32)
+    verdict = reproduction_verdict(counts, 16, published=83.0, published_samples=32, margin=2.5)
     assert verdict.unblocked_label == "inconclusive"
     needed = verdict.samples_needed
     assert needed is not None and needed > 32
     spread = sampling_variance(counts, 16) * 1e4 * 16
+    score = verdict.score / 100
+    at_margin = {sign: max(1.0, (score + sign * 0.025) * (1 - score - sign * 0.025) / (score * (1 - score))) for sign in (-1, 1)}
     for samples, decides in ((needed, True), (needed - 1, False)):
-        error = math.sqrt(spread / samples + spread / 32 + 0.05**2 / 3)
-        assert (abs(verdict.difference) + 1.645 * error < 2.0) == decides
+        half = {sign: 1.645 * math.sqrt(spread / samples + spread / 32 * noise) + 0.05 for sign, noise in at_margin.items()}
+        assert (verdict.difference + half[-1] < 2.5 and verdict.difference - half[1] > -2.5) == decides
+
+
+def test_far_from_the_margin_more_samples_are_needed_than_a_difference_of_nothing_needs() -> None:
+    counts = np.array(spread_counts(30, 16, 60.0, 2.2)) * 8
+    needed = [reproduction_verdict(counts, 128, 60.0 + off, 128, 2.0).samples_needed or 10**9 for off in (0.0, 0.5, 0.9, 3.5, 5.0)]
+    assert needed[0] <= needed[1] < needed[2] and needed[3] > needed[4] == 128
+
+
+def test_the_reserve_takes_the_published_run_to_be_as_noisy_as_it_would_be_at_the_margin() -> None:
+    counts, samples = np.array([64, 60, 62, 64, 58, 50, 64, 63]), 64
+    score = counts.mean() / 64
+    spread = sampling_variance(counts, samples) * 1e4 * 64
+    verdict = reproduction_verdict(counts, samples, published=94.0, published_samples=32, margin=5.0)
+
+    def noise(at: float) -> float:
+        return max(spread / 32, min(spread / 32 * at * (1 - at) / (score * (1 - score)), 1e4 * at * (1 - at) / (8 * 32)))
+
+    low = 1.645 * math.sqrt(spread / 64 + noise(min(1.0, score + 0.05))) + 0.05
+    high = 1.645 * math.sqrt(spread / 64 + noise(score - 0.05)) + 0.05
+    assert verdict.reserve90 == pytest.approx((verdict.difference - low, verdict.difference + high))
+    assert high > low
+
+
+def test_a_run_inside_the_margin_but_for_the_reserve_is_inconclusive_and_says_so() -> None:
+    counts = np.array([64] * 20 + [40] * 6 + [20] * 4)
+    score = float(counts.mean() / 64 * 100)
+    error = reproduction_verdict(counts, 64, 80.0).standard_error
+    edge = score - (2.0 - 1.645 * error)
+    inside, near, outside = (reproduction_verdict(counts, 64, edge + step) for step in (0.1, 0.005, -0.005))
+    assert [one.label for one in (inside, near, outside)] == ["reproduced", "inconclusive", "inconclusive"]
+    assert [one.unblocked_label for one in (inside, near, outside)] == ["reproduced", "reproduced", "inconclusive"]
+    assert [one.near_margin for one in (inside, near, outside)] == [False, True, False]
+    assert "margin" in near.blockers[0] and f"{near.reserve90[1]:+.2f}" in near.blockers[0]
+    assert near.incomparable == inside.incomparable == outside.incomparable == 0
+    blocked = reproduction_verdict(counts, 64, edge + 0.005, blockers=["other protocol"])
+    assert blocked.near_margin and blocked.incomparable == 1 and len(blocked.blockers) == 2
+
+
+def test_all_right_against_a_published_hundred_is_reproduced() -> None:
+    for counts, published in (([64] * 30, 100.0), ([0] * 30, 0.0)):
+        assert reproduction_verdict(counts, 64, published).label == "reproduced"
 
 
 @given(st.data())
@@ -133,7 +193,11 @@ def test_a_verdict_follows_from_its_intervals(data: st.DataObject) -> None:
     assert verdict.unblocked_label == (
         "reproduced" if inside else "not reproduced" if outside else "inconclusive"
     )
-    assert verdict.label == (verdict.unblocked_label if samples >= 8 else "inconclusive")
+    assert verdict.label == ("inconclusive" if verdict.blockers else verdict.unblocked_label)
+    assert verdict.incomparable == (samples < 8)
+    assert verdict.near_margin == (inside and not (-margin < verdict.reserve90[0] and verdict.reserve90[1] < margin))
+    assert len(verdict.blockers) == verdict.near_margin + (samples < 8)
+    assert verdict.reserve90[0] < verdict.ci90[0] and verdict.ci90[1] < verdict.reserve90[1]
     assert 0 <= verdict.power <= 1
     assert verdict.standard_error > 0
     if verdict.samples_needed is not None:
