@@ -74,7 +74,7 @@ def maj_curve(
     subsets: int = MAJ_SUBSETS,
     seed: int = 0,
 ) -> list[float]:
-    """`maj_at_k` for several k: each problem's random orders are drawn once, and their first k are the subsets."""
+    """`maj_at_k` for several k: each problem's random orders are drawn once, and their first k are the subsets; exact for k = 1."""
     if len(answers) != len(correct) or not answers:
         raise BenchmarkError("answers and grades must cover the same problems, at least one")
     if subsets < 1:
@@ -94,7 +94,8 @@ def maj_curve(
         votes = np.bincount(labels, minlength=len(kinds) + 1)
         right = (np.bincount(labels, np.asarray(grades, dtype=float), len(kinds) + 1) / np.maximum(votes, 1))[:-1]
         orders = rng.permuted(np.tile(labels, (subsets, 1)), axis=1)
-        scores[row] = [_majority(orders[: 1 if k == n else subsets, :k], right) for k in ks]
+        alone = float(np.append(right, 0.0)[labels].mean())
+        scores[row] = [alone if k == 1 else _majority(orders[: 1 if k == n else subsets, :k], right) for k in ks]
     return [float(score) for score in scores.mean(axis=0)]
 
 

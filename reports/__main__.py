@@ -31,6 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from reports.load import NotARunFolder
     from reports.render import NotOurs, refuse_others, write_comparison, write_report
 
+    places = [run.resolve() for run in given.runs]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            print(f"reports: RUN: {given.runs[number]} is given twice, a comparison is of different run folders", file=sys.stderr)
+            return 2
     try:
         if len(given.runs) > 1:
             refuse_others(given.out)

@@ -75,18 +75,18 @@ def comparisons(run: Run) -> list[Comparison]:
 
 
 def _published_row(run: Run, measurement: Measurement) -> PublishedScore | None:
-    """The row of the same model, else of the reproduction's target, whose budget is next to the measurement's."""
+    """The row of the same model, else of the reproduction's target, else of any, whose budget is next to the measurement's."""
     find = run.published.find
     rows = [
         row
-        for row in find(measurement.benchmark, measurement.model) or find(measurement.benchmark, TARGET)
-        if row.samples is not None and row.measured_by != "independent"
+        for row in find(measurement.benchmark, measurement.model) or find(measurement.benchmark, TARGET) or find(measurement.benchmark)
+        if row.measured_by != "independent"
     ]
     evaluation = measurement.evaluation
     budget = evaluation.protocol_field("max_new_tokens") if evaluation else None
     wanted = budget if isinstance(budget, int) and 0 < budget < 2**40 else UNKNOWN_BUDGET
     ours = evaluation.protocol_name if evaluation else ""
-    rows.sort(key=lambda row: (abs(math.log(row.budget / wanted)), row.protocol != ours))
+    rows.sort(key=lambda row: (row.samples is None, abs(math.log(row.budget / wanted)), row.protocol != ours))
     return rows[0] if rows else None
 
 
@@ -107,6 +107,8 @@ def _blockers(run: Run, measurement: Measurement, result: Scores, row: Published
         found.append("the manifest does not say what the run is")
     if run.manifest.model_note:
         found.append(f"other weights ({run.manifest.model_note})")
+    if row.samples is None:
+        found.append("the published number does not say of how many samples it is")
     if not _same_model(measurement, row):
         found.append(f"other model (the published number is {row.model}'s)")
     found += _protocol_blockers(measurement.evaluation, row)
@@ -208,10 +210,10 @@ def verdict_table(run: Run, found: list[Comparison]) -> Block:
                 one.result.grader,
                 f"{points(one.result.score)} (avg@{int(np.max(one.result.samples))})",
                 percent(one.result.truncated),
-                f"{points(one.row.score)} ({one.row.length}, avg@{one.row.samples})",
+                f"{points(one.row.score)} ({one.row.length}{f', avg@{one.row.samples}' if one.row.samples else ''})",
                 f"{signed(verdict.difference)} ({between(*verdict.ci90, sign=True)})",
                 Cell(_label(verdict.label, verdict), _tone(verdict)),
-                _label(verdict.unblocked_label, verdict),
+                "inconclusive" if verdict.near_margin else _label(verdict.unblocked_label, verdict),
             ]
         )
     header = ["benchmark", "model", "protocol", "grader", "measured", "truncated", "published", "difference (90 %)", "verdict"]
@@ -250,7 +252,7 @@ def explanations(found: list[Comparison]) -> list[Block]:
         verdict = one.verdict
         name = f"{one.measurement.label} on {one.row.benchmark}, {one.result.grader} grader"
         if verdict.blockers:
-            why = "cannot get a verdict of its own because of" if verdict.incomparable else "is not called reproduced, because it is"
+            why = "cannot get a verdict of its own because of" if verdict.incomparable else "is not called reproduced because of"
             blocks += [Paragraph(f"{name}, {why}:"), Bullets(verdict.blockers)]
         words = f"{name}: " if not verdict.blockers else ""
         if verdict.unblocked_label == "inconclusive" or verdict.near_margin:
@@ -265,10 +267,8 @@ def explanations(found: list[Comparison]) -> list[Block]:
 
 def _what_would_decide(verdict: Verdict, row: PublishedScore) -> str:
     if verdict.samples_needed is None:
-        return (
-            "More samples alone would not settle the numbers at this difference: the noise of the published "
-            f"run's own {row.samples} samples a problem stays."
-        )
+        own = f"own {row.samples} samples a problem" if row.samples else "own samples"
+        return f"More samples alone would not settle the numbers at this difference: the noise of the published run's {own} stays."
     return f"At this difference the numbers would decide with {verdict.samples_needed} samples a problem."
 
 

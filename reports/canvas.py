@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -116,21 +117,71 @@ def _for_page(svg: str, name: str) -> str:
 
 
 def short_name(text: str, longest: int = LONGEST_LABEL) -> str:
-    """A name as it is written in a figure: visible, and cut in the middle where it is long."""
-    text = visible(text)
+    """A name as it is written in a figure: visible, on one line, and cut in the middle where it is long."""
+    text = _one_line(text)
     half = (longest - 1) // 2
     return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
-def line(axes: Axes, steps: Any, values: Any, name: str, index: int) -> None:
-    """One line over steps, its gaps left out; `index` chooses colour and dashes."""
+def short_names(names: Iterable[str], longest: int = LONGEST_LABEL) -> dict[str, str]:
+    """Every name as it is written in one figure: no two alike.  Long ones that begin and end alike show where they differ."""
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(short_name(name, longest), []).append(name)
+    shown: dict[str, str] = {}
+    for short, alike in groups.items():
+        if len(alike) == 1:
+            shown[alike[0]] = short
+            continue
+        texts = [_one_line(name) for name in alike]
+        same = _shared_start(texts), _shared_start([text[::-1] for text in texts])
+        for name, text in zip(alike, texts, strict=True):
+            shown[name] = _window(text, *same, longest)
+    taken: set[str] = set()
+    for name, short in shown.items():
+        numbered = (f"{short[: longest - 6]} ({number})" for number in count(2))
+        shown[name] = next(text for text in chain([short], numbered) if text not in taken)
+        taken.add(shown[name])
+    return shown
+
+
+def _one_line(text: str) -> str:
+    """Visible, in one line; matplotlib leaves labels that begin with an underscore out of a legend."""
+    line = " ".join(visible(text).split()) or "(no name)"
+    return f" {line}" if line.startswith("_") else line
+
+
+def _shared_start(texts: Sequence[str]) -> int:
+    """Characters with which all begin."""
+    differing = (place for place, letters in enumerate(zip(*texts, strict=False)) if len(set(letters)) > 1)
+    return next(differing, min(map(len, texts)))
+
+
+def _window(text: str, before: int, after: int, longest: int) -> str:
+    """As much of the text as has room around what lies between its first `before` and last `after` characters."""
+    room = longest - 2
+    differs = max(0, len(text) - before - after)
+    if differs > room:
+        return f"…{short_name(text[before : len(text) - after], room)}"
+    start = max(0, min(before - (room - differs) // 2, len(text) - room))
+    return f"{'…' if start else ''}{text[start : start + room]}{'…' if start + room < len(text) else ''}"
+
+
+def line(axes: Axes, steps: Any, values: Any, name: str, index: int) -> Any:
+    """One line over steps, its gaps left out; `index` chooses colour and dashes.  None where no value is known."""
     known = np.isfinite(values)
     if not np.any(known):
-        return
+        return None
     style = {"color": SERIES[index % len(SERIES)], "ls": DASHES[(index + index // len(SERIES)) % len(DASHES)], "label": short_name(name)}
     if np.count_nonzero(known) == 1:
         style |= {"marker": "o"}
-    axes.plot(steps[known], values[known], **style)
+    return axes.plot(steps[known], values[known], **style)[0]
+
+
+def legend_columns(figure: Any, labels: Iterable[str]) -> int:
+    """Entries of a legend below a figure that have room side by side: at 8 points a character has about 0.07 inches."""
+    longest = max(map(len, labels), default=1)
+    return max(1, min(4, int(figure.get_figwidth() / (0.07 * longest + 0.6))))
 
 
 def whole_numbers(axis: Any) -> None:

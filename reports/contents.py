@@ -17,7 +17,7 @@ from reports.blocks import Block, Bullets, Cell, Figure, Paragraph, Report, Sect
 from reports.canvas import Canvas
 from reports.figures_training import draw_clip_shares, draw_ratios, funnel, held_out_progress, learning_curves, rl_runs, training_curves
 from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stage_gains
-from reports.load import TRAINING_ORDER, Run
+from reports.load import Run
 from reports.many import entries_of
 from reports.pairs import pair_blocks
 from reports.run_description import OWN_STAGE, cuda_sentence, manifest_blocks, preset_blocks
@@ -41,7 +41,7 @@ def contents(run: Run, figures: Path, viewed: Viewed) -> Report:
             Section("clip", "Tokens outside the clip range", tuple(_clip_blocks(run, clip, canvas))),
             Section("training", "Training", tuple(_training_blocks(run, canvas))),
         ]
-    pairs = pair_blocks(entries_of([run]), TRAINING_ORDER if gains else ())
+    pairs = pair_blocks(entries_of([run]), [one.measurements for one in gains])
     funnel = _data_funnel(run, canvas)
     sections = [
         Section("scores", "Measured scores", tuple(score_blocks(run, canvas))),
@@ -136,7 +136,7 @@ def _reward_funnel(run: Run, canvas: Canvas) -> Figure | None:
             made = float(np.nansum(metrics.column("groups")))
             differ = made - float(np.nansum(metrics.column("groups_flat")))
             numbers = [(label, differ if not column else float(np.nansum(metrics.column(column)))) for label, column in steps]
-            parts.append((name, [number for number, (_, column) in zip(numbers, steps, strict=True) if not column or metrics.has(column)]))
+            parts.append((name, [one for one, (_, column) in zip(numbers, steps, strict=True) if metrics.has(column or "groups_flat")]))
     return funnel(canvas, "reward-funnel", parts, "Groups of rollouts from generation to update, all steps together")
 
 

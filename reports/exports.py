@@ -35,7 +35,7 @@ _NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?( \([\w+. ,%-]*\))?( to [+-]?\d[\d.,
 
 
 def write_tables(report: Report, folder: Path) -> None:
-    """Every table of the report as `SECTION-N.csv` and `SECTION-N.tex` in `folder`."""
+    """Every table of the report as `SECTION-N-CAPTION.csv` and `.tex` in `folder`."""
     folder.mkdir(parents=True)
     for name, block in _tables(report):
         (folder / f"{name}.csv").write_text(_csv(block), encoding="utf-8", newline="")
@@ -46,7 +46,7 @@ def _tables(report: Report) -> Iterator[tuple[str, Table]]:
     for section in report.sections:
         found = [block for block in section.blocks if isinstance(block, Table)]
         for number, block in enumerate(found, start=1):
-            yield f"{slug(section.anchor)}-{number}", block
+            yield f"{slug(section.anchor)}-{number}-{slug(block.caption)}", block
 
 
 def _csv(block: Table) -> str:

@@ -1,22 +1,24 @@
 """Figures of the measured scores: beside the published ones, by problem, by samples drawn, by token budget, by outcome.
 
-Every figure has at most six panels, in the order of the manifest; a table beside it has all numbers.
+A panel for each benchmark, in the order of the manifest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reports.blocks import Figure
-from reports.canvas import DASHES, INK, SERIES, Axes, Canvas, line, short_name, whole_numbers
+from reports.canvas import DASHES, INK, SERIES, Axes, Canvas, legend_columns, line, short_name, short_names, whole_numbers
 from reports.scores import Scores
 from reports.text import visible
 
-MOST_PANELS = 6
+MOST_PANELS = 24
+"""More benchmarks are left out, and the caption says so."""
 MOST_LABELS = 40
 """Problems whose names are written under a heat map."""
 REASONS = ("correct", "wrong", "hedged", "no answer", "truncated", "judge time-out")
@@ -44,9 +46,11 @@ class Dot:
 
 def accuracy_by_checkpoint(canvas: Canvas, name: str, dots: Sequence[Dot], caption: str) -> Figure:
     """Scores with 95 % intervals, one panel a benchmark; a published score is a diamond, its margin a band."""
-    benchmarks = list(dict.fromkeys(dot.benchmark for dot in dots))[:MOST_PANELS]
+    benchmarks = list(dict.fromkeys(dot.benchmark for dot in dots))
+    caption, benchmarks = caption + _left_out(benchmarks), benchmarks[:MOST_PANELS]
     shown = [[dot for dot in dots if dot.benchmark == benchmark] for benchmark in benchmarks]
     rows = max(len(group) for group in shown)
+    short = short_names(dot.model for dot in dots)
 
     def paint(panels: Sequence[Axes]) -> None:
         for axes, group in zip(panels, shown, strict=True):
@@ -61,7 +65,7 @@ def accuracy_by_checkpoint(canvas: Canvas, name: str, dots: Sequence[Dot], capti
                 axes.errorbar([dot.score], [row], xerr=[[below], [above]], fmt="o", color=SERIES[0], capsize=3, ms=5, label="measured")
             axes.set(xlabel="score in points", xlim=(-2, 102), ylim=(rows - 0.5, -0.5))
             axes.set_title(short_name(group[0].benchmark))
-            axes.set_yticks(range(len(group)), [short_name(dot.model) for dot in group])
+            axes.set_yticks(range(len(group)), [short[dot.model] for dot in group])
             handles, labels = axes.get_legend_handles_labels()
             if any(dot.published is not None for dot in group):
                 unique = dict(zip(labels, handles, strict=True))
@@ -69,10 +73,16 @@ def accuracy_by_checkpoint(canvas: Canvas, name: str, dots: Sequence[Dot], capti
 
     alt = "; ".join(
         f"{dot.model} on {dot.benchmark} {dot.score:.1f}" + (f", published {dot.published:.1f}" if dot.published is not None else "")
-        for dot in dots
+        for group in shown
+        for dot in group
     )
-    columns = _columns([dot.model for dot in dots])
+    columns = _columns(list(short.values()))
     return canvas.draw(name, caption, visible(alt), len(shown), paint, height=1.2 + 0.32 * rows, columns=columns)
+
+
+def _left_out(panels: Sequence[object]) -> str:
+    """What a caption says of panels that a figure has no room for."""
+    return f" (the first {MOST_PANELS} of {len(panels)})" if len(panels) > MOST_PANELS else ""
 
 
 def _columns(names: Sequence[str]) -> int:
@@ -89,13 +99,14 @@ def problem_heat_map(canvas: Canvas, name: str, models: Sequence[tuple[str, Scor
     for row, (_, result) in enumerate(models):
         shares[row, [place[problem] for problem in result.problem_ids]] = result.rates
     order = np.argsort(-np.nanmean(shares, axis=0), kind="stable")
+    short = short_names(model for model, _ in models)
 
     def paint(panels: Sequence[Axes]) -> None:
         (axes,) = panels
         image = axes.imshow(shares[:, order] * 100, aspect="auto", cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
         axes.figure.colorbar(image, ax=axes, label="samples right (%)", pad=0.02, use_gridspec=False)
         axes.grid(False)
-        axes.set_yticks(range(len(models)), [short_name(model) for model, _ in models])
+        axes.set_yticks(range(len(models)), [short[model] for model, _ in models])
         if len(problems) <= MOST_LABELS:
             axes.set_xticks(range(len(problems)), [visible(problems[i])[-12:] for i in order], rotation=90, fontsize=7)
         axes.set_xlabel("problem, easiest first")
@@ -107,26 +118,31 @@ def problem_heat_map(canvas: Canvas, name: str, models: Sequence[tuple[str, Scor
 
 def curves(canvas: Canvas, name: str, panels_of: Curves, caption: str, xlabel: str, alt: str) -> Figure | None:
     """Lines of scores in points, over a logarithmic axis where it is long, one panel each; None when there is nothing to draw."""
-    shown = [panel for panel in panels_of if panel[1]][:MOST_PANELS]
+    drawn = [panel for panel in panels_of if panel[1]]
+    shown = drawn[:MOST_PANELS]
     if not shown:
         return None
 
-    names = list(dict.fromkeys(label for _, lines in shown for label, _, _ in lines))
+    short = short_names(label for _, lines in shown for label, _, _ in lines)
+    names = list(short)
 
     def paint(panels: Sequence[Axes]) -> None:
+        handles: dict[str, Any] = {}
         for axes, (title, lines) in zip(panels, shown, strict=True):
             for model, x, y in lines:
-                line(axes, x, y, model, names.index(model))
+                drawn_line = line(axes, x, y, model, names.index(model))
+                if drawn_line is not None:
+                    handles.setdefault(short[model], drawn_line)
             reach = np.concatenate([x for _, x, _ in lines])
             if reach.max() >= 4 * reach.min():
                 axes.set_xscale("log", base=2)
             axes.xaxis.set_major_formatter(_number)
             axes.set(title=short_name(title, 40), xlabel=xlabel, ylim=(-2, 102))
         panels[0].set_ylabel("points")
-        handles = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-        panels[0].figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+        figure = panels[0].figure
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=legend_columns(figure, handles))
 
-    return canvas.draw(name, caption, visible(alt), len(shown), paint)
+    return canvas.draw(name, caption + _left_out(drawn), visible(alt), len(shown), paint)
 
 
 def _number(value: float, _: int) -> str:
@@ -136,6 +152,7 @@ def _number(value: float, _: int) -> str:
 def outcome_bars(canvas: Canvas, name: str, rows: Sequence[tuple[str, Mapping[str, int]]], caption: str) -> Figure:
     """What became of the samples, in percent, one bar for each (label, reason → samples)."""
     totals = [max(1, sum(reasons.values())) for _, reasons in rows]
+    short = short_names((label for label, _ in rows), 48)
 
     def paint(panels: Sequence[Axes]) -> None:
         (axes,) = panels
@@ -146,7 +163,7 @@ def outcome_bars(canvas: Canvas, name: str, rows: Sequence[tuple[str, Mapping[st
                 axes.barh(range(len(rows)), share, left=left, color=shade, hatch=hatch, edgecolor=INK, lw=0.4, height=0.72, label=reason)
             left += share
         axes.set(xlabel="samples (%)", xlim=(0, 100), ylim=(len(rows) - 0.5, -0.5))
-        axes.set_yticks(range(len(rows)), [short_name(name, 48) for name, _ in rows])
+        axes.set_yticks(range(len(rows)), [short[label] for label, _ in rows])
         axes.figure.legend(loc="outside lower center", ncols=6, handlelength=1.2, columnspacing=1.0)
 
     said = (f"{label}: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()) for label, reasons in rows)
@@ -166,6 +183,7 @@ def known_lengths(result: Scores) -> NDArray[np.int64]:
 def length_histograms(canvas: Canvas, name: str, groups: Sequence[tuple[str, Scores]], caption: str) -> Figure:
     """Tokens of right and wrong samples, one panel for each (title, scores)."""
     shown = groups[:MOST_PANELS]
+    short = short_names((title for title, _ in shown), 40)
 
     def paint(panels: Sequence[Axes]) -> None:
         for axes, (title, result) in zip(panels, shown, strict=True):
@@ -176,10 +194,10 @@ def length_histograms(canvas: Canvas, name: str, groups: Sequence[tuple[str, Sco
                 axes.hist(values, bins=edges, histtype="stepfilled", color=SERIES[index], alpha=0.3)
                 axes.hist(values, bins=edges, histtype="step", color=SERIES[index], ls=DASHES[index], lw=1.4,
                           label=f"{label} ({len(values)})")  # fmt: skip
-            axes.set(title=short_name(title, 40), xlabel="tokens", ylabel="samples")
+            axes.set(title=short[title], xlabel="tokens", ylabel="samples")
             whole_numbers(axes.xaxis)
             whole_numbers(axes.yaxis)
             axes.legend(loc="best")
 
     alt = f"Histograms of response length in tokens, right and wrong samples apart, for {', '.join(title for title, _ in shown)}."
-    return canvas.draw(name, caption, visible(alt), len(shown), paint)
+    return canvas.draw(name, caption + _left_out(groups), visible(alt), len(shown), paint)

@@ -26,7 +26,7 @@ from reports.blocks import (
     table,
 )
 from reports.load import CONTROLS, Measurement, Run
-from reports.pairs import paired
+from reports.pairs import on_common_problems, paired
 from reports.scores import Scores, defects, scores
 from reports.statistics import PairedComparison, holm
 
@@ -85,6 +85,8 @@ class StageGains:
     """The benchmark is of the kind that the stage trains: maths or code."""
     table: Table | None
     sentences: tuple[str, ...]
+    measurements: tuple[Measurement, ...] = ()
+    """What is compared here: the start, the treated one, the controls."""
 
 
 def stage_gains(run: Run) -> list[StageGains]:
@@ -111,6 +113,7 @@ class _Stage:
     base: Scores | None
     compared: list[Compared]
     notes: list[str]
+    controls: list[Measurement]
 
 
 def gain_blocks(found: list[StageGains]) -> list[Block]:
@@ -160,8 +163,8 @@ def _common(one: Measurement, two: Measurement) -> str | None:
 def _compared_stage(run: Run, stage: Stage, start: Measurement, treated: Measurement) -> _Stage:
     grader = _common(start, treated) or ""
     base, end = (scores(start, grader), scores(treated, grader)) if grader else (None, None)
-    compared, notes = _compare(run, stage, treated, base, end) if base and end else ([], [])
-    return _Stage(stage, start, treated, grader, base, compared, notes)
+    compared, notes, controls = _compare(run, stage, treated, base, end) if base and end else ([], [], [])
+    return _Stage(stage, start, treated, grader, base, compared, notes, controls)
 
 
 def _stage_gains(run: Run, found: _Stage) -> StageGains:
@@ -171,49 +174,57 @@ def _stage_gains(run: Run, found: _Stage) -> StageGains:
         return StageGains(
             own, None, (f"{stage.start} and {stage.treated} share no problem of {treated.benchmark}.",)
         )
-    rows: list[list[Cell | str]] = [
-        [stage.start, "start", points(base.score), "", "", "", "", _seconds(run, stage.start)]
-    ]
+    size = str(len(base.problem_ids))
+    rows: list[list[Cell | str]] = [[stage.start, "start", size, points(base.score), "", "", "", "", "", _seconds(run, stage.start)]]
     for one in compared:
         tone: Tone = "good" if one.gained else "bad" if one.gain_p < LEVEL else ""
         lead = ["", ""]
         if one.lead:
             lead = [
                 signed(one.lead.difference),
-                f"{between(*one.lead.ci95, sign=True)}, p {probability(one.lead_p)}",
+                f"{between(*one.lead.ci95, sign=True)}, p {probability(one.lead_p)}" + _on(one.lead, one.gain),
             ]
         gain = f"{between(*one.gain.ci95, sign=True)}, p {probability(one.gain_p)}"
         change = Cell(signed(one.gain.difference), tone)
-        rows.append(
-            [one.model, one.role, points(one.result.score), change, gain, *lead, _seconds(run, one.model)]
-        )
-    caption = f"{stage.treated} on {treated.benchmark}, {found.grader} grader, {compared[0].gain.problems} problems"
-    header = ["checkpoint", "role", "score", f"gain over {stage.start}", "95 % interval, p"]
+        here, there = on_common_problems(one.result, base), on_common_problems(base, one.result)
+        rows.append([
+            one.model, one.role, str(one.gain.problems), points(here.score), points(there.score), change, gain, *lead,
+            _seconds(run, one.model),
+        ])  # fmt: skip
+    caption = f"{stage.treated} on {treated.benchmark}, {found.grader} grader; scores on the problems shared with the start"
+    header = ["checkpoint", "role", "problems", "score", f"{stage.start} there", f"gain over {stage.start}", "95 % interval, p"]
     header += [f"{stage.treated} minus this", "95 % interval, p", "training time (s)"]
-    unfit = [f"{one.model}: {defect}" for one in (start, treated) for defect in defects(one, base.grader) if "identical" not in defect]
+    all_of_them = (start, treated, *found.controls)
+    unfit = [f"{one.model}: {defect}" for one in all_of_them for defect in defects(one, base.grader) if "identical" not in defect]
     beware = [f"Beware: {'; '.join(unfit)}."] if unfit else []
     sentences = (*_sentences(run, stage, compared, treated.benchmark), *notes, *beware)
-    return StageGains(own, table(caption, header, rows, {0, 1}), sentences)
+    return StageGains(own, table(caption, header, rows, {0, 1}), sentences, all_of_them)
+
+
+def _on(lead: PairedComparison, gain: PairedComparison) -> str:
+    """The number of problems, where it is not that of the row."""
+    return "" if lead.problems == gain.problems else f" ({lead.problems} problems)"
 
 
 def _compare(
     run: Run, stage: Stage, treated: Measurement, base: Scores, end: Scores
-) -> tuple[list[Compared], list[str]]:
+) -> tuple[list[Compared], list[str], list[Measurement]]:
     entries = [(stage.treated, "GPPO", "", end)]
-    notes = []
+    notes, controls = [], []
     for model, role, meaning in stage.controls:
         measured = _measured(run, treated, model)
         result = scores(measured, end.grader) if measured else None
-        if result is None:
+        if measured is None or result is None:
             notes.append(f"The {role} ({model}) was not measured on {treated.benchmark}: nothing is said against it.")
         else:
             entries.append((model, role, meaning, result))
+            controls.append(measured)
     gain = [paired(result, base) for *_, result in entries]
     lead = [paired(end, result) for *_, result in entries[1:]]
     if None in gain:
-        return [], notes
+        return [], notes, []
     both = zip(entries, gain, [None, *lead], strict=True)
-    return [Compared(*entry, up, ahead) for entry, up, ahead in both if up is not None], notes
+    return [Compared(*entry, up, ahead) for entry, up, ahead in both if up is not None], notes, controls
 
 
 def _sentences(run: Run, stage: Stage, compared: list[Compared], benchmark: str) -> list[str]:

@@ -40,7 +40,7 @@ def many_contents(runs: Sequence[Run], folder: Path, canvas: Canvas) -> Report:
 
 def _name(runs: Sequence[Run], run: Run) -> str:
     """The run's name, or its folder's, or its path: the first that is its own."""
-    for names in ([one.manifest.name or one.path.name for one in runs], [one.path.name for one in runs]):
+    for names in ([one.manifest.name or one.path.resolve().name for one in runs], [one.path.resolve().name for one in runs]):
         if len(set(names)) == len(names):
             return names[[id(one) for one in runs].index(id(run))]
     return str(run.path)
@@ -87,7 +87,8 @@ def _score_blocks(entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
     blocks.append(table("Scores under each protocol's own judge, in points", header, rows, {0, 1, 2, 3}))
     for number, benchmark in enumerate(dict.fromkeys(dot.benchmark for dot in dots)):
         models = [(entry.name, result) for entry, result in graded if entry.measurement.benchmark == benchmark]
-        caption = f"{benchmark}: share of right samples of each problem"
+        judges = " and ".join(dict.fromkeys(result.grader for _, result in models))
+        caption = f"{benchmark}: share of right samples of each problem, {judges} grader"
         blocks.append(problem_heat_map(canvas, f"problems-{number}-{slug(benchmark)}", models, caption))
     return blocks
 

@@ -1,14 +1,15 @@
 """Measurements side by side: checkpoints on the same problems, and one checkpoint under two protocols.
 
-Within each benchmark everything is compared with the first measurement of the same protocol, and with the first of the same checkpoint
-under another one; where there is neither, with the first that it shares problems with.  p-values are adjusted for all
+Within each benchmark everything is compared with the first measurement of the same protocol, with the first of the same name under it
+(another run's checkpoint of the same stage), and with the first of the same checkpoint under another protocol; where there is none of
+them, with the first that it shares problems with.  p-values are adjusted for all
 comparisons of the report together (Holm).  A comparison of different protocols says which fields differ: it shows what the
 protocols make of the same problems, and says nothing of the checkpoints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,9 +56,11 @@ def pairs(entries: Sequence[Entry]) -> list[Pair]:
         of = [entry for entry in entries if entry.measurement.benchmark == benchmark]
         for place, second in enumerate(of):
             made = [pair for first in of[:place] if (pair := _pair(first, second)) is not None]
-            alike = [pair for pair in made if pair.protocol == ()][:1]
-            crossed = [pair for pair in made if pair.protocol != () and pair.same_model][:1]
-            found += [*alike, *crossed] or made[:1]
+            alike = [pair for pair in made if pair.protocol == ()]
+            named = [pair for pair in alike if pair.first.measurement.model == second.measurement.model]
+            crossed = [pair for pair in made if pair.protocol != () and pair.same_model]
+            chosen = [*alike[:1], *(pair for pair in named[:1] if pair is not alike[0]), *crossed[:1]]
+            found += chosen or made[:1]
     return found
 
 
@@ -69,13 +72,13 @@ def _pair(first: Entry, second: Entry) -> Pair | None:
     if one is None or two is None:
         return None
     compared = paired(two, one)
-    one, two = _common(one, two), _common(two, one)
+    one, two = on_common_problems(one, two), on_common_problems(two, one)
     ours, theirs = resolved_protocol(second.measurement.evaluation), resolved_protocol(first.measurement.evaluation)
     differs = tuple(protocol_words(ours, theirs)) if ours and theirs else None
     return Pair(first, second, (one, two), compared, differs) if compared else None
 
 
-def _common(result: Scores, other: Scores) -> Scores:
+def on_common_problems(result: Scores, other: Scores) -> Scores:
     """The scores on the problems that both have, so that what stands beside a difference adds up to it."""
     both = set(result.problem_ids) & set(other.problem_ids)
     kept = np.array([name in both for name in result.problem_ids])
@@ -95,16 +98,14 @@ def paired(first: Scores, second: Scores) -> PairedComparison | None:
     return paired_comparison(np.array([ours[name] for name in both]), np.array([theirs[name] for name in both]))
 
 
-def pair_blocks(entries: Sequence[Entry], without: Container[str] = ()) -> list[Block]:
+def pair_blocks(entries: Sequence[Entry], elsewhere: Sequence[Sequence[Measurement]] = ()) -> list[Block]:
     """A table of all pairs and a sentence for each; empty when there is nothing to compare.
 
-    Pairs of two models of `without` under one protocol are left out: they are compared elsewhere.
+    Pairs of two measurements of one group of `elsewhere` are left out: they are compared there.
     """
-    found = [
-        pair
-        for pair in pairs(entries)
-        if pair.protocol != () or not all(one.measurement.model in without for one in (pair.first, pair.second))
-    ]
+    groups = [{id(one) for one in group} for group in elsewhere]
+    both = [(pair, {id(pair.first.measurement), id(pair.second.measurement)}) for pair in pairs(entries)]
+    found = [pair for pair, ids in both if not any(ids <= group for group in groups)]
     if not found:
         return []
     adjusted = [float(value) for value in holm([pair.compared.p_value for pair in found])]

@@ -7,8 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
 from reports.against_published import comparisons
-from reports.blocks import Block
+from reports.blocks import Block, Paragraph
 from reports.canvas import Canvas
 from reports.figures_scores import (
     Curves,
@@ -21,7 +23,7 @@ from reports.figures_scores import (
     problem_heat_map,
 )
 from reports.load import Run
-from reports.scores import Measured, Scores, budget_curve, pass_curve, vote_curve
+from reports.scores import Measured, Scores, budget_curve, complete_problems, pass_curve, vote_curve
 from reports.statistics import Z95, sampling_variance
 
 ACCURACY = "Scores under each protocol's own judge, with 95 % intervals (same problems)"
@@ -53,7 +55,7 @@ def sample_figures(canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[B
         return []
     blocks: list[Block] = []
     for number, (benchmark, rows) in enumerate(graded.items()):
-        caption = f"{benchmark}: share of right samples of each problem, {rows[0][1].grader} grader"
+        caption = f"{benchmark}: share of right samples of each problem, {_judges({benchmark: rows})} grader"
         models = [(model, result) for model, result, _ in rows]
         blocks.append(problem_heat_map(canvas, f"problems-{number}-{slug(benchmark)}", models, caption))
     blocks += _sampling_curves(canvas, graded)
@@ -64,7 +66,11 @@ def sample_figures(canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[B
     lengths = [(f"{model} on {benchmark}", result) for benchmark in graded for model, result, _ in [_last(benchmarks[benchmark])]]
     lengths = [group for group in lengths if len(known_lengths(group[1]))]
     if lengths:
-        blocks.append(length_histograms(canvas, "lengths", lengths, "Response length of right and wrong samples"))
+        known = [(title, len(known_lengths(result)), result.total) for title, result in lengths]
+        unknown = [f"{title}: {some:,} of {total:,}" for title, some, total in known if some < total]
+        caption = f"Response length of right and wrong samples ({_judges(graded)} grader)"
+        caption += f"; lengths that are known: {', '.join(unknown)}" if unknown else ""
+        blocks.append(length_histograms(canvas, "lengths", lengths, caption))
     return blocks
 
 
@@ -94,31 +100,42 @@ def _last(measured: Measured) -> tuple[str, Scores, bool]:
 
 
 def _sampling_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Block]:
-    several = {name: [row for row in rows if row[1].samples.min() > 1] for name, rows in graded.items()}
+    several = {name: [row for row in rows if row[1].samples[complete_problems(row[1])].min() > 1] for name, rows in graded.items()}
+    some = [
+        f"{model} on {name}: {np.count_nonzero(complete)} of {len(complete)}"
+        for name, rows in several.items()
+        for model, result, _ in rows
+        if not (complete := complete_problems(result)).all()
+    ]
+    beside = f" ({_judges(graded)} grader)" + (f"; over the problems with all samples, {', '.join(some)}" if some else "")
     passes = [(name, [(model, *pass_curve(result)) for model, result, _ in rows]) for name, rows in several.items()]
     votes = [(name, [(model, *vote_curve(result)) for model, result, code in rows if not code]) for name, rows in several.items()]
     said = "pass@k against k: " + _ends(passes)
-    figure = curves(canvas, "pass-at-k", passes, "pass@k: at least one of k samples is right (unbiased estimate)", "k", said)
+    caption = "pass@k: at least one of k samples is right, unbiased estimate"
+    figure = curves(canvas, "pass-at-k", passes, caption + beside, "k", said)
     if figure:
         yield figure
     said = "maj@k against k: " + _ends(votes)
     caption = "maj@k: the answer that most of k samples give, over 1,000 subsets of each problem's samples, ties shared"
-    figure = curves(canvas, "maj-at-k", votes, caption, "k", said)
+    figure = curves(canvas, "maj-at-k", votes, caption + beside, "k", said)
     if figure:
         yield figure
 
 
 def _budget_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Block]:
-    panels = []
+    panels, without = [], []
     for name, rows in graded.items():
         found = [(model, budget_curve(result)) for model, result, _ in rows]
         panels.append((name, [(model, *curve) for model, curve in found if curve is not None]))
+        without += [f"{model} on {name}" for model, curve in found if curve is None]
     caption = f"Score against token budget, from these very samples: a longer response counts as truncated ({_judges(graded)} grader)."
     if any(result.grader == "klear" for rows in graded.values() for _, result, _ in rows):
         caption += " Under klear it is a lower bound, for that judge may find an answer in thinking that was cut off."
     figure = curves(canvas, "budget", panels, caption, "tokens a response may have", "Score against token budget: " + _ends(panels))
     if figure:
         yield figure
+    if without:
+        yield Paragraph(f"No score against token budget, because right samples have no number of tokens: {', '.join(without)}.")
 
 
 def _ends(panels: Curves) -> str:

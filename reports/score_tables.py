@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
 from reports.blocks import Block, Bullets, Cell, Paragraph, between, percent, points, signed, table
 from reports.breakdown import breakdown_blocks
 from reports.canvas import Canvas
@@ -62,7 +64,7 @@ def _score_table(benchmark: str, measured: Measured, graders: list[str]) -> Bloc
         else:
             population = main.population_interval
             row += [between(*population) if population else "unknown", _size(main), percent(main.truncated)]
-            row += [points(main.partial)] if code else []
+            row += [points(float(np.mean(main.partials)))] if code else []
         rows.append([*row, *[""] * (len(header) - len(row))])
     return table(benchmark, header, rows, {0, 1})
 

@@ -38,10 +38,8 @@ class Scores:
     verdicts: Mapping[str, int]
     truncated: float
     """Share of samples that ended at the length limit, or that the grader calls truncated."""
-    partial: float
-    """Mean share of passed tests, in points; equals the score for maths."""
     partials: NDArray[np.float64]
-    """Mean share of passed tests of each problem, in points."""
+    """Mean share of passed tests of each problem, in points; equals 100 times `rates` for maths."""
     place: NDArray[np.int64]
     """Of each sample: the place of its problem in `problem_ids`."""
     right: NDArray[np.bool_]
@@ -107,7 +105,6 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
         reasons=Counter(row.reason for row in rows),
         verdicts=Counter(row.verdict for row in rows if row.verdict is not None),
         truncated=cut / len(rows),
-        partial=100 * sum(row.score for row in rows) / len(rows),
         partials=100 * partials / samples,
         place=problem,
         right=right,
@@ -157,22 +154,38 @@ def powers(largest: int) -> list[int]:
     return sorted({2**power for power in range(largest.bit_length()) if 2**power <= largest} | {largest})
 
 
+def complete_problems(result: Scores) -> NDArray[np.bool_]:
+    """Problems with at least as many samples as most problems have: what a curve over samples is drawn from."""
+    numbers, often = np.unique(result.samples, return_counts=True)
+    usual = numbers[len(numbers) - 1 - np.argmax(often[::-1])]
+    complete: NDArray[np.bool_] = result.samples >= usual
+    return complete
+
+
 def pass_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """k and pass@k in points, up to the samples that every problem has."""
-    ks = powers(int(result.samples.min()))
-    return np.array(ks, dtype=np.float64), np.array([100 * pass_at_k(result.correct, result.samples, k) for k in ks])
+    """k and pass@k in points over the complete problems, up to the samples that each of them has."""
+    complete = complete_problems(result)
+    correct, samples = result.correct[complete], result.samples[complete]
+    ks = powers(int(samples.min()))
+    return np.array(ks, dtype=np.float64), np.array([100 * pass_at_k(correct, samples, k) for k in ks])
 
 
 def vote_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """k and maj@k in points: answers that the grader counts as right are one, the others are joined by value or normal form."""
-    ks = powers(int(result.samples.min()))
+    """k and maj@k in points over the complete problems.
+
+    Answers that the grader counts as right are one, the others are joined by value or normal form.
+    """
+    complete = complete_problems(result)
+    ks = powers(int(result.samples[complete].min()))
     joined = {text: joined_answer(text) for text in {text for text in result.answers if text is not None}}
     answers: list[list[object]] = [[] for _ in result.problem_ids]
     grades: list[list[bool]] = [[] for _ in result.problem_ids]
     for problem, right, text in zip(result.place.tolist(), result.right.tolist(), result.answers, strict=True):
         answers[problem].append(RIGHT if right else None if text is None else joined[text])
         grades[problem].append(right)
-    return np.array(ks, dtype=np.float64), 100 * np.array(maj_curve(answers, grades, ks))  # type: ignore[arg-type]
+    kept = np.flatnonzero(complete)
+    curve = maj_curve([answers[i] for i in kept], [grades[i] for i in kept], ks)  # type: ignore[arg-type]
+    return np.array(ks, dtype=np.float64), 100 * np.array(curve)
 
 
 def budget_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -189,4 +202,4 @@ def budget_curve(result: Scores) -> tuple[NDArray[np.float64], NDArray[np.float6
     weights = result.right / (result.samples[result.place] * len(result.problem_ids))
     order = np.argsort(result.tokens, kind="stable")
     reached = np.append(0.0, np.cumsum(weights[order]))
-    return budgets, 100 * reached[np.searchsorted(result.tokens[order], budgets, side="right")]
+    return budgets, np.round(100 * reached[np.searchsorted(result.tokens[order], budgets, side="right")], 9)

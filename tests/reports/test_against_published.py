@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,10 +56,17 @@ def test_a_score_inside_the_margin_but_for_the_reserve_is_explained_and_stays_co
     verdict = only_verdict(builder)
     assert verdict.near_margin and (verdict.label, verdict.unblocked_label) == ("inconclusive", "reproduced")
     markdown = write_report(builder.path).with_name("report.md").read_text()
-    assert "klear grader, is not called reproduced, because it is:" in markdown
-    assert "so near to the margin that the published run's noise decides" in markdown and "-0.68 to +2.03 points" in markdown
+    assert "klear grader, is not called reproduced because of:" in markdown
+    assert "a difference inside the margin only without a reserve" in markdown and "-0.68 to +2.03 points" in markdown
     assert "would decide with 71 samples a problem" in markdown
     assert "not comparable" not in markdown
+
+
+def test_what_other_blockers_hide_has_the_reserve_too(builder: Builder) -> None:
+    measured(builder, [*RIGHT[:-1], 28], sampling=RELEASE["sampling"] | {"top_k": 0}, name="mine")
+    assert only_verdict(builder).near_margin
+    markdown = write_report(builder.path).with_name("report.md").read_text()
+    assert "| inconclusive | inconclusive |" in markdown
 
 
 def test_another_budget_is_said_beside_the_published_number(builder: Builder) -> None:
@@ -241,3 +249,20 @@ def test_the_measurement_that_can_be_compared_stands_beside_the_published_number
     markdown = write_report(builder.write()).with_name("report.md").read_text().replace("\\", "")
     assert "| 85.6 | 90.5 (klear) |" in markdown
     assert "50.0 measured for Klear-Reasoner-8B, hot hothot, 90.5 published" in markdown
+
+
+def test_a_published_number_without_samples_or_of_another_model_is_shown_and_blocks(builder: Builder, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    row = '[[score]]\nmodel = "{}"\nbenchmark = "{}"\nscore = 61.5\n{}length = "64K"\nmeasured_by = "model"\nsource = "us"\n'
+    ours = "[benchmark.ours]\nproblems = 30\nmargin = 3.0\n"
+    file.write_text(ours + row.format("TheirModel", "ours", "samples = 64\n") + row.format("MyModel", "aime24", ""))
+    builder.manifest["stand_in"] = False
+    for benchmark in ("ours", "aime24"):
+        builder.measure(benchmark, "MyModel", RIGHT, 64, protocol=RELEASE, graders=("klear",))
+    other, unknown = comparisons(load_run(builder.write(), [file]))
+    assert "other model (the published number is TheirModel's)" in other.verdict.blockers
+    assert "the published number does not say of how many samples it is" in unknown.verdict.blockers
+    assert other.verdict.label == unknown.verdict.label == "inconclusive"
+    markdown = write_report(builder.path, [file]).with_name("report.md").read_text()
+    assert "No benchmark with published numbers" not in markdown and "| 61.5 (64K) |" in markdown
+    assert "| MyModel | 64K | aime24 | 61.5 | – | 90.5 (klear; not comparable, see above) | us |" in markdown

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.answer_text import joined_answer
 from benchmarks.estimators import maj_at_k, maj_curve
-from reports.scores import Scores, budget_curve, pass_curve, powers, vote_curve
+from reports.scores import Scores, budget_curve, complete_problems, pass_curve, powers, vote_curve
 
 
 def made(right: list[list[bool]], tokens: list[list[int]] | None = None, answers: list[list[str | None]] | None = None) -> Scores:
@@ -19,7 +19,7 @@ def made(right: list[list[bool]], tokens: list[list[int]] | None = None, answers
     flat = np.array([one for row in right for one in row], dtype=bool)
     return Scores(
         grader="strict", problem_ids=tuple(f"p{i}" for i in range(len(right))), correct=np.bincount(place[flat], minlength=len(right)),
-        samples=np.array(n), reasons={}, verdicts={}, truncated=0.0, partial=0.0, partials=np.zeros(len(right)), place=place, right=flat,
+        samples=np.array(n), reasons={}, verdicts={}, truncated=0.0, partials=np.zeros(len(right)), place=place, right=flat,
         tokens=np.array([one for row in tokens or [[5] * k for k in n] for one in row]),
         answers=tuple(one for row in answers or [[None] * k for k in n] for one in row),
     )  # fmt: skip
@@ -36,6 +36,14 @@ def test_pass_at_k_starts_at_the_score_and_ends_at_the_share_of_solved_problems(
     assert score == pytest.approx([result.score, 100 * (0.5 + 0 + 1) / 3, 200 / 3])
 
 
+def test_curves_are_of_the_problems_with_all_samples() -> None:
+    result = made([[True, False, False, False], [True], [True] * 4], answers=[["a", "b", "b", "b"], ["a"], ["a"] * 4])
+    assert list(complete_problems(result)) == [True, False, True]
+    assert pass_curve(result)[1] == pytest.approx([100 * (0.25 + 1) / 2, 100 * (0.5 + 1) / 2, 100.0])
+    k, score = vote_curve(result)
+    assert list(k) == [1, 2, 4] and score[0] == pytest.approx(62.5) and score[-1] == pytest.approx(50.0)
+
+
 def test_votes_join_equal_answers_and_right_ones_are_one() -> None:
     result = made(
         [[False, False, True, True, False], [True, True, False, False, False]],
@@ -45,7 +53,7 @@ def test_votes_join_equal_answers_and_right_ones_are_one() -> None:
     assert k[-1] == 5
     # Problem 0: a half has two votes, right ones two, a tie; problem 1: two right votes, written differently, against single ones.
     assert score[-1] == pytest.approx(100 * (0.5 + 1.0) / 2)
-    assert score[0] == pytest.approx(100 * (2 / 5 + 2 / 4 * 4 / 5) / 2, abs=4)
+    assert score[0] == pytest.approx(result.score)
 
 
 def test_joined_answers_are_values_or_normal_forms() -> None:

@@ -22,8 +22,8 @@ RELEASE = load_protocol("klear-release-64k").model_dump(mode="json")
 def exported(tmp_path: Path, rows: list[list[str]]) -> tuple[list[list[str]], str]:
     report = Report("title", "", (), (Section("part", "Part", (table("A 90 % caption", ["name", "value"], [list(row) for row in rows]),)),))
     write_tables(report, tmp_path / "tables")
-    with open(tmp_path / "tables" / "part-1.csv", newline="", encoding="utf-8") as lines:
-        return list(csv.reader(lines)), (tmp_path / "tables" / "part-1.tex").read_text()
+    with open(tmp_path / "tables" / "part-1-a-90-caption.csv", newline="", encoding="utf-8") as lines:
+        return list(csv.reader(lines)), (tmp_path / "tables" / "part-1-a-90-caption.tex").read_text()
 
 
 def test_csv_has_plain_numbers_and_no_cell_that_a_spreadsheet_would_run(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_every_table_of_a_report_is_there_in_both_forms(smoke_page: Path) -> Non
     names = sorted(path.stem for path in folder.glob("*.csv"))
     assert names == sorted(path.stem for path in folder.glob("*.tex"))
     assert len(names) == smoke_page.read_text().count("<caption>")
-    with open(folder / "scores-1.csv", newline="", encoding="utf-8") as lines:
+    with open(folder / "scores-1-mini-aime.csv", newline="", encoding="utf-8") as lines:
         rows = list(csv.reader(lines))
     assert rows[0][:2] == ["model", "protocol"] and [row[0] for row in rows[1:3]] == ["sft", "rl-math"]
 

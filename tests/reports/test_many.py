@@ -48,7 +48,7 @@ def test_runs_are_compared_with_the_first_on_the_same_problems(three: list[Path]
     assert "| checkpoints |" not in markdown  # the same weights by name and revision
     for name in ("accuracy", "problems-0-aime24", "problems-1-aime25"):
         assert (page.parent / "figures" / f"{name}.svg").is_file()
-    assert (page.parent / "tables" / "pairs-1.csv").is_file()
+    assert (page.parent / "tables" / "pairs-1-compared-on-the-same-problems.csv").is_file()
 
 
 def test_p_values_are_adjusted_for_all_comparisons_together(three: list[Path]) -> None:
@@ -189,3 +189,33 @@ def test_a_users_rows_replace_the_projects_and_are_shown_with_their_source(tmp_p
     assert "| Suu/Klear-Reasoner-8B | 64K | aime24 | 50.5 (avg@8)" in markdown and "| 90.5 (avg@" not in markdown
     assert "| another | 64K | aime24 | 41.0 (avg@" in markdown
     assert markdown.count("| 50.0 (klear") == 1
+
+
+def test_a_checkpoint_is_compared_with_its_namesake_of_the_first_run(tmp_path: Path) -> None:
+    runs = []
+    for name, right in (("gppo", [4, 4, 3]), ("clip", [3, 2, 3])):
+        builder = RunBuilder(tmp_path / name)
+        builder.manifest["name"] = name
+        builder.measure("mini-aime", "sft", [1, 1, 1], revision="s")
+        builder.measure("mini-aime", "rl-math", right, revision=name)
+        runs.append(load_run(builder.write()))
+    found = [(pair.first.name, pair.second.name) for pair in pairs(entries_of(runs))]
+    assert found == [
+        ("gppo: sft", "gppo: rl-math"), ("gppo: sft", "clip: sft"), ("gppo: sft", "clip: rl-math"), ("gppo: rl-math", "clip: rl-math"),
+    ]  # fmt: skip
+
+
+def test_one_run_given_twice_is_refused_before_anything_is_written(
+    three: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(three[0]), f"{three[1]}/../one", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("reports: RUN: ")
+    assert not (tmp_path / "out").exists() and not (three[0] / "report").exists()
+
+
+def test_a_run_without_a_name_has_its_folders_even_from_inside(three: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in three[:2]:
+        manifest = path / "manifest.json"
+        manifest.write_text(manifest.read_text().replace(f'"name": "{path.name}"', '"name": ""'))
+    monkeypatch.chdir(three[0])
+    assert {entry.name for entry in entries_of([load_run(Path(".")), load_run(Path("../two"))])} == {"one: mine", "two: mine"}

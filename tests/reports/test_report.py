@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.records import read_grades, write_grades
 from reports.__main__ import main
 from reports.gains import stage_gains
 from reports.load import load_run
@@ -397,3 +398,64 @@ def test_outcomes_and_budgets_are_drawn_under_the_strict_judge(builder: Builder)
     builder.measure("aime24", "mine", [1, 2, 3], protocol={"name": "x", "judges": ["klear", "strict"]}, graders=("klear", "strict"))
     markdown = write_report(builder.write()).with_name("report.md").read_text()
     assert "What became of the samples (strict grader)" in markdown and "counts as truncated (strict grader)" in markdown
+
+
+def without(builder: Builder, benchmark: str, model: str, lost: set[str], kept: int = 0) -> None:
+    """Leaves `kept` grades of each of the problems in `lost`."""
+    path = builder.path / "grades" / benchmark / f"{model}.parquet"
+    grades = [grade for grade in read_grades(path) if grade.key]
+    write_grades(path, [grade for grade in grades if grade.key.problem_id not in lost or grade.key.sample_index < kept])
+
+
+def test_gains_add_up_where_a_checkpoint_lacks_problems_and_controls_are_watched_too(builder: Builder) -> None:
+    for model, right in (("sft", [0] * 10 + [4, 4]), ("rl-math", [3] * 10 + [4, 4]), ("rl-math-clip", [3] * 10 + [4, 4])):
+        builder.measure("mini-aime", model, right)
+    without(builder, "mini-aime", "sft", {"p10", "p11"})
+    without(builder, "mini-aime", "rl-math-clip", {f"p{i}" for i in range(5, 12)})
+    (found,) = stage_gains(load_run(builder.write()))
+    assert found.table is not None
+    rows = [[cell.text for cell in row] for row in found.table.rows]
+    assert [row[2:6] for row in rows] == [["10", "0.0", "", ""], ["10", "75.0", "0.0", "+75.0"], ["5", "75.0", "0.0", "+75.0"]]
+    beware = found.sentences[-1]
+    assert beware.startswith("Beware: ") and "sft: 8 of 48" in beware and "rl-math-clip: 28 of 48" in beware
+
+
+def test_only_what_the_gains_compare_is_left_out_of_the_comparisons(builder: Builder) -> None:
+    for benchmark, models in (("a", ("sft", "rl-math")), ("b", ("sft", "rl-code"))):
+        for model in models:
+            builder.measure(benchmark, model, [1, 2, 3])
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "| b | strict | sft | rl-code |" in markdown
+    assert "| a | strict | sft | rl-math |" not in markdown and "rl-math on a, strict grader" in markdown
+
+
+def test_a_problem_without_all_samples_costs_no_curve_and_is_said(builder: Builder) -> None:
+    builder.measure("mini-aime", "mine", [3] * 12)
+    without(builder, "mini-aime", "mine", {"p0"}, kept=1)
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert markdown.count("over the problems with all samples, mine on mini-aime: 11 of 12") == 2
+    assert "figures/pass-at-k.svg" in markdown and "figures/maj-at-k.svg" in markdown
+
+
+def test_lengths_that_are_not_known_are_said(builder: Builder) -> None:
+    builder.measure("mini-aime", "mine", [3] * 4)
+    path = builder.path / "grades" / "mini-aime" / "mine.parquet"
+    write_grades(path, [grade.model_copy(update={"token_count": 0} if i % 4 == 0 else {}) for i, grade in enumerate(read_grades(path))])
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "lengths that are known: mine on mini-aime: 8 of 16" in markdown
+    assert "No score against token budget, because right samples have no number of tokens: mine on mini-aime." in markdown
+
+
+def test_passed_tests_are_a_mean_over_problems_like_the_score(builder: Builder) -> None:
+    builder.measure("humaneval", "mine", [4, 0], code=True)
+    without(builder, "humaneval", "mine", {"p0"}, kept=1)
+    lines = write_report(builder.write()).with_name("report.md").read_text().splitlines()
+    row = next(line for line in lines if line.startswith("| mine |"))
+    assert row.split(" | ")[2].startswith("50.0 ") and row.endswith("| 50.0 |")
+
+
+def test_the_funnel_of_rewards_says_nothing_that_the_metrics_do_not(builder: Builder) -> None:
+    rows = [{"groups": 8, "groups_kept": 2, "seconds": 1.0} for _ in range(4)]
+    builder.metrics("rl-math", rows)
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert "rl-math: groups made 32, kept by the filter 8](" in markdown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -175,9 +176,54 @@ def test_a_run_inside_the_margin_but_for_the_reserve_is_inconclusive_and_says_so
     assert blocked.near_margin and blocked.incomparable == 1 and len(blocked.blockers) == 2
 
 
+def test_the_lower_side_has_its_reserve_too() -> None:
+    counts = np.array([0] * 20 + [24] * 6 + [44] * 4)
+    score = float(counts.mean() / 64 * 100)
+    error = reproduction_verdict(counts, 64, 20.0).standard_error
+    edge = score + (2.0 - 1.645 * error)
+    near = reproduction_verdict(counts, 64, edge - 0.005)
+    assert near.near_margin and near.reserve90[0] <= -2.0 < near.ci90[0]
+    assert reproduction_verdict(counts, 64, edge - 0.2).label == "reproduced"
+
+
 def test_all_right_against_a_published_hundred_is_reproduced() -> None:
+    """The noise at the margin is at most that of equally hard problems: a run without any noise of its own does not know its spread."""
     for counts, published in (([64] * 30, 100.0), ([0] * 30, 0.0)):
-        assert reproduction_verdict(counts, 64, published).label == "reproduced"
+        verdict = reproduction_verdict(counts, 64, published)
+        assert verdict.label == "reproduced"
+        most = math.sqrt(sampling_variance(counts, 64) * 1e4 + 98 * 2 / (30 * 64))
+        assert max(map(abs, verdict.reserve90)) == pytest.approx(1.645 * most + 0.05)
+
+
+def test_the_noise_at_the_margin_is_at_most_that_of_equally_hard_problems() -> None:
+    counts = np.array([64] * 29 + [63])  # 99.95 points: s(1−s) is 39 times as large two points below
+    verdict = reproduction_verdict(counts, 64, 99.9)
+    most = math.sqrt(sampling_variance(counts, 64) * 1e4 + (verdict.score - 2) * (102 - verdict.score) / (30 * 64))
+    spread = sampling_variance(counts, 64) * 1e4 * 64
+    scaled = spread / 64 * (verdict.score - 2) * (102 - verdict.score) / (verdict.score * (100 - verdict.score))
+    assert verdict.reserve90[1] == pytest.approx(
+        verdict.difference + 1.645 * min(most, math.sqrt(spread / 64 + scaled)) + 0.05
+    )
+
+
+@given(st.integers(1, 40), st.integers(1, 70), st.sampled_from([0.5, 2.0, 30.0, 100.0]), st.integers(0, 2**32 - 1))
+def test_a_reserve_is_finite_and_as_wide_as_equally_hard_problems_make_it(problems: int, n: int, margin: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, n + 1, problems) if seed % 3 else np.full(problems, n * (seed % 2))
+    verdict = reproduction_verdict(counts, n, float(rng.uniform(0, 100)), n, margin)
+    own = sampling_variance(counts, n) * 1e4
+    widest = 1.645 * math.sqrt(own + max(own, 2500 / (problems * n))) + 0.05
+    for half in (verdict.difference - verdict.reserve90[0], verdict.reserve90[1] - verdict.difference):
+        assert 1.645 * math.sqrt(2 * own) + 0.05 <= half + 1e-9 and half <= widest + 1e-9
+
+
+def test_power_has_the_reserve_of_either_side() -> None:
+    counts = np.array(spread_counts(30, 64, 93.0, 0.6))
+    verdict = reproduction_verdict(counts, 64, 93.0)
+    low, high = verdict.difference - verdict.reserve90[0], verdict.reserve90[1] - verdict.difference
+    assert high > low
+    normal = NormalDist(0, verdict.standard_error)
+    assert verdict.power == pytest.approx(normal.cdf(2 - high) - normal.cdf(low - 2))
 
 
 @given(st.data())
@@ -374,7 +420,9 @@ def test_no_difference_has_more_degrees_of_freedom_than_problems_but_one(m: int,
     d = rng.random(m) ** rng.integers(1, 9)
     stats = pytest.importorskip("scipy.stats")
     low, high = paired_comparison(d, np.zeros(m), permutations=1).ci95
-    assert (high - low) / 2 >= stats.t.ppf(0.975, m - 1) * stats.sem(d) * 100 * (1 - 1e-9)
+    half = stats.t.ppf(0.975, m - 1) * stats.sem(d) * 100 * (1 - 1e-9)
+    assert low <= max(-100.0, d.mean() * 100 - half) and high >= min(100.0, d.mean() * 100 + half)
+    assert -100 <= low <= high <= 100
 
 
 def test_many_problems_use_seeded_permutations() -> None:
