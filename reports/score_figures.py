@@ -101,25 +101,24 @@ def _last(measured: Measured) -> tuple[str, Scores, bool]:
 
 def _sampling_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Block]:
     several = {name: [row for row in rows if row[1].samples[complete_problems(row[1])].min() > 1] for name, rows in graded.items()}
-    some = [
-        f"{model} on {name}: {np.count_nonzero(complete)} of {len(complete)}"
-        for name, rows in several.items()
-        for model, result, _ in rows
-        if not (complete := complete_problems(result)).all()
-    ]
-    beside = f" ({_judges(graded)} grader)" + (f"; over the problems with all samples, {', '.join(some)}" if some else "")
+    answers = {name: [row for row in rows if not row[2]] for name, rows in several.items()}
     passes = [(name, [(model, *pass_curve(result)) for model, result, _ in rows]) for name, rows in several.items()]
-    votes = [(name, [(model, *vote_curve(result)) for model, result, code in rows if not code]) for name, rows in several.items()]
-    said = "pass@k against k: " + _ends(passes)
-    caption = "pass@k: at least one of k samples is right, unbiased estimate"
-    figure = curves(canvas, "pass-at-k", passes, caption + beside, "k", said)
+    votes = [(name, [(model, *vote_curve(result)) for model, result, _ in rows]) for name, rows in answers.items()]
+    caption = "pass@k: at least one of k samples is right, unbiased estimate" + _of_what(several)
+    figure = curves(canvas, "pass-at-k", passes, caption, "k", "pass@k against k: " + _ends(passes))
     if figure:
         yield figure
-    said = "maj@k against k: " + _ends(votes)
-    caption = "maj@k: the answer that most of k samples give, over 1,000 subsets of each problem's samples, ties shared"
-    figure = curves(canvas, "maj-at-k", votes, caption + beside, "k", said)
+    caption = "maj@k: the answer that most of k samples give, over 1,000 subsets of each problem's samples, ties shared" + _of_what(answers)
+    figure = curves(canvas, "maj-at-k", votes, caption, "k", "maj@k against k: " + _ends(votes))
     if figure:
         yield figure
+
+
+def _of_what(graded: Mapping[str, Rows]) -> str:
+    """The judges of a curve over samples, and the measurements that lack samples of some problems."""
+    places = [(model, name, complete_problems(result)) for name, rows in graded.items() for model, result, _ in rows]
+    some = [f"{model} on {name}: {np.count_nonzero(kept)} of {len(kept)}" for model, name, kept in places if not kept.all()]
+    return f" ({_judges(graded)} grader)" + (f"; over the problems with all samples, {', '.join(some)}" if some else "")
 
 
 def _budget_curves(canvas: Canvas, graded: Mapping[str, Rows]) -> Iterator[Block]:
