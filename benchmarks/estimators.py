@@ -129,13 +129,23 @@ def sampling_standard_error(correct: ArrayLike, samples: ArrayLike) -> float:
     When every problem is all right or all wrong, which would give zero, p̃ = (c+½)/(n+1) stands in.
     NaN when a problem has one sample.
     """
-    c, n = _counts(correct, samples)
-    if np.any(n < 2):
+    if np.any(np.asarray(samples) < 2):
         return float("nan")
-    rates = c / n
-    if np.all((c == 0) | (c == n)):
-        rates = (c + 0.5) / (n + 1)
-    return float(np.sqrt(np.sum(rates * (1 - rates) / (n - 1))) / rates.size)
+    variances = sampling_variances(correct, samples)
+    return float(np.sqrt(np.sum(variances)) / variances.size)
+
+
+def sampling_variances(correct: ArrayLike, samples: ArrayLike) -> NDArray[np.float64]:
+    """Variance of each problem's share of right samples, [problems]: p̂(1−p̂)/(n−1), unbiased.
+
+    p̃ = (c+½)/(n+1) stands in for p̂ where every problem is all right or all wrong, and, with 1 in place of n−1, at a
+    problem with one sample, which says nothing of its noise.
+    """
+    c, n = _counts(correct, samples)
+    smooth = np.all((c == 0) | (c == n)) | (n < 2)
+    rates = np.where(smooth, (c + 0.5) / (n + 1), c / n)
+    variances: NDArray[np.float64] = rates * (1 - rates) / np.maximum(n - 1, 1)
+    return variances
 
 
 def paired_effect(before: ArrayLike, after: ArrayLike, *, resampled: bool = True) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 The published and the measured run share the same fixed problems, so the spread between problems
 cancels and only sampling noise separates them.  The verdict is an equivalence test in the sense of
-Schuirmann (1987, two one-sided tests) against a margin fixed before looking; the error bars follow
+Schuirmann (1987, two one-sided tests) against a margin fixed before looking, with a reserve for the noise
+and the rounding of the published score that the measured run does not show; the error bars follow
 Miller, "Adding Error Bars to Evals" (2024, arXiv 2411.00640), and the multiple comparisons Holm (1979).
 Scores, margins and intervals are in points (percent), probabilities in [0, 1].
 """
@@ -18,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchmarks.estimators import avg_at_n
+from benchmarks.estimators import avg_at_n, sampling_variances
 
 Label = Literal["reproduced", "not reproduced", "inconclusive"]
 Interval = tuple[float, float]
@@ -120,7 +121,7 @@ def reproduction_verdict(
         here = str(fewest) if fewest == most else f"{fewest} to {most}"
         reasons += (f"{here} samples a problem, the published run had {published_samples}",)
 
-    noise = _noise(counts, samples) * 100**2 / len(counts) ** 2
+    noise = sampling_variances(counts, samples) * 100**2 / len(counts) ** 2
     variance, spread = float(np.sum(noise)), float(np.sum(noise * np.asarray(samples)))
     score = avg_at_n(counts, samples) * 100
     difference = score - published
@@ -166,23 +167,11 @@ def reproduction_verdict(
 def sampling_variance(correct_counts: ArrayLike, samples: int | ArrayLike) -> float:
     """Variance of the mean score when the same problems are sampled again, on the scale of fractions.
 
-    V_s of `benchmarks.estimators.sampling_standard_error`: unbiased, and p̃ = (c+½)/(n+1) in place of p̂
-    only where it would be zero.  A problem with one sample says nothing of its noise; it too has p̃, with 1 in
-    place of n−1.  `samples` is one number, or one for each problem where some are missing.
+    V_s = m⁻² Σ of `benchmarks.estimators.sampling_variances`: unbiased, and with p̃ = (c+½)/(n+1) in place of p̂ where it
+    would be zero or a problem has one sample.  `samples` is one number, or one for each problem where some are missing.
     """
     counts = _counts(correct_counts, samples)
-    return float(np.sum(_noise(counts, samples))) / len(counts) ** 2
-
-
-def _noise(counts: Floats, samples: int | ArrayLike) -> Floats:
-    """Variance of each problem's share of right samples."""
-    n = np.broadcast_to(np.asarray(samples, dtype=np.float64), counts.shape)
-    smooth = (counts + 0.5) / (n + 1)
-    rates = np.where(n > 1, counts / n, smooth)
-    if np.all((rates == 0) | (rates == 1)):
-        rates = smooth
-    noise: Floats = rates * (1 - rates) / np.maximum(n - 1, 1)
-    return noise
+    return float(np.sum(sampling_variances(counts, samples))) / len(counts) ** 2
 
 
 def sampling_interval(correct_counts: ArrayLike, samples: int | ArrayLike) -> Interval:
@@ -263,10 +252,8 @@ def paired_comparison(
         error = float(np.std(differences, ddof=1)) / math.sqrt(problems) * 100
         alike = np.ptp(differences) < 1e-12
         half = 100 * (1 - 0.025 ** (1 / problems)) if alike else t_quantile(0.975, _degrees(differences)) * error
-    low, high = (max(-100.0, mean - half), min(100.0, mean + half)) if problems > 1 else (-half, half)
-    return PairedComparison(
-        mean, (low, high), _sign_flip(differences, permutations, seed), problems
-    )
+    interval = (max(-100.0, mean - half), min(100.0, mean + half)) if problems > 1 else (-half, half)
+    return PairedComparison(mean, interval, _sign_flip(differences, permutations, seed), problems)
 
 
 def _degrees(values: NDArray[np.float64]) -> int:

@@ -17,6 +17,7 @@ from benchmarks.estimators import (
     maj_at_k,
     pass_at_k,
     sampling_standard_error,
+    sampling_variances,
 )
 
 
@@ -72,6 +73,8 @@ def test_standard_errors_have_their_textbook_values() -> None:
     assert sampling_standard_error([0, 4], 4) == pytest.approx(math.sqrt(2 * 0.1 * 0.9 / 3) / 2)
     assert math.isnan(clustered_standard_error([1], 4))
     assert math.isnan(sampling_standard_error([1], 1))
+    assert sampling_variances([1, 3, 1], [4, 4, 1]) == pytest.approx([0.0625, 0.0625, 0.1875])
+    assert sampling_variances([4, 0, 1], [4, 4, 1]) == pytest.approx([0.03, 0.03, 0.1875])
 
 
 @given(counts())
