@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import threading
 import time
 from collections import Counter
@@ -67,6 +68,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: Server
+    asked: dict[str, Any]
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
@@ -88,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """A completion."""
         server = self.server
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = self.asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with server.lock:
             server.under_way += 1
             server.most_under_way = max(server.most_under_way, server.under_way)
@@ -280,10 +282,21 @@ def test_several_served_models_must_be_chosen_from(local, server):
 
 def test_a_random_mixture_of_faults_loses_and_doubles_nothing(local, server):
     kinds = [name for name in FAULTS if name not in ("stalled", "429-names-a-pause")]
-    server.fault = lambda handler, number: number % 2 == 0 and FAULTS[kinds[number // 2 % len(kinds)]](handler)
-    engine = OpenAIEngine(local[0], endpoints=[server.url], slots=8, pause_s=0.01)
+    draw = random.Random(5)
+    plans = {2**62 + index: draw.choices(kinds, k=draw.randint(0, openai.ATTEMPTS - 1)) for index in range(60)}
+    left = {seed: list(plan) for seed, plan in plans.items()}
+
+    def fault(handler: Handler, number: int) -> bool:
+        with server.lock:
+            plan = left[handler.asked["seed"]]
+            kind = plan.pop() if plan else None
+        return kind is not None and FAULTS[kind](handler)
+
+    server.fault = fault
+    engine = OpenAIEngine(local[0], endpoints=[server.url], slots=8, pause_s=0.001)
     found = Counter(completion.tag for completion in engine.generate(requests(engine, 60), GREEDY))
     assert found == Counter(range(60))
+    assert engine.retries == sum(map(len, plans.values())) and {kind for plan in plans.values() for kind in plan} == set(kinds)
 
 
 def test_the_engine_is_reached_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
