@@ -19,7 +19,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Protocol, load_protocol, protocol_diff
 from benchmarks.published import PublishedScore, built_in, model_key
 from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, points, signed, table
-from reports.load import Evaluation, Measurement, Run
+from reports.load import Run
+from reports.measurements import Evaluation, Measurement
 from reports.scores import Scores, defects, expected_problems, scores
 from reports.statistics import Verdict, reproduction_verdict
 from reports.text import counted
@@ -206,7 +207,7 @@ def verdict_table(run: Run, found: list[Comparison]) -> Block:
             [
                 one.row.benchmark,
                 one.measurement.row_label,
-                one.measurement.evaluation.protocol_name if one.measurement.evaluation else "unknown",
+                one.measurement.protocol_name,
                 one.result.grader,
                 f"{points(one.result.score)} (avg@{int(np.max(one.result.samples))})",
                 percent(one.result.truncated),

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.estimators import avg_at_n
 from reports.blocks import Block, Cell, between, points, table
-from reports.load import Measurement
+from reports.measurements import Measurement
 from reports.scores import Scores
 from reports.statistics import sampling_interval
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from reports.blocks import Report, Table
-from reports.load import Measurement, Run
+from reports.load import Run
+from reports.measurements import Measurement
 from reports.score_figures import slug
 from reports.scores import defects, scores
 from reports.text import visible
@@ -98,7 +99,7 @@ def _results(run: Run, measurement: Measurement) -> Iterator[Any]:
             continue
         fewest, most = int(found.samples.min()), int(found.samples.max())
         arguments: dict[str, Any] = {
-            "protocol": visible(measurement.evaluation.protocol_name) if measurement.evaluation else "unknown",
+            "protocol": visible(measurement.protocol_name),
             "grader": visible(grader),
             "samples_per_problem": most if fewest == most else f"{fewest} to {most}",
             "problems": len(found.problem_ids),

@@ -25,7 +25,8 @@ from reports.blocks import (
     signed,
     table,
 )
-from reports.load import CONTROLS, Measurement, Run
+from reports.load import Run
+from reports.measurements import CONTROLS, Measurement
 from reports.pairs import on_common_problems, paired
 from reports.scores import Scores, defects, scores
 from reports.statistics import PairedComparison, holm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reports.blocks import Block, Cell, Tone, between, points, signed, table
-from reports.load import Measurement
+from reports.measurements import Measurement
 from reports.scores import Measured, Scores
 from reports.statistics import JudgeComparison, judge_comparison
 

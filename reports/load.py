@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,16 +19,15 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pyarrow import ArrowException
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from benchmarks.published import Published, built_in, load_published
-from benchmarks.records import BrokenRow, FinishReason, Generation, Grade, Problem, SampleKey, read_grades, read_jsonl
+from benchmarks.records import BrokenRow, Generation, Grade, Problem, SampleKey, read_grades, read_jsonl
+from reports.measurements import TRAINING_ORDER, Evaluation, Lenient, Measurement, Sample, name_measurements
 from reports.text import counted
 
 Row = TypeVar("Row")
 
-TRAINING_ORDER = ("sft", "rl-math", "rl-math-clip", "rl-math-sft", "rl-code", "rl-code-clip", "rl-code-sft")
-CONTROLS = tuple(name for name in TRAINING_ORDER if name.endswith(("-clip", "-sft")))
 READ_BYTES = 1 << 18
 """Read at a time: a row of a long response is tens of kilobytes."""
 PARTS = ("manifest.json", "config.toml", "metrics", "generations", "grades")
@@ -39,43 +37,7 @@ class NotARunFolder(ValueError):
     """The path is no folder, or nothing in it belongs to a run.  One line."""
 
 
-class _Lenient(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Evaluation(_Lenient):
-    """One evaluation as the manifest describes it."""
-
-    benchmark: str
-    model: str
-    revision: str = ""
-    protocol: Mapping[str, Any] | str = ""
-    sampling_hash: str = ""
-    engine: Mapping[str, Any] | str = ""
-    problems: int | None = None
-    samples: int | None = None
-    expected: int | None = None
-    problem_ids: tuple[str, ...] = ()
-    groups: Mapping[str, Mapping[str, str]] = {}
-
-    @property
-    def protocol_name(self) -> str:
-        """Name of the protocol, "unknown" where the manifest has none."""
-        name = self.protocol if isinstance(self.protocol, str) else self.protocol.get("name")
-        return str(name) if name else "unknown"
-
-    def protocol_field(self, name: str) -> Any:
-        """A field of the resolved protocol, None where the manifest has none."""
-        return self.protocol.get(name) if isinstance(self.protocol, Mapping) else None
-
-    @property
-    def judges(self) -> list[str]:
-        """Judges of the protocol, the one of its own score first; empty where the manifest has none."""
-        judges = self.protocol_field("judges")
-        return [str(judge) for judge in judges] if isinstance(judges, (list, tuple)) else []
-
-
-class Manifest(_Lenient):
+class Manifest(Lenient):
     """`manifest.json`; a field of another type is left out with a note."""
 
     schema_number: int | None = None
@@ -116,60 +78,6 @@ class Metrics:
     def seconds(self) -> float:
         """Time of all steps, in seconds."""
         return float(np.nansum(self.column("seconds")))
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Where one generation lies, and what can be said of it without its text."""
-
-    key: SampleKey
-    seed: int
-    failed: bool
-    text_hash: bytes
-    tokens: int
-    characters: int
-    finish: FinishReason | None
-    path: Path
-    offset: int
-
-
-@dataclass
-class Measurement:
-    """Everything stored of one model on one benchmark under one sampling."""
-
-    benchmark: str
-    model: str
-    revision: str
-    sampling_hash: str
-    evaluation: Evaluation | None = None
-    samples: dict[SampleKey, Sample] = field(default_factory=dict)
-    grades: dict[str, dict[SampleKey, Grade]] = field(default_factory=dict)
-    """Grader → sample → grade."""
-    conflicts: list[str] = field(default_factory=list)
-    """What the folder says twice, and differently."""
-    label: str = ""
-    """What the report calls it: its own within its benchmark."""
-    row_label: str = ""
-    """The same beside a column with its protocol."""
-
-    @property
-    def graders(self) -> list[str]:
-        """Graders in the order of the protocol's judges, else `strict` first."""
-        order = [*(self.evaluation.judges if self.evaluation else []), "strict", "klear"]
-        return sorted(
-            self.grades, key=lambda name: (order.index(name) if name in order else len(order), name)
-        )
-
-    @property
-    def is_control(self) -> bool:
-        """A control of a training stage."""
-        return self.model in CONTROLS
-
-    @property
-    def is_code(self) -> bool:
-        """Programs: by the benchmark's name, or because most grades have a sandbox verdict."""
-        judged = [grade.verdict is not None for table in self.grades.values() for grade in table.values()]
-        return "lcb" in self.benchmark or 2 * sum(judged) > len(judged)
 
 
 @dataclass
@@ -462,24 +370,8 @@ def _measurements(run: Run) -> list[Measurement]:
                 if known.correct != grade.correct:
                     measurement.conflicts.append(f"sample {grade.key.sample_index} of {grade.key.problem_id} is graded twice, differently")
     found = list(groups.values())
-    _name(found)
+    name_measurements(found)
     return found
-
-
-def _name(measurements: Sequence[Measurement]) -> None:
-    """Labels: the model, with protocol, sampling and checkpoint where one model was measured several times on a benchmark."""
-    protocols = [one.evaluation.protocol_name if one.evaluation else "unknown protocol" for one in measurements]
-    models = Counter((one.benchmark, one.model) for one in measurements)
-    rows = Counter((one.benchmark, one.model, protocol) for one, protocol in zip(measurements, protocols, strict=True))
-    revisions: dict[tuple[str, str], set[str]] = {}
-    for one in measurements:
-        revisions.setdefault((one.benchmark, one.model), set()).add(one.revision)
-    for one, protocol in zip(measurements, protocols, strict=True):
-        place = (one.benchmark, one.model)
-        checkpoint = f", revision {one.revision[:8]}" if len(revisions[place]) > 1 else ""
-        sampling = one.sampling_hash[:6]
-        one.label = (f"{one.model}, {protocol} {sampling}" if models[place] > 1 else one.model) + checkpoint
-        one.row_label = (f"{one.model}, sampling {sampling}" if rows[*place, protocol] > 1 else one.model) + checkpoint
 
 
 def _attributed(manifest: Mapping[str, Any]) -> set[tuple[str, str, str, str]]:

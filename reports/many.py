@@ -11,7 +11,8 @@ from reports.against_published import comparisons, explanations, verdict_table
 from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, between, percent, points, table
 from reports.canvas import Canvas
 from reports.figures_scores import Dot, accuracy_by_checkpoint, problem_heat_map
-from reports.load import Measurement, Run
+from reports.load import Run
+from reports.measurements import Measurement
 from reports.pairs import Entry, pair_blocks
 from reports.score_figures import ACCURACY, slug
 from reports.scores import Scores, scores
@@ -76,7 +77,7 @@ def _score_blocks(entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
         return [Paragraph("Nothing is graded in these runs.")]
     rows: list[list[Cell | str]] = []
     for entry, result in graded:
-        protocol = entry.measurement.evaluation.protocol_name if entry.measurement.evaluation else "unknown"
+        protocol = entry.measurement.protocol_name
         rows.append([
             entry.measurement.benchmark, entry.name, protocol, result.grader, points(result.score), between(*result.interval),
             str(len(result.problem_ids)), f"{result.total:,}", percent(result.truncated),

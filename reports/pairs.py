@@ -16,7 +16,7 @@ import numpy as np
 
 from reports.against_published import protocol_words, resolved_protocol
 from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, points, probability, signed, table
-from reports.load import Measurement
+from reports.measurements import Measurement
 from reports.scores import Scores, defects, scores
 from reports.statistics import PairedComparison, holm, paired_comparison
 

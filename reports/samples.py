@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from benchmarks.records import Generation, Grade, SampleKey
 from reports.blocks import Block, Paragraph, SampleText, Tone
-from reports.load import Measurement, Reader, Run
+from reports.load import Reader, Run
+from reports.measurements import Measurement
 from reports.scores import expected_problems
 
 PER_BENCHMARK = 6

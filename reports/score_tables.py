@@ -13,7 +13,8 @@ from reports.blocks import Block, Bullets, Cell, Paragraph, between, percent, po
 from reports.breakdown import breakdown_blocks
 from reports.canvas import Canvas
 from reports.judges import compare_judges, judge_blocks
-from reports.load import Measurement, Run
+from reports.load import Run
+from reports.measurements import Measurement
 from reports.score_figures import accuracy_figure, sample_figures
 from reports.scores import Measured, Scores, defects, scores
 
@@ -54,8 +55,7 @@ def _score_table(benchmark: str, measured: Measured, graders: list[str]) -> Bloc
     header += ["problems like these", "problems × samples", "truncated", *(["tests passed"] if code else [])]
     rows: list[list[Cell | str]] = []
     for measurement, results in measured:
-        protocol = measurement.evaluation.protocol_name if measurement.evaluation else "unknown"
-        row: list[Cell | str] = [measurement.row_label, protocol]
+        row: list[Cell | str] = [measurement.row_label, measurement.protocol_name]
         row += [_score(results.get(grader)) for grader in graders]
         row += [_judge_difference(measurement, graders[0], other) for other in graders[1:]]
         main = next(iter(results.values()), None)

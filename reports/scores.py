@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.answer_text import joined_answer
 from benchmarks.estimators import avg_at_n, maj_curve, pass_at_k
-from reports.load import Measurement
+from reports.measurements import Measurement
 from reports.statistics import Interval, sampling_interval, superpopulation_interval
 from reports.text import counted
 

@@ -12,14 +12,15 @@ import binascii
 import json
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.records import Grade, SampleKey
-from reports.load import Measurement, Reader, Run, Sample
+from reports.load import Reader, Run
+from reports.measurements import Measurement, Sample
 from reports.scores import expected_problems
 
 PIECE_BYTES = 2 * 1024 * 1024
@@ -136,7 +137,6 @@ def _problems(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
     graders = list(dict.fromkeys(name for one in run.measurements for name in one.graders))
-    protocols = _protocols(run.measurements)
     orders = [_order(one) for one in run.measurements]
     verdicts = sorted({grade.verdict for row in rows for _, grade in row.grades if grade.verdict is not None})
     outcomes: dict[str, list[int]] = {name: [] for name in graders}
@@ -152,11 +152,11 @@ def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
             {
                 "benchmark": one.benchmark,
                 "model": one.model,
-                "protocol": protocol,
+                "protocol": one.protocol_label,
                 "problems": list(order),
                 "graders": one.graders,
             }
-            for one, order, protocol in zip(run.measurements, orders, protocols, strict=True)
+            for one, order in zip(run.measurements, orders, strict=True)
         ],
         "graders": graders,
         "reasons": REASONS,
@@ -175,19 +175,6 @@ def _index(run: Run, rows: list[_Row], starts: list[int]) -> dict[str, Any]:
         "judged": judged,
         "twins": _twins(rows),
     }
-
-
-def _protocols(measurements: Sequence[Measurement]) -> list[str]:
-    """The name of each one's protocol; with sampling and checkpoint where one model has it twice on a benchmark."""
-    names = [one.evaluation.protocol_name if one.evaluation else "unknown" for one in measurements]
-    for more in ("sampling_hash", "revision"):
-        places = [(one.benchmark, one.model, name) for one, name in zip(measurements, names, strict=True)]
-        often = Counter(places)
-        names = [
-            f"{name} {getattr(one, more)[:8]}" if often[place] > 1 else name
-            for one, name, place in zip(measurements, names, places, strict=True)
-        ]
-    return names
 
 
 def _twins(rows: list[_Row]) -> dict[str, int]:
