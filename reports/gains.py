@@ -176,7 +176,7 @@ def _stage_gains(run: Run, found: _Stage) -> StageGains:
             own, None, (f"{stage.start} and {stage.treated} share no problem of {treated.benchmark}.",)
         )
     size = str(len(base.problem_ids))
-    rows: list[list[Cell | str]] = [[stage.start, "start", size, points(base.score), "", "", "", "", "", _seconds(run, stage.start)]]
+    rows: list[list[Cell | str]] = [[start.label, "start", size, points(base.score), "", "", "", "", "", _seconds(run, stage.start)]]
     for one in compared:
         tone: Tone = "good" if one.gained else "bad" if one.gain_p < LEVEL else ""
         lead = ["", ""]
@@ -192,7 +192,7 @@ def _stage_gains(run: Run, found: _Stage) -> StageGains:
             one.model, one.role, str(one.gain.problems), points(here.score), points(there.score), change, gain, *lead,
             _seconds(run, one.model),
         ])  # fmt: skip
-    caption = f"{stage.treated} on {treated.benchmark}, {found.grader} grader; scores on the problems shared with the start"
+    caption = f"{treated.label} on {treated.benchmark}, {found.grader} grader; scores on the problems shared with the start"
     header = ["checkpoint", "role", "problems", "score", f"{stage.start} there", f"gain over {stage.start}", "95 % interval, p"]
     header += [f"{stage.treated} minus this", "95 % interval, p", "training time (s)"]
     all_of_them = (start, treated, *found.controls)
