@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmarks.errors import BenchmarkError
 
@@ -231,10 +231,24 @@ def write_grades(path: Path, grades: Iterable[Grade]) -> None:
     temporary.replace(path)
 
 
-def read_grades(path: Path) -> Iterable[Grade]:
-    """Yield the grades of one table that `write_grades` wrote."""
+def read_grades(path: Path, bad_row: Callable[[int], None] | None = None) -> Iterable[Grade]:
+    """Yield the grades of one table that `write_grades` wrote.
+
+    A row that is no grade goes to `bad_row` with its number from 1; without it, it raises.
+
+    Raises:
+        ValidationError, KeyError: a row is no grade.
+        OSError, pyarrow.ArrowException: the file is no such table.
+    """
     import pyarrow.parquet as pq
 
-    for row in pq.read_table(path).to_pylist():
-        key = SampleKey(**{name: row.pop(name) for name in SampleKey.model_fields})
-        yield Grade(key=key, **row)
+    for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
+        try:
+            key = SampleKey(**{name: row.pop(name) for name in SampleKey.model_fields})
+            grade = Grade(key=key, **row)
+        except (ValidationError, KeyError):
+            if bad_row is None:
+                raise
+            bad_row(number)
+            continue
+        yield grade

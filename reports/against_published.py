@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.protocols import Protocol, load_protocol, protocol_diff
+from benchmarks.protocols import Protocol, load_protocol, protocol_diff, protocol_names
 from benchmarks.published import PublishedScore, built_in, model_key
 from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, points, signed, table
 from reports.load import Run
@@ -85,21 +86,38 @@ def _published_row(run: Run, measurement: Measurement) -> PublishedScore | None:
     ]
     evaluation = measurement.evaluation
     budget = evaluation.protocol_field("max_new_tokens") if evaluation else None
+    if evaluation and isinstance(evaluation.protocol, str):
+        budget = _budget_of(evaluation.protocol)
     wanted = budget if isinstance(budget, int) and 0 < budget < 2**40 else UNKNOWN_BUDGET
     ours = evaluation.protocol_name if evaluation else ""
     rows.sort(key=lambda row: (row.samples is None, abs(math.log(row.budget / wanted)), row.protocol != ours))
     return rows[0] if rows else None
 
 
+def _budget_of(protocol: str) -> int | None:
+    """Tokens of one of the project's protocols, where the manifest has nothing but its name."""
+    return load_protocol(protocol).max_new_tokens if protocol in protocol_names() else None
+
+
 def _verdict(run: Run, measurement: Measurement, result: Scores, row: PublishedScore) -> Verdict:
-    return reproduction_verdict(
-        result.correct,
-        result.samples,
-        published=row.score,
-        published_samples=row.samples or int(result.samples.max()),
-        margin=run.published.targets[row.benchmark].margin,
-        blockers=_blockers(run, measurement, result, row),
-    )
+    def judged(correct: NDArray[np.int64], blockers: list[str]) -> Verdict:
+        return reproduction_verdict(
+            correct,
+            result.samples,
+            published=row.score,
+            published_samples=row.samples or int(result.samples.max()),
+            margin=run.published.targets[row.benchmark].margin,
+            blockers=blockers,
+        )
+
+    blockers = _blockers(run, measurement, result, row)
+    late = np.bincount(result.place[result.timed_out], minlength=len(result.problem_ids))
+    if late.any():
+        as_wrong, as_right = judged(result.correct, []), judged(result.correct + late, [])
+        if (as_wrong.label, as_wrong.direction) != (as_right.label, as_right.direction):
+            found = f"{counted(int(late.sum()), 'judge time-out')}, counted as wrong"
+            blockers.append(f"{found}: if all were right the numbers would say {_label(as_right.label, as_right)}")
+    return judged(result.correct, blockers)
 
 
 def _blockers(run: Run, measurement: Measurement, result: Scores, row: PublishedScore) -> list[str]:
@@ -124,7 +142,7 @@ def _blockers(run: Run, measurement: Measurement, result: Scores, row: Published
         found.append(f"{counted(len(expected ^ set(result.problem_ids)), 'problem')} not both in the manifest and graded")
     if len(set(result.samples.tolist())) > 1:
         found.append("not the same number of samples for every problem")
-    if result.truncated > HEAVY_TRUNCATION:
+    if result.truncated is not None and result.truncated > HEAVY_TRUNCATION:
         found.append(f"heavy truncation ({percent(result.truncated)} of the samples ended at the length limit)")
     return found + defects(measurement, result.grader)
 
@@ -226,6 +244,11 @@ def _margins(run: Run, found: list[Comparison]) -> str:
     names = list(dict.fromkeys(one.row.benchmark for one in found))
     own = built_in().targets
     margins = {name: run.published.targets[name].margin for name in names}
+    resized = [
+        f"{name} {run.published.targets[name].problems} instead of the project's {own[name].problems}"
+        for name in names
+        if name in own and run.published.targets[name].problems != own[name].problems
+    ]
     fixed = [f"{name} {margins[name]}" for name in names if name in own and margins[name] == own[name].margin]
     others = [
         f"{name} {margins[name]}" + (f" instead of the project's {own[name].margin}" if name in own else "")
@@ -234,6 +257,7 @@ def _margins(run: Run, found: list[Comparison]) -> str:
     ]
     said = [f"margins, fixed beforehand: {', '.join(fixed)}"] if fixed else []
     said += [f"margins of a file of published numbers beside the project's: {', '.join(others)}"] if others else []
+    said += [f"problems of such a file: {', '.join(resized)}"] if resized else []
     return "; ".join(said)
 
 

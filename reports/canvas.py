@@ -91,7 +91,7 @@ class Canvas:
         with matplotlib.rc_context(dict[Any, Any](STYLE)):
             across = min(panels, columns)
             down = math.ceil(panels / across)
-            drawing = Drawing(figsize=(min(8.4, 1.2 + 3.6 * across) if across > 1 else 6.2, height * down))
+            drawing = Drawing(figsize=(figure_width(across), height * down))
             FigureCanvasAgg(drawing)
             paint([drawing.add_subplot(down, across, place + 1) for place in range(panels)])
             ConstrainedLayoutEngine().execute(drawing)
@@ -178,13 +178,19 @@ def line(axes: Axes, steps: Any, values: Any, name: str, index: int) -> Any:
     return axes.plot(steps[known], values[known], **style)[0]
 
 
-def legend_columns(figure: Any, labels: Iterable[str]) -> int:
+def figure_width(across: int) -> float:
+    """Inches of a figure with so many panels side by side."""
+    return min(8.4, 1.2 + 3.6 * across) if across > 1 else 6.2
+
+
+def legend_columns(width: float, labels: Iterable[str]) -> int:
     """Entries of a legend below a figure that have room side by side: at 8 points a character has about 0.07 inches."""
     longest = max(map(len, labels), default=1)
-    return max(1, min(4, int(figure.get_figwidth() / (0.07 * longest + 0.6))))
+    return max(1, min(4, int(width / (0.07 * longest + 0.6))))
 
 
-def whole_numbers(axis: Any) -> None:
+def whole_numbers(axis: Any, most: int = 6) -> None:
+    """Ticks at whole numbers, about `most` of them."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axis.set_major_locator(MaxNLocator(integer=True, nbins=most))

@@ -23,6 +23,7 @@ from reports.pairs import pair_blocks
 from reports.run_description import OWN_STAGE, cuda_sentence, manifest_blocks, preset_blocks
 from reports.samples import sample_blocks
 from reports.score_tables import score_blocks
+from reports.text import counted
 from reports.viewer import Viewed
 
 RL_STAGES = ("rl-math", "rl-code")
@@ -87,7 +88,7 @@ def _what_this_is(run: Run) -> list[Paragraph]:
         lead.append(Paragraph(f"The run is not finished: {', '.join(unfinished)}.", note=True))
     if run.notes:
         lead.append(
-            Paragraph(f"Parts of the run are missing or damaged: {len(run.notes)} notes near the end.")
+            Paragraph(f"Parts of the run are missing or damaged: {counted(len(run.notes), 'note')} near the end.")
         )
     return lead
 
@@ -129,15 +130,22 @@ def _clip_range(run: Run, stage: str) -> tuple[float, float] | None:
 
 def _reward_funnel(run: Run, canvas: Canvas) -> Figure | None:
     """Groups of rollouts from those made to those trained on, over all steps of each RL run."""
-    steps = (("groups made", "groups"), ("rewards differ", ""), ("kept by the filter", "groups_kept"), ("trained on", "groups_trained"))
-    parts = []
+    steps = (
+        ("groups made", "groups"), ("rewards differ", "groups_flat"), ("kept by the filter", "groups_kept"),
+        ("trained on", "groups_trained"),
+    )  # fmt: skip
+    parts, left_out = [], 0
     for name, metrics in run.metrics.items():
         if metrics.has("groups") and metrics.has("groups_kept"):
-            made = float(np.nansum(metrics.column("groups")))
-            differ = made - float(np.nansum(metrics.column("groups_flat")))
-            numbers = [(label, differ if not column else float(np.nansum(metrics.column(column)))) for label, column in steps]
-            parts.append((name, [one for one, (_, column) in zip(numbers, steps, strict=True) if metrics.has(column or "groups_flat")]))
-    return funnel(canvas, "reward-funnel", parts, "Groups of rollouts from generation to update, all steps together")
+            there = [(label, column) for label, column in steps if metrics.has(column)]
+            known = np.all([np.isfinite(metrics.column(column)) for _, column in there], axis=0)
+            left_out += int(np.count_nonzero(~known))
+            sums = {column: float(np.sum(metrics.column(column)[known])) for _, column in there}
+            if "groups_flat" in sums:
+                sums["groups_flat"] = sums["groups"] - sums["groups_flat"]
+            parts.append((name, [(label, sums[column]) for label, column in there]))
+    but = f" but {left_out} in which one of the numbers is unknown" if left_out else ""
+    return funnel(canvas, "reward-funnel", parts, f"Groups of rollouts from generation to update, all steps together{but}")
 
 
 def _data_funnel(run: Run, canvas: Canvas) -> Figure | None:
@@ -195,7 +203,7 @@ def _training_blocks(run: Run, canvas: Canvas) -> list[Block]:
         failures = metrics.column("verifier_failures")
         skipped = metrics.column("skipped_updates")
         rows.append(
-            [name, str(steps), f"{metrics.seconds:.0f}", _total(tokens), _total(skipped), _total(failures)]
+            [name, str(steps), _total(metrics.column("seconds")), _total(tokens), _total(skipped), _total(failures)]
         )
     header = ["run", "steps", "seconds", "tokens", "skipped updates", "verifier failures"]
     drawn.append(_reward_funnel(run, canvas))
@@ -203,4 +211,6 @@ def _training_blocks(run: Run, canvas: Canvas) -> list[Block]:
 
 
 def _total(values: NDArray[np.float64]) -> str:
-    return f"{np.nansum(values):,.0f}" if np.any(np.isfinite(values)) else "–"
+    """The sum over steps; of those that are known, where some are not."""
+    known = np.isfinite(values)
+    return f"{'' if known.all() else 'at least '}{np.sum(values[known]):,.0f}" if known.any() else "–"

@@ -5,6 +5,7 @@ A panel for each benchmark, in the order of the manifest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.blocks import Figure
-from reports.canvas import DASHES, INK, SERIES, Axes, Canvas, legend_columns, line, short_name, short_names, whole_numbers
+from reports.canvas import DASHES, INK, SERIES, Axes, Canvas, figure_width, legend_columns, line, short_name, short_names, whole_numbers
 from reports.scores import Scores
-from reports.text import visible
+from reports.text import counted, visible
 
 MOST_PANELS = 24
 """More benchmarks are left out, and the caption says so."""
@@ -66,10 +67,11 @@ def accuracy_by_checkpoint(canvas: Canvas, name: str, dots: Sequence[Dot], capti
             axes.set(xlabel="score in points", xlim=(-2, 102), ylim=(rows - 0.5, -0.5))
             axes.set_title(short_name(group[0].benchmark))
             axes.set_yticks(range(len(group)), [short[dot.model] for dot in group])
-            handles, labels = axes.get_legend_handles_labels()
-            if any(dot.published is not None for dot in group):
-                unique = dict(zip(labels, handles, strict=True))
-                axes.legend(unique.values(), unique.keys(), loc="best")
+        handles: dict[str, Any] = {}
+        for axes in panels:
+            handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        if len(handles) > 1:
+            panels[0].figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
 
     alt = "; ".join(
         f"{dot.model} on {dot.benchmark} {dot.score:.1f}" + (f", published {dot.published:.1f}" if dot.published is not None else "")
@@ -99,21 +101,22 @@ def problem_heat_map(canvas: Canvas, name: str, models: Sequence[tuple[str, Scor
     for row, (_, result) in enumerate(models):
         shares[row, [place[problem] for problem in result.problem_ids]] = result.rates
     order = np.argsort(-np.nanmean(shares, axis=0), kind="stable")
-    short = short_names(model for model, _ in models)
+    short, names = short_names(model for model, _ in models), short_names(problems, 18)
 
     def paint(panels: Sequence[Axes]) -> None:
         (axes,) = panels
         image = axes.imshow(shares[:, order] * 100, aspect="auto", cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
-        axes.figure.colorbar(image, ax=axes, label="samples right (%)", pad=0.02, use_gridspec=False)
+        axes.figure.colorbar(image, ax=axes, label="right (%)", pad=0.02, use_gridspec=False)
         axes.grid(False)
         axes.set_yticks(range(len(models)), [short[model] for model, _ in models])
         if len(problems) <= MOST_LABELS:
-            axes.set_xticks(range(len(problems)), [visible(problems[i])[-12:] for i in order], rotation=90, fontsize=7)
+            axes.set_xticks(range(len(problems)), [names[problems[i]] for i in order], rotation=90, fontsize=7)
         axes.set_xlabel("problem, easiest first")
 
     solved, never = int(np.sum(np.nanmin(shares, axis=0) == 1)), int(np.sum(np.nanmax(shares, axis=0) == 0))
-    alt = f"{len(problems)} problems by {len(models)} models: {solved} always right under every model, {never} never right."
-    return canvas.draw(name, caption, alt, 1, paint, height=1.5 + 0.32 * len(models))
+    size = f"{counted(len(problems), 'problem')} by {counted(len(models), 'model')}"
+    alt = f"{size}: {solved} always right under every model, {never} never right."
+    return canvas.draw(name, caption, alt, 1, paint, height=1.9 + 0.32 * len(models))
 
 
 def curves(canvas: Canvas, name: str, panels_of: Curves, caption: str, xlabel: str, alt: str) -> Figure | None:
@@ -139,10 +142,12 @@ def curves(canvas: Canvas, name: str, panels_of: Curves, caption: str, xlabel: s
             axes.xaxis.set_major_formatter(_number)
             axes.set(title=short_name(title, 40), xlabel=xlabel, ylim=(-2, 102))
         panels[0].set_ylabel("points")
-        figure = panels[0].figure
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=legend_columns(figure, handles))
+        panels[0].figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
-    return canvas.draw(name, caption + _left_out(drawn), visible(alt), len(shown), paint)
+    columns = legend_columns(figure_width(len(shown)), short.values())
+    down = math.ceil(len(shown) / 3)
+    height = 2.7 + 0.17 * max(0, math.ceil(len(names) / columns) - 2) / down
+    return canvas.draw(name, caption + _left_out(drawn), visible(alt), len(shown), paint, height=height)
 
 
 def _number(value: float, _: int) -> str:
@@ -195,7 +200,7 @@ def length_histograms(canvas: Canvas, name: str, groups: Sequence[tuple[str, Sco
                 axes.hist(values, bins=edges, histtype="step", color=SERIES[index], ls=DASHES[index], lw=1.4,
                           label=f"{label} ({len(values)})")  # fmt: skip
             axes.set(title=short[title], xlabel="tokens", ylabel="samples")
-            whole_numbers(axes.xaxis)
+            whole_numbers(axes.xaxis, 4)
             whole_numbers(axes.yaxis)
             axes.legend(loc="best")
 

@@ -7,6 +7,7 @@ over the comparisons of all benchmarks and stages together; the sentences are ma
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from reports.measurements import CONTROLS, Measurement
 from reports.pairs import on_common_problems, paired
 from reports.scores import Scores, defects, scores
 from reports.statistics import PairedComparison, holm
+from reports.text import counted
 
 LEVEL = 0.05
 
@@ -266,13 +268,14 @@ def _unequal_time(run: Run, treated: str, control: Compared) -> list[str]:
     if treated not in run.metrics or control.model not in run.metrics:
         return []
     ours, theirs = run.metrics[treated].seconds, run.metrics[control.model].seconds
-    if ours <= 0 or 0.8 <= theirs / ours <= 1.25:
+    if not (math.isfinite(ours) and math.isfinite(theirs)) or ours <= 0 or 0.8 <= theirs / ours <= 1.25:
         return []
     return [f"Not the same time: {control.model} trained {theirs:.0f} s, {treated} {ours:.0f} s."]
 
 
 def _seconds(run: Run, model: str) -> str:
-    return f"{run.metrics[model].seconds:.0f}" if model in run.metrics else "unknown"
+    seconds = run.metrics[model].seconds if model in run.metrics else math.nan
+    return f"{seconds:.0f}" if math.isfinite(seconds) else "unknown"
 
 
 @dataclass(frozen=True)
@@ -290,6 +293,8 @@ def clip_shares(run: Run) -> ClipShares:
     for name, metrics in run.metrics.items():
         low, high = metrics.column("clip_low"), metrics.column("clip_high")
         known = np.isfinite(low) & np.isfinite(high)
+        damaged = np.count_nonzero(~known & (metrics.column("updates") > 0))
+        but = f" (unknown in {counted(int(damaged), 'step')} with updates)" if damaged else ""
         if not np.any(known):
             continue
         outside = (low + high)[known]
@@ -300,8 +305,10 @@ def clip_shares(run: Run) -> ClipShares:
         if np.any(outside > 0):
             said.append(
                 f"In {name} {percent(float(np.mean(outside)))} of the tokens were outside the clip range (mean over "
-                f"steps; {percent(float(np.max(outside)))} in the largest step): only there GPPO and clip differ."
+                f"steps; {percent(float(np.max(outside)))} in the largest step): only there GPPO and clip differ{but}."
             )
+        elif damaged:
+            said.append(f"In {name} no token left the clip range in the {counted(int(known.sum()), 'step')} where that is known{but}.")
         else:
             said.append(
                 f"In {name} no token left the clip range: GPPO and clip take the same steps there, and a difference "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from reports.measurements import TRAINING_ORDER, Evaluation, Lenient, Measuremen
 from reports.text import counted
 
 Row = TypeVar("Row")
+Identity = tuple[str, str, str, str]
+"""Benchmark, model, revision and sampling hash of a measurement."""
 
 READ_BYTES = 1 << 18
 """Read at a time: a row of a long response is tens of kilobytes."""
@@ -76,8 +79,8 @@ class Metrics:
 
     @property
     def seconds(self) -> float:
-        """Time of all steps, in seconds."""
-        return float(np.nansum(self.column("seconds")))
+        """Time of all steps, in seconds; NaN where that of one of them is not known."""
+        return float(np.sum(self.column("seconds")))
 
 
 @dataclass
@@ -161,7 +164,7 @@ def _manifest(root: Path, notes: list[str], doubts: list[str]) -> tuple[Manifest
     try:
         raw = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        notes.append(f"manifest.json cannot be read ({error}).")
+        notes.append(f"manifest.json cannot be read ({_why(error, root)}).")
         return Manifest(), {}
     if not isinstance(raw, dict):
         notes.append("manifest.json is not a JSON object.")
@@ -189,9 +192,16 @@ def _without_bad_fields(values: dict[str, Any], notes: list[str]) -> Manifest:
                 f"manifest.json: {'.'.join(map(str, [place, *inner]))} is not what it should be, left out."
             )
             if place == "evaluations" and inner and isinstance(inner[0], int):
-                values["evaluations"] = [e for i, e in enumerate(values["evaluations"]) if i != inner[0]]
+                values["evaluations"] = _without(values["evaluations"], inner[0], inner[1] if len(inner) > 1 else None)
             else:
                 del values[str(place)]
+
+
+def _without(entries: Sequence[Any], place: int, field: object) -> list[Any]:
+    """The entries without one's field, or without the one where it has no such field to lose."""
+    bad = entries[place]
+    loses = isinstance(bad, Mapping) and field in bad and field not in ("benchmark", "model")
+    return [*entries[:place], *([{name: value for name, value in bad.items() if name != field}] if loses else []), *entries[place + 1 :]]
 
 
 def _config(root: Path, notes: list[str]) -> tuple[str, Mapping[str, Any]]:
@@ -203,7 +213,7 @@ def _config(root: Path, notes: list[str]) -> tuple[str, Mapping[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        notes.append(f"config.toml cannot be read ({error.strerror}).")
+        notes.append(f"config.toml cannot be read ({_why(error, root)}).")
         return "", {}
     try:
         return text, tomllib.loads(text)
@@ -310,7 +320,7 @@ def _funnel(root: Path, notes: list[str]) -> Mapping[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        notes.append(f"data/funnel.json cannot be read ({error}).")
+        notes.append(f"data/funnel.json cannot be read ({_why(error, root)}).")
         return {}
     if not isinstance(found, dict):
         notes.append("data/funnel.json is not a JSON object.")
@@ -325,14 +335,14 @@ def _problems(root: Path, notes: list[str]) -> dict[tuple[str, str], Problem]:
         try:
             problems = [Problem.model_validate(row) for _, row in read_jsonl(path)]
         except (OSError, BrokenRow, ValidationError) as error:
-            notes.append(f"{path.relative_to(root)} cannot be read ({str(error).splitlines()[0]}).")
+            notes.append(f"{path.relative_to(root)} cannot be read ({_why(error, root)}).")
             continue
         found.update({(problem.benchmark, problem.id): problem for problem in problems})
     return found
 
 
 def _measurements(run: Run) -> list[Measurement]:
-    groups: dict[tuple[str, str, str, str], Measurement] = {}
+    groups: dict[Identity, Measurement] = {}
     described: set[tuple[str, str]] = set()
     for entry in run.manifest.evaluations:
         identity = (entry.benchmark, entry.model, entry.revision, entry.sampling_hash)
@@ -344,11 +354,15 @@ def _measurements(run: Run) -> list[Measurement]:
 
     def group(key: SampleKey) -> Measurement | None:
         identity = (key.benchmark, key.model, key.revision, key.sampling_hash)
-        if identity not in groups and identity in attributed:
+        if identity in groups:
+            return groups[identity]
+        if identity in attributed:
             return None
-        if identity not in groups and identity[:2] in described:
-            strangers[identity[:2]] = strangers.get(identity[:2], 0) + 1
-            return None
+        if identity[:2] in described:
+            adopted = _adopted(groups, identity)
+            if adopted is None:
+                strangers[identity[:2]] = strangers.get(identity[:2], 0) + 1
+            return adopted
         return groups.setdefault(identity, Measurement(*identity))
 
     for path in sorted((run.path / "generations").glob("*/*.jsonl")):
@@ -370,11 +384,25 @@ def _measurements(run: Run) -> list[Measurement]:
                 if known.correct != grade.correct:
                     measurement.conflicts.append(f"sample {grade.key.sample_index} of {grade.key.problem_id} is graded twice, differently")
     found = list(groups.values())
+    for one in found:
+        one.settings = _settings(run.path, one)
     name_measurements(found)
     return found
 
 
-def _attributed(manifest: Mapping[str, Any]) -> set[tuple[str, str, str, str]]:
+def _adopted(groups: dict[Identity, Measurement], identity: Identity) -> Measurement | None:
+    """The measurement that the manifest describes without checkpoint or sampling, which is from now on that of `identity`."""
+    benchmark, model, revision, sampling_hash = identity
+    for unsaid in ((revision, ""), ("", sampling_hash), ("", "")):
+        measurement = groups.pop((benchmark, model, *unsaid), None)
+        if measurement is not None:
+            measurement.revision, measurement.sampling_hash = revision, sampling_hash
+            groups[identity] = measurement
+            return measurement
+    return None
+
+
+def _attributed(manifest: Mapping[str, Any]) -> set[Identity]:
     """The samplings that an attribution made beside those of the evaluations."""
     found = set()
     entries = manifest.get("attributions")
@@ -385,16 +413,42 @@ def _attributed(manifest: Mapping[str, Any]) -> set[tuple[str, str, str, str]]:
     return found
 
 
+def _settings(root: Path, measurement: Measurement) -> dict[str, dict[str, Any]]:
+    """Hash → what the samples were made with, for the files that can be read."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in sorted({sample.settings for sample in measurement.samples.values() if sample.settings}):
+        found[name] = {}
+        path = root / "generations" / measurement.benchmark / "settings" / f"{name}.json"
+        try:
+            content = json.loads(path.read_bytes()) if name.isalnum() else None
+        except (OSError, ValueError, RecursionError):
+            content = None
+        if isinstance(content, dict):
+            found[name] = content
+    return found
+
+
 def _samples(path: Path, root: Path, notes: list[str]) -> Iterator[Sample]:
     for offset, row in _lines(path, root, notes, Generation.model_validate_json):
         text_hash = hashlib.blake2b(row.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         failed = row.error is not None or row.finish_reason == "error"
-        yield Sample(row.key, row.seed, failed, text_hash, row.token_count, len(row.text), row.finish_reason, path, offset)
+        settings = sys.intern(row.settings)
+        yield Sample(row.key, row.seed, failed, text_hash, row.token_count, len(row.text), row.finish_reason, settings, path, offset)
 
 
 def _grades(path: Path, root: Path, notes: list[str]) -> list[Grade]:
+    bad: list[int] = []
     try:
-        return list(read_grades(path))
+        found = list(read_grades(path, bad.append))
     except (ValueError, TypeError, OSError, KeyError, ArrowException) as error:
-        notes.append(f"{path.relative_to(root)} cannot be read ({next(iter(str(error).splitlines()), type(error).__name__)}), left out.")
+        notes.append(f"{path.relative_to(root)} cannot be read ({_why(error, root)}), left out.")
         return []
+    if bad:
+        notes.append(f"{path.relative_to(root)}: {counted(len(bad), 'row')} unreadable and left out, the first is row {bad[0]}.")
+    return found
+
+
+def _why(error: Exception, root: Path) -> str:
+    """The first line of an error, without the place of the run folder: the same folder gives the same report everywhere."""
+    text = error.strerror if isinstance(error, OSError) and error.errno is not None else str(error)
+    return next(iter((text or "").splitlines()), type(error).__name__).replace(f"{root}/", "")

@@ -14,7 +14,7 @@ from reports.figures_scores import Dot, accuracy_by_checkpoint, problem_heat_map
 from reports.load import Run
 from reports.measurements import Measurement
 from reports.pairs import Entry, pair_blocks
-from reports.score_figures import ACCURACY, slug
+from reports.score_figures import ACCURACY, published_marks, slug
 from reports.scores import Scores, scores
 
 
@@ -24,7 +24,7 @@ def many_contents(runs: Sequence[Run], folder: Path, canvas: Canvas) -> Report:
     compared = pair_blocks(entries) or [Paragraph("No two of these measurements share a benchmark, a grader and a problem.")]
     sections = [
         Section("runs", "Runs", tuple(_run_blocks(runs, folder))),
-        Section("scores", "Scores", tuple(_score_blocks(entries, canvas))),
+        Section("scores", "Scores", tuple(_score_blocks(runs, entries, canvas))),
         Section("published", "Against the published numbers", tuple(_published_blocks(runs))),
         Section("pairs", "Compared with each other", tuple(compared)),
     ]
@@ -71,7 +71,7 @@ def _run_blocks(runs: Sequence[Run], folder: Path) -> list[Block]:
     return [table("Runs", header, rows, {0, 1, 2, 3, 4, 5, 6})]
 
 
-def _score_blocks(entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
+def _score_blocks(runs: Sequence[Run], entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
     graded = [(entry, result) for entry in entries if (result := _main(entry.measurement)) is not None]
     if not graded:
         return [Paragraph("Nothing is graded in these runs.")]
@@ -83,7 +83,11 @@ def _score_blocks(entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
             str(len(result.problem_ids)), f"{result.total:,}", percent(result.truncated),
         ])  # fmt: skip
     header = ["benchmark", "measurement", "protocol", "grader", "score", "95 %", "problems", "samples", "truncated"]
-    dots = [Dot(entry.measurement.benchmark, entry.name, result.score, *result.interval) for entry, result in graded]
+    published = {place: marks for run in runs for place, marks in published_marks(run).items()}
+    dots = [
+        Dot(entry.measurement.benchmark, entry.name, result.score, *result.interval, *published.get(id(entry.measurement), ()))
+        for entry, result in graded
+    ]
     blocks: list[Block] = [accuracy_by_checkpoint(canvas, "accuracy", dots, ACCURACY)]
     blocks.append(table("Scores under each protocol's own judge, in points", header, rows, {0, 1, 2, 3}))
     for number, benchmark in enumerate(dict.fromkeys(dot.benchmark for dot in dots)):

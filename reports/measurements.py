@@ -67,6 +67,8 @@ class Sample:
     tokens: int
     characters: int
     finish: FinishReason | None
+    settings: str
+    """Hash of what it was made with; empty where that is not known."""
     path: Path
     offset: int
 
@@ -83,6 +85,8 @@ class Measurement:
     samples: dict[SampleKey, Sample] = field(default_factory=dict)
     grades: dict[str, dict[SampleKey, Grade]] = field(default_factory=dict)
     """Grader → sample → grade."""
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Hash → what samples were made with; empty where the file of that hash cannot be read."""
     conflicts: list[str] = field(default_factory=list)
     """What the folder says twice, and differently."""
     label: str = ""

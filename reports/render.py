@@ -149,5 +149,6 @@ def _markdown_environment() -> Environment:
 
     environment = _environment(autoescape=False, finalize=shown)
     environment.filters["address"] = Markup
+    environment.filters["alt"] = lambda text: Markup(markdown(str(text), links=False))
     environment.filters["block"] = lambda text, language="": Markup(fenced(visible(cut(text)), language))
     return environment

@@ -120,7 +120,7 @@ def manifest_blocks(run: Run) -> list[Block]:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _seconds(value: object) -> str:

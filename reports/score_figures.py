@@ -32,19 +32,25 @@ ACCURACY = "Scores under each protocol's own judge, with 95 % intervals (same pr
 
 def accuracy_figure(run: Run, canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[Block]:
     """Scores under the protocol's own judge beside the published ones; empty when nothing is graded."""
-    published: dict[int, tuple[float, float, float]] = {}
-    for one in comparisons(run):
-        if one.same_model:
-            most = int(one.result.samples.max())
-            variance = sampling_variance(one.result.correct, one.result.samples) * most / (one.row.samples or most)
-            half = Z95 * math.sqrt(variance) * 100
-            published.setdefault(id(one.measurement), (one.row.score, half, run.published.targets[one.row.benchmark].margin))
+    published = published_marks(run)
     dots = []
     for benchmark, measured in benchmarks.items():
         for measurement, results in measured:
             for result in list(results.values())[:1]:
                 dots.append(Dot(benchmark, measurement.label, result.score, *result.interval, *published.get(id(measurement), ())))
     return [accuracy_by_checkpoint(canvas, "accuracy", dots, ACCURACY)] if dots else []
+
+
+def published_marks(run: Run) -> dict[int, tuple[float, float, float]]:
+    """Identity of a measurement → published score of its model, half its 95 % interval and the margin, in points."""
+    marks: dict[int, tuple[float, float, float]] = {}
+    for one in comparisons(run):
+        if one.same_model:
+            most = int(one.result.samples.max())
+            variance = sampling_variance(one.result.correct, one.result.samples) * most / (one.row.samples or most)
+            half = Z95 * math.sqrt(variance) * 100
+            marks.setdefault(id(one.measurement), (one.row.score, half, run.published.targets[one.row.benchmark].margin))
+    return marks
 
 
 def sample_figures(canvas: Canvas, benchmarks: Mapping[str, Measured]) -> list[Block]:

@@ -17,6 +17,7 @@ from reports.load import Run
 from reports.measurements import Measurement
 from reports.score_figures import accuracy_figure, sample_figures
 from reports.scores import Measured, Scores, defects, scores
+from reports.text import counted
 
 
 def score_blocks(run: Run, canvas: Canvas) -> list[Block]:
@@ -108,6 +109,10 @@ def _remarks(measured: Measured) -> list[Block]:
     said = []
     for measurement, results in measured:
         found = {grader: defects(measurement, grader) for grader in results}
+        if not results and measurement.samples:
+            expected = measurement.evaluation.expected if measurement.evaluation else None
+            of = f" of {expected:,} that are expected" if expected is not None else ""
+            said.append(f"{measurement.label}: {counted(len(measurement.samples), 'sample')}{of}, none of them graded.")
         for defect in dict.fromkeys(defect for listed in found.values() for defect in listed):
             graders = [grader for grader, listed in found.items() if defect in listed]
             where = "" if len(graders) == len(found) else f", {' and '.join(graders)} grader"

@@ -6,21 +6,28 @@ judge a score: how many samples were expected, cut off, failed or identical to a
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.answer_text import joined_answer
 from benchmarks.estimators import avg_at_n, maj_curve, pass_at_k
+from benchmarks.records import Grade, SampleKey
 from reports.measurements import Measurement
 from reports.statistics import Interval, sampling_interval, superpopulation_interval
 from reports.text import counted
 
 RIGHT = ("right",)
 """What all right answers of a problem are counted under in a vote; no answer's text is this."""
+SANDBOX_FAILED = "IE"
+"""The sandbox's verdict on a program that it could not judge."""
+SETTINGS_LEFT_OUT = ("engine.versions.", "engine.endpoints")
+"""What may change between the samples of one measurement: they are the same to every reader."""
 BUDGETS = (8192, 16384, 32768, 65536)
 
 
@@ -36,14 +43,16 @@ class Scores:
     """Graded samples of each problem."""
     reasons: Mapping[str, int]
     verdicts: Mapping[str, int]
-    truncated: float
-    """Share of samples that ended at the length limit, or that the grader calls truncated."""
+    truncated: float | None
+    """Share of samples that ended at the length limit, or that a grader calls truncated; None where nothing says how any of them ended."""
     partials: NDArray[np.float64]
     """Mean share of passed tests of each problem, in points; equals 100 times `rates` for maths."""
     place: NDArray[np.int64]
     """Of each sample: the place of its problem in `problem_ids`."""
     right: NDArray[np.bool_]
     """Of each sample: whether it is correct."""
+    timed_out: NDArray[np.bool_]
+    """Of each sample: whether it counts as wrong because the judge ran out of time."""
     tokens: NDArray[np.int64]
     """Of each sample: its tokens; 0 where they are not known."""
     answers: tuple[str | None, ...]
@@ -95,8 +104,7 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
     right = np.array([row.correct for row in rows], dtype=np.bool_)
     samples = np.bincount(problem, minlength=len(names))
     partials = np.bincount(problem, [row.score for row in rows], len(names))
-    limited = {key for key, sample in measurement.samples.items() if sample.finish == "length"}
-    cut = sum(key in limited or row.finish_reason == "length" or row.reason == "truncated" for key, row in grades)
+    stored = measurement.samples
     return Scores(
         grader=grader,
         problem_ids=tuple(names),
@@ -104,13 +112,24 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
         samples=samples,
         reasons=Counter(row.reason for row in rows),
         verdicts=Counter(row.verdict for row in rows if row.verdict is not None),
-        truncated=cut / len(rows),
+        truncated=_truncated(measurement, grades),
         partials=100 * partials / samples,
         place=problem,
         right=right,
-        tokens=np.array([row.token_count for row in rows], dtype=np.int64),
+        timed_out=np.array([row.reason == "judge time-out" for row in rows], dtype=np.bool_),
+        tokens=np.array([row.token_count or (stored[key].tokens if key in stored else 0) for key, row in grades], dtype=np.int64),
         answers=tuple(row.extracted for row in rows),
     )
+
+
+def _truncated(measurement: Measurement, grades: list[tuple[SampleKey, Grade]]) -> float | None:
+    stored, strict = measurement.samples, measurement.grades.get("strict", {})
+    ends = [(row.finish_reason, stored[key].finish if key in stored else None) for key, row in grades]
+    cut = sum(
+        "length" in end or row.reason == "truncated" or (key in strict and strict[key].reason == "truncated")
+        for end, (key, row) in zip(ends, grades, strict=True)
+    )
+    return cut / len(grades) if cut or any(one for end in ends for one in end) else None
 
 
 def expected_problems(measurement: Measurement) -> tuple[str, ...]:
@@ -142,11 +161,37 @@ def defects(measurement: Measurement, grader: str) -> list[str]:
     failed |= {key for key, grade in graded.items() if grade.finish_reason == "error"}
     if failed:
         found.append(f"{counted(len(failed), 'generation')} failed")
+    lost = sum(grade.verdict == SANDBOX_FAILED for grade in graded.values())
+    if lost:
+        found.append(f"{counted(lost, 'program')} without a verdict, because the sandbox failed")
+    found += _unlike_settings(measurement)
     texts = {(sample.key.problem_id, sample.text_hash) for sample in stored if not sample.failed}
     copies = sum(not sample.failed for sample in stored) - len(texts)
     if copies:
         found.append(f"{counted(copies, 'generation')} identical to another one of the same problem")
     return found
+
+
+def _unlike_settings(measurement: Measurement) -> list[str]:
+    """What differs in what the samples were made with, but for versions of libraries and the number of servers."""
+    if len(measurement.settings) < 2:
+        return []
+    made = [{name: json.dumps(value, sort_keys=True) for name, value in _flat(content)} for content in measurement.settings.values()]
+    unknown = [name for name, content in measurement.settings.items() if not content]
+    names = sorted({name for one in made for name in one if not name.startswith(SETTINGS_LEFT_OUT)})
+    differs = [name for name in names if len({one.get(name) for one in made}) > 1] if not unknown else []
+    said = [f"{name} {' or '.join(dict.fromkeys(str(one.get(name, 'unknown'))[:60] for one in made))}" for name in differs]
+    if unknown:
+        said.append(f"the file of {unknown[0][:16]} cannot be read")
+    return [f"samples made with {len(made)} settings: {', '.join(said)}"] if said else []
+
+
+def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def powers(largest: int) -> list[int]:

@@ -119,7 +119,7 @@ def reproduction_verdict(
     fewest, most = int(np.min(samples)), int(np.max(samples))
     if fewest < published_samples:
         here = str(fewest) if fewest == most else f"{fewest} to {most}"
-        reasons += (f"{here} samples a problem, the published run had {published_samples}",)
+        reasons += (f"{here} {'sample' if most == 1 else 'samples'} a problem, the published run had {published_samples}",)
 
     noise = sampling_variances(counts, samples) * 100**2 / len(counts) ** 2
     variance, spread = float(np.sum(noise)), float(np.sum(noise * np.asarray(samples)))
@@ -145,7 +145,6 @@ def reproduction_verdict(
             f"a difference inside the margin only without a reserve for the published run: with its noise at the margin and its rounding "
             f"in full, the 90 % interval is {reserve[0]:+.2f} to {reserve[1]:+.2f} points",
         )
-    normal = NormalDist(0, error)
     return Verdict(
         label="inconclusive" if reasons else label,
         difference=difference,
@@ -153,7 +152,7 @@ def reproduction_verdict(
         ci95=ci95,
         samples_needed=_samples_needed(spread, difference, published_samples, margin, (above, below)),
         detectable=margin + (Z95 + Z80) * error,
-        power=max(0.0, sum(normal.cdf(margin - _reserve(variance + of_published)) for of_published in (above, below)) - 1),
+        power=_power(variance, spread, score, published, published_samples, margin, len(counts)),
         unblocked_label=label,
         direction=direction,
         score=score,
@@ -224,10 +223,11 @@ def paired_comparison(
 ) -> PairedComparison:
     """Compare two checkpoints problem by problem.
 
-    d_i = p̂_i(first) − p̂_i(second), SE = sd(d)/√m.  The interval has Student's t on m−1 degrees, and on fewer where few
-    problems make the difference: 2m/(κ − (m−3)/(m−1)), rounded down, with κ the kurtosis of the d_i, after Satterthwaite (O'Neill
-    2014, "Some useful moment results in sampling problems").  Where all d_i are equal, so that it would have no width, other
-    problems may differ in a share of up to 1 − 0.025^(1/m).
+    d_i = p̂_i(first) − p̂_i(second), SE = sd(d)/√m.  The interval has Student's t on m−1 degrees, but on fewer on the side to which
+    the d_i are skewed, where few problems make the difference and a set of problems may have missed them:
+    2m/(κ − (m−3)/(m−1)), rounded down, with κ the kurtosis of the d_i, after Satterthwaite (O'Neill 2014, "Some useful moment
+    results in sampling problems").  Where all d_i are equal, so that it would have no width, other problems may differ in a share
+    of up to 1 − 0.025^(1/m).
 
     The p-value flips the signs of d_i (Fisher's randomisation test): all 2^m patterns for few problems, else `permutations` seeded
     ones with the observed pattern counted among them (Phipson and Smyth 2010).
@@ -247,13 +247,22 @@ def paired_comparison(
     differences = one - two
     problems = len(differences)
     mean = float(np.mean(differences)) * 100
-    half = math.inf
-    if problems > 1:
-        error = float(np.std(differences, ddof=1)) / math.sqrt(problems) * 100
-        alike = np.ptp(differences) < 1e-12
-        half = 100 * (1 - 0.025 ** (1 / problems)) if alike else t_quantile(0.975, _degrees(differences)) * error
-    interval = (max(-100.0, mean - half), min(100.0, mean + half)) if problems > 1 else (-half, half)
+    below, above = _halves(differences)
+    interval = (max(-100.0, mean - below), min(100.0, mean + above)) if problems > 1 else (-math.inf, math.inf)
     return PairedComparison(mean, interval, _sign_flip(differences, permutations, seed), problems)
+
+
+def _halves(differences: Floats) -> Interval:
+    """How far the interval of `paired_comparison` reaches below and above the mean, in points."""
+    problems = len(differences)
+    if problems < 2:
+        return math.inf, math.inf
+    if np.ptp(differences) < 1e-12:
+        return (100 * (1 - 0.025 ** (1 / problems)),) * 2
+    error = float(np.std(differences, ddof=1)) / math.sqrt(problems) * 100
+    short, long = (t_quantile(0.975, degrees) * error for degrees in (problems - 1, _degrees(differences)))
+    skew = float(np.sum((differences - differences.mean()) ** 3))
+    return (long, short) if skew < -1e-12 else (short, long) if skew > 1e-12 else (short, short)
 
 
 def _degrees(values: NDArray[np.float64]) -> int:
@@ -368,6 +377,18 @@ def _published_variance(spread: float, score: float, at: float, published_sample
 def _reserve(variance: float) -> float:
     """Half the width of a 90 % interval of the difference, with the rounding of the published score in full."""
     return Z90 * math.sqrt(variance) + ROUNDING
+
+
+def _power(variance: float, spread: float, score: float, published: float, published_samples: int, margin: float, problems: int) -> float:
+    """Probability that a run whose truth is the published score is called reproduced; `variance` and `spread` are of a run at `score`."""
+    here, there = (min(max(points / 100, 0.0), 1.0) for points in (score, published))
+    per_run = spread / variance
+    least = there * (1 - there) * 100**2 / (problems * per_run)  # equally hard problems: no run is noisier
+    perfect = min(variance * there * (1 - there) / (here * (1 - here)), least) if 0 < here < 1 else least
+    perfect, spread = (perfect, perfect * per_run) if perfect > 0 else (variance, spread)
+    normal = NormalDist(0, math.sqrt(perfect + spread / published_samples + ROUNDING_VARIANCE))
+    edges = (_published_variance(spread, published, published + shift, published_samples, problems) for shift in (-margin, margin))
+    return max(0.0, sum(normal.cdf(margin - _reserve(perfect + of_published)) for of_published in edges) - 1)
 
 
 def _samples_needed(

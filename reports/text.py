@@ -49,14 +49,17 @@ def fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def markdown(text: str) -> str:
-    """Text that Markdown shows as it is, in a paragraph or a table cell: one line, nothing linked or interpreted."""
+def markdown(text: str, links: bool = True) -> str:
+    """Text that Markdown shows as it is, in a paragraph or a table cell: one line, nothing linked or interpreted.
+
+    Without `links` for a place where nothing is linked, such as the words for an image, where `_SPLIT` would be shown.
+    """
     line = " ".join(visible(text).split())
     escaped = _MARKDOWN.sub(r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
     marker = _MARKER.match(escaped)
     if marker:
         escaped = f"{marker.group(1)}\\{escaped[marker.end() :]}"
-    return _LINK.sub(lambda found: f"{found[1]}{_SPLIT}{found[2]}" if found[1] else f"@{_SPLIT}", escaped)
+    return escaped if not links else _LINK.sub(lambda found: f"{found[1]}{_SPLIT}{found[2]}" if found[1] else f"@{_SPLIT}", escaped)
 
 
 def counted(number: int, noun: str) -> str:

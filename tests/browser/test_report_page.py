@@ -235,6 +235,10 @@ def test_it_prints_as_a_report_without_controls(opened: Any, page_file: Path, ar
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("#viewer").is_visible() and not page.locator("#theme").is_visible()
     assert page.locator("#scores table").first.is_visible()
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 less Chromium's margins
+    wide = "tables => tables.filter(one => one.getBoundingClientRect().right > innerWidth).map(one => one.caption?.innerText)"
+    assert page.locator("table:visible").evaluate_all(wide) == []
+    assert page.locator(".scroll").evaluate_all("all => all.filter(one => getComputedStyle(one).overflowX !== 'visible').length") == 0
     page.emulate_media(media=None)
     printed = page.pdf(format="A4")
     assert printed.startswith(b"%PDF") and len(printed) > 50_000

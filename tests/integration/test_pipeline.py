@@ -142,7 +142,11 @@ def kill_often(words: list[Any], folder: Path, kills: int, longest: float, wait_
         began = time.monotonic()
         if wait_for_start:
             path = folder / "events.jsonl"
-            wait_for(lambda path=path, before=before: path.exists() and path.stat().st_size > before, process, "the first stage")
+
+            def began_or_done(path: Path = path, before: int = before, process: Any = process) -> bool:
+                return (path.exists() and path.stat().st_size > before) or process.poll() == 0
+
+            wait_for(began_or_done, process, "the first stage")
         delay = random.uniform(0, longest)
         delays.append(round(time.monotonic() - began + delay, 3))
         time.sleep(delay)

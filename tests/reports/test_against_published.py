@@ -266,3 +266,69 @@ def test_a_published_number_without_samples_or_of_another_model_is_shown_and_blo
     markdown = write_report(builder.path, [file]).with_name("report.md").read_text()
     assert "No benchmark with published numbers" not in markdown and "| 61.5 (64K) |" in markdown
     assert "| MyModel | 64K | aime24 | 61.5 | – | 90.5 (klear; not comparable, see above) | us |" in markdown
+
+
+def regraded(builder: Builder, change: Any) -> None:
+    """Changes fields of every grade by its number."""
+    path = builder.path / "grades" / "aime24" / "Klear-Reasoner-8B.parquet"
+    write_grades(path, [grade.model_copy(update=change(number, grade)) for number, grade in enumerate(list(read_grades(path)))])
+
+
+def test_judging_that_ran_out_of_time_blocks_where_it_matters(builder: Builder) -> None:
+    measured(builder)
+    plain = only_verdict(builder)
+    late = {"correct": False, "reason": "judge time-out", "score": 0.0}
+    regraded(builder, lambda number, grade: late if number == 1919 else {})
+    assert only_verdict(builder).blockers == plain.blockers == ()
+    regraded(builder, lambda number, grade: late if number % 6 == 0 else {})
+    verdict = only_verdict(builder)
+    assert verdict.label == "inconclusive" and verdict.unblocked_label == "not reproduced"
+    assert [one for one in verdict.blockers if "321 judge time-outs, counted as wrong: if all were right the numbers would say" in one]
+
+
+def test_programs_that_the_sandbox_could_not_judge_block(builder: Builder) -> None:
+    measured(builder)
+    regraded(builder, lambda number, grade: {"verdict": "IE"} if number in (1, 2) else {})
+    assert only_verdict(builder).blockers == ("2 programs without a verdict, because the sandbox failed",)
+
+
+def with_settings(builder: Builder, *made: Any) -> None:
+    """Settings of the samples, in turn."""
+    path = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row | {"settings": f"s{i % len(made)}"}) + "\n" for i, row in enumerate(rows)))
+    folder = path.parent / "settings"
+    folder.mkdir(exist_ok=True)
+    for number, content in enumerate(made):
+        (folder / f"s{number}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def test_samples_that_were_made_differently_block_and_say_how(builder: Builder) -> None:
+    measured(builder)
+    engine = {"name": "vllm", "max_model_len": 81920, "versions": {"vllm": "1.0"}, "endpoints": 2}
+    with_settings(builder, {"engine": engine}, {"engine": engine | {"versions": {"vllm": "1.1"}, "endpoints": 1}})
+    assert only_verdict(builder).blockers == ()
+    with_settings(builder, {"engine": engine}, {"engine": engine | {"max_model_len": 40960}})
+    assert only_verdict(builder).blockers == ("samples made with 2 settings: engine.max_model_len 81920 or 40960",)
+    with_settings(builder, {"engine": engine}, "nonsense")
+    assert only_verdict(builder).blockers == ("samples made with 2 settings: the file of s1 cannot be read",)
+
+
+def test_truncation_that_nobody_knows_is_not_called_none(builder: Builder) -> None:
+    measured(builder)
+    regraded(builder, lambda number, grade: {"finish_reason": None})
+    path = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
+    rows = [json.loads(line) | {"finish_reason": None, "token_count": 0} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (one,) = comparisons(load_run(builder.write()))
+    assert one.result.truncated is None
+    markdown = write_report(builder.path).with_name("report.md").read_text()
+    assert "| unknown | 90.5 (64K, avg\\@64) |" in markdown and "| 30 × 64 | unknown |" in markdown
+
+
+def test_a_files_own_number_of_problems_is_said(builder: Builder, tmp_path: Path) -> None:
+    measured(builder, RIGHT[:29])
+    own = tmp_path / "own.toml"
+    own.write_text("[benchmark.aime24]\nproblems = 29\nmargin = 2.0\n")
+    page = write_report(builder.write(), published=[own])
+    assert "problems of such a file: aime24 29 instead of the project's 30" in page.with_name("report.md").read_text()

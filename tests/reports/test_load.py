@@ -104,10 +104,62 @@ def test_a_wrong_manifest_field_costs_only_that_field(builder: Builder) -> None:
     builder.manifest["hardware"] = 3
     builder.manifest["notes"] = None
     run = load_run(builder.write())
-    assert [entry.model for entry in run.manifest.evaluations] == ["rl-math"]
+    assert [(entry.model, entry.samples) for entry in run.manifest.evaluations] == [("sft", None), ("rl-math", 4)]
     assert run.manifest.name == "hand-made"
     assert any("hardware" in note for note in run.notes)
-    assert any("evaluations.0" in note for note in run.notes)
+    assert any("evaluations.0.samples" in note for note in run.notes)
+
+
+@pytest.mark.parametrize("gone", ["benchmark", "model"])
+def test_an_evaluation_that_says_not_what_was_measured_is_left_out(builder: Builder, gone: str) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    builder.measure("mini-aime", "rl-math", [1, 2])
+    del builder.manifest["evaluations"][0][gone]
+    builder.manifest["evaluations"].append("nonsense")
+    assert [entry.model for entry in load_run(builder.write()).manifest.evaluations] == ["rl-math"]
+
+
+def test_an_evaluation_without_checkpoint_or_sampling_is_that_of_the_first_samples(builder: Builder) -> None:
+    for model, unsaid in (("a", ["revision"]), ("b", ["sampling_hash"]), ("c", ["revision", "sampling_hash"])):
+        builder.measure("mini-aime", model, [1, 2])
+        for name in unsaid:
+            del builder.manifest["evaluations"][-1][name]
+    root = builder.write()
+    path = root / "generations" / "mini-aime" / "a.jsonl"
+    path.write_text(path.read_text() + path.read_text().replace('"revision":"r1"', '"revision":"r2"'))
+    run = load_run(root)
+    assert sorted((one.model, one.revision, one.sampling_hash, len(one.samples)) for one in run.measurements) == [
+        (model, "r1", "sh", 8) for model in "abc"
+    ]
+    assert all(one.evaluation and len(one.grades["strict"]) == 8 for one in run.measurements)
+    assert any("8 generations of a on mini-aime left out" in note for note in run.notes)
+
+
+def test_a_row_that_is_no_grade_costs_only_itself(builder: Builder) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    path = root / "grades" / "mini-aime" / "sft.parquet"
+    table = parquet.read_table(path)
+    reasons = table.column("reason").to_pylist()
+    reasons[4] = "who knows"
+    parquet.write_table(table.set_column(table.schema.get_field_index("reason"), "reason", [reasons]), path)
+    run = load_run(root)
+    assert sum(map(len, run.measurements[0].grades.values())) == 15
+    assert "grades/mini-aime/sft.parquet: 1 row unreadable and left out, the first is row 5." in run.notes
+
+
+def test_notes_say_nothing_of_where_the_folder_is(builder: Builder) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    (root / "grades" / "mini-aime" / "sft.parquet").write_bytes(b"nonsense")
+    (root / "config.toml").unlink()
+    (root / "config.toml").mkdir()
+    (root / "data").mkdir(exist_ok=True)
+    (root / "data" / "mini-aime.jsonl").write_text("{")
+    (root / "data" / "funnel.json").mkdir()
+    notes = load_run(root).notes
+    assert len(notes) == 4 and not any(str(root) in note for note in notes), notes
 
 
 def test_samples_of_another_checkpoint_are_left_out_with_a_note(builder: Builder) -> None:

@@ -223,7 +223,17 @@ def test_power_has_the_reserve_of_either_side() -> None:
     low, high = verdict.difference - verdict.reserve90[0], verdict.reserve90[1] - verdict.difference
     assert high > low
     normal = NormalDist(0, verdict.standard_error)
-    assert verdict.power == pytest.approx(normal.cdf(2 - high) - normal.cdf(low - 2))
+    assert verdict.power == pytest.approx(normal.cdf(2 - high) - normal.cdf(low - 2), abs=0.005)  # the counts are next to 93.0
+
+
+def test_power_is_of_a_perfect_run_however_far_off_this_one_is() -> None:
+    errors = {90.5: 0.6, 78.0: 0.6 * math.sqrt(78.0 * 22.0 / (90.5 * 9.5))}  # problems that differ as much
+    perfect, low = (reproduction_verdict(spread_counts(30, 64, at, error), 64, 90.5) for at, error in errors.items())
+    assert low.standard_error > 1.25 * perfect.standard_error
+    assert low.power == pytest.approx(perfect.power, abs=0.08)
+    nothing = reproduction_verdict([0] * 30, 64, 90.5)
+    equally_hard = reproduction_verdict([58] * 30, 64, 90.625)
+    assert nothing.power == pytest.approx(equally_hard.power, abs=0.02)
 
 
 @given(st.data())
@@ -410,8 +420,9 @@ def test_a_difference_that_few_problems_make_has_fewer_degrees_of_freedom() -> N
     differences = first - second
     found = paired_comparison(first, second)
     degrees = int(2 * 20 / (stats.kurtosis(differences, fisher=False) - 17 / 19))
-    half = stats.t.ppf(0.975, degrees) * stats.sem(differences) * 100
-    assert degrees == 2 and found.ci95 == pytest.approx((6.0 - half, 6.0 + half))
+    short, long = (stats.t.ppf(0.975, number) * stats.sem(differences) * 100 for number in (19, degrees))
+    assert degrees == 2 and found.ci95 == pytest.approx((6.0 - short, 6.0 + long))
+    assert paired_comparison(second, first).ci95 == pytest.approx((-6.0 - long, -6.0 + short))
 
 
 @given(st.integers(4, 400), st.integers(0, 2**32 - 1))

@@ -99,7 +99,7 @@ def test_an_interactor_talks_with_the_program(executor):
     ("", "WA"),
     ("print('x', flush=True)\ninput()", "IE"),
     ("print(500, flush=True)\n1 / 0", "WA"),
-    ("print(777, flush=True)\n1 / 0", "RE"),
+    ("print(777, flush=True)\ninput()\n1 / 0", "RE"),
     ("print(777, flush=True)\nimport time\ntime.sleep(60)", "TLE"),
     ("print(777)\nimport os\nos.close(1)\nos.close(0)\nwhile True: pass", "TLE"),
     ("def", "CE"),

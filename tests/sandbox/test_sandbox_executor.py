@@ -203,8 +203,8 @@ def test_an_interrupted_run_does_not_give_its_answers_to_the_next_one():
     with Executor(workers=1) as executor:
         slow = "import time\ntime.sleep(0.5)\nprint(1)"
         interrupt = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
-        interrupt.start()
         with pytest.raises(KeyboardInterrupt):
+            interrupt.start()
             executor.run(slow, ONE * 4)
         assert executor.run("print(2)", [Test(input="", expected="2")] * 3).passed
 

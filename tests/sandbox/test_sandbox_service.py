@@ -203,7 +203,7 @@ def test_a_full_queue_answers_at_once():
     async def main() -> list[int]:
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
             async def one() -> int:
-                body = {"code": "import time; time.sleep(1)", "language": "python"}
+                body = {"code": "import time; time.sleep(3)", "language": "python"}
                 async with session.post(f"{server.url}/run_code", json=body) as answer:
                     return answer.status
 

@@ -163,7 +163,7 @@ def _drop(handler: Handler, partly: bytes = b"") -> bool:
 
 
 def _stall(handler: Handler) -> bool:
-    time.sleep(1.5)
+    time.sleep(10)
     handler.close_connection = True
     return True
 
@@ -194,7 +194,7 @@ FAULTS: dict[str, Callable[[Handler], bool]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_server_that_fails_costs_retries_and_not_samples(local, server, fault):
     server.fault = lambda handler, number: number % 3 == 0 and number < 12 and FAULTS[fault](handler)
-    engine = OpenAIEngine(local[0], endpoints=[server.url], slots=4, request_s=0.7 if fault == "stalled" else 60, pause_s=0.01)
+    engine = OpenAIEngine(local[0], endpoints=[server.url], slots=4, request_s=4 if fault == "stalled" else 60, pause_s=0.01)
     asked = requests(engine, 9)
     here = {c.tag: c.text for c in local[1].generate(asked, GREEDY)}
     there = [(c.tag, c.text) for c in engine.generate(asked, GREEDY)]
@@ -243,7 +243,7 @@ def test_a_caller_that_leaves_ends_the_others(local, server):
     next(stream)
     began = time.monotonic()
     stream.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert not [thread for thread in threading.enumerate() if thread.name == "openai engine"]
 
 
