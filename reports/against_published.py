@@ -86,8 +86,8 @@ def _published_row(run: Run, measurement: Measurement) -> PublishedScore | None:
     ]
     evaluation = measurement.evaluation
     budget = evaluation.protocol_field("max_new_tokens") if evaluation else None
-    if evaluation and isinstance(evaluation.protocol, str):
-        budget = _budget_of(evaluation.protocol)
+    if budget is None:
+        budget = _budget_of(measurement.protocol_name)
     wanted = budget if isinstance(budget, int) and 0 < budget < 2**40 else UNKNOWN_BUDGET
     ours = evaluation.protocol_name if evaluation else ""
     rows.sort(key=lambda row: (row.samples is None, abs(math.log(row.budget / wanted)), row.protocol != ours))

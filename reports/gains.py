@@ -293,8 +293,9 @@ def clip_shares(run: Run) -> ClipShares:
     for name, metrics in run.metrics.items():
         low, high = metrics.column("clip_low"), metrics.column("clip_high")
         known = np.isfinite(low) & np.isfinite(high)
-        damaged = np.count_nonzero(~known & (metrics.column("updates") > 0))
-        but = f" (unknown in {counted(int(damaged), 'step')} with updates)" if damaged else ""
+        without = (metrics.column("updates") > 0) | metrics.is_damaged("clip_low") | metrics.is_damaged("clip_high")
+        damaged = int(np.count_nonzero(~known & without))
+        but = f" (unknown in {counted(damaged, 'other step')})" if damaged else ""
         if not np.any(known):
             continue
         outside = (low + high)[known]

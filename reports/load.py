@@ -67,11 +67,17 @@ class Metrics:
 
     name: str
     columns: Mapping[str, NDArray[np.float64]]
+    damaged: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Of the columns that have such a value: the steps whose number is there and not finite, which no program means."""
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Values of one column, all NaN when no row has it."""
         steps = len(self.columns["step"])
         return self.columns.get(name, np.full(steps, math.nan))
+
+    def is_damaged(self, name: str) -> NDArray[np.bool_]:
+        """The steps where this column has a number that is none."""
+        return self.damaged.get(name, np.zeros(len(self.columns["step"]), dtype=np.bool_))
 
     def has(self, name: str) -> bool:
         """Whether any step has a finite value of this column."""
@@ -239,7 +245,8 @@ def _metrics(root: Path, folder: str, notes: list[str]) -> dict[str, Metrics]:
             if folder != "evaluations" or not path.is_file() or path.stat().st_size:
                 notes.append(f"{path.relative_to(root)} has no step.")
             continue
-        found[path.stem] = Metrics(path.stem, _columns([rows[step] for step in sorted(rows)]))
+        ordered = [rows[step] for step in sorted(rows)]
+        found[path.stem] = Metrics(path.stem, _columns(ordered), _damaged(ordered))
         _note_non_finite(list(rows.values()), str(path.relative_to(root)), notes)
     return found
 
@@ -248,6 +255,15 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, NDArray[np.float64]]:
     names = dict.fromkeys(name for row in rows for name in row)
     numbers = {name: [_number(row.get(name)) for row in rows] for name in names}
     return {name: np.array(values, dtype=np.float64) for name, values in numbers.items()}
+
+
+def _damaged(rows: list[dict[str, Any]]) -> dict[str, NDArray[np.bool_]]:
+    names = dict.fromkeys(name for row in rows for name, value in row.items() if _is_damaged(value))
+    return {name: np.array([_is_damaged(row.get(name)) for row in rows]) for name in names}
+
+
+def _is_damaged(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _number(value: object) -> float:
@@ -261,7 +277,7 @@ def _note_non_finite(rows: list[dict[str, Any]], where: str, notes: list[str]) -
     steps: dict[str, list[int]] = {}
     for row in rows:
         for name, value in row.items():
-            if isinstance(value, float) and not math.isfinite(value):
+            if _is_damaged(value):
                 steps.setdefault(name, []).append(row["step"])
     for name, at in sorted(steps.items()):
         more = "" if len(at) <= 5 else f" and {len(at) - 5} more"

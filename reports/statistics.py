@@ -223,11 +223,11 @@ def paired_comparison(
 ) -> PairedComparison:
     """Compare two checkpoints problem by problem.
 
-    d_i = p̂_i(first) − p̂_i(second), SE = sd(d)/√m.  The interval has Student's t on m−1 degrees, but on fewer on the side to which
-    the d_i are skewed, where few problems make the difference and a set of problems may have missed them:
-    2m/(κ − (m−3)/(m−1)), rounded down, with κ the kurtosis of the d_i, after Satterthwaite (O'Neill 2014, "Some useful moment
-    results in sampling problems").  Where all d_i are equal, so that it would have no width, other problems may differ in a share
-    of up to 1 − 0.025^(1/m).
+    d_i = p̂_i(first) − p̂_i(second), SE = sd(d)/√m.  The interval has Student's t on m−1 degrees, and on fewer where few problems make
+    the difference: on f = 2m/(κ − (m−3)/(m−1)), with κ the kurtosis of the d_i, after Satterthwaite (O'Neill 2014, "Some useful
+    moment results in sampling problems"), on the side to which the d_i are skewed, where a set of problems may have missed those that
+    move far; on the other side on √(f·(m−1)).  Both are rounded down, and at most m−1.  Where all d_i are equal, so that it would
+    have no width, other problems may differ in a share of up to 1 − 0.025^(1/m).
 
     The p-value flips the signs of d_i (Fisher's randomisation test): all 2^m patterns for few problems, else `permutations` seeded
     ones with the observed pattern counted among them (Phipson and Smyth 2010).
@@ -260,7 +260,9 @@ def _halves(differences: Floats) -> Interval:
     if np.ptp(differences) < 1e-12:
         return (100 * (1 - 0.025 ** (1 / problems)),) * 2
     error = float(np.std(differences, ddof=1)) / math.sqrt(problems) * 100
-    short, long = (t_quantile(0.975, degrees) * error for degrees in (problems - 1, _degrees(differences)))
+    fewest = _degrees(differences)
+    between = math.isqrt(fewest * (problems - 1))
+    short, long = (t_quantile(0.975, degrees) * error for degrees in (between, fewest))
     skew = float(np.sum((differences - differences.mean()) ** 3))
     return (long, short) if skew < -1e-12 else (short, long) if skew > 1e-12 else (short, short)
 

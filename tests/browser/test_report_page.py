@@ -126,6 +126,21 @@ def test_the_list_has_pages_and_sorts(opened: Any, page_file: Path) -> None:
     page.locator("#viewer-headings").get_by_role("button", name="tokens").click()
     assert int(page.locator("#viewer-rows td:nth-child(5)").first.inner_text()) == 40
     assert page.locator("#viewer-headings th[aria-sort=descending]").inner_text().startswith("tokens")
+    page.locator("#viewer-headings").get_by_role("button", name="problem").click()
+    seen = [tuple(row.split("\t")[place] for place in (0, 2)) for row in page.locator("#viewer-rows tr").all_inner_texts()]
+    assert seen == sorted(seen, key=lambda row: (row[0], int(row[1][1:])))  # the problems of one benchmark together, in their order
+
+
+def test_every_judge_has_a_column_that_sorts_by_it(opened: Any, page_file: Path) -> None:
+    page = opened.open(page_file)
+    page.select_option("#viewer-benchmark", "mini-words")
+    page.select_option("#viewer-model", "sft")
+    cells = "rows => rows.map(row => [row.cells[5].innerText, row.cells[6].innerText])"
+    for place, judge in enumerate(("strict", "klear")):
+        page.locator("#viewer-headings").get_by_role("button", name=judge).click()
+        said = page.locator("#viewer-rows tr").evaluate_all(cells)
+        assert [row[place] for row in said] == sorted(row[place] for row in said)
+        assert [row[1 - place] for row in said] != sorted(row[1 - place] for row in said)
 
 
 def test_text_is_searched_in_what_the_filters_leave(opened: Any, page_file: Path) -> None:
@@ -239,6 +254,7 @@ def test_it_prints_as_a_report_without_controls(opened: Any, page_file: Path, ar
     wide = "tables => tables.filter(one => one.getBoundingClientRect().right > innerWidth).map(one => one.caption?.innerText)"
     assert page.locator("table:visible").evaluate_all(wide) == []
     assert page.locator(".scroll").evaluate_all("all => all.filter(one => getComputedStyle(one).overflowX !== 'visible').length") == 0
+    page.screenshot(path=artefacts / "report-print.png", full_page=True)
     page.emulate_media(media=None)
     printed = page.pdf(format="A4")
     assert printed.startswith(b"%PDF") and len(printed) > 50_000

@@ -158,21 +158,27 @@ def test_the_interval_for_other_problems_covers_at_its_level(shape: Shape) -> No
     assert covered == pytest.approx(0.95, abs=0.015)
 
 
+@pytest.mark.parametrize(("better", "unevenly"), [(0.0, 0.0), (0.3, 0.5), (-0.3, 0.3), (1.0, 0.0)])
 @every_shape
-def test_the_interval_between_two_checkpoints_covers_at_its_level(shape: Shape) -> None:
-    """Problems are drawn anew each time; the second checkpoint is better by a logit that varies between problems."""
+def test_the_interval_between_two_checkpoints_covers_at_its_level(shape: Shape, better: float, unevenly: float) -> None:
+    """Problems are drawn anew each time; the second checkpoint is better by a logit that may vary between problems.
+
+    Few problems at 90 points are too skewed for a spread alone to say: docs/reports.md.
+    """
     random = np.random.default_rng(10)
 
-    def better(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-        odds = rates / np.maximum(1 - rates, 1e-300) * np.exp(random.normal(0.3, 0.5, rates.shape))
+    def moved(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+        odds = rates / np.maximum(1 - rates, 1e-300) * np.exp(random.normal(better, unevenly, rates.shape))
         return odds / (1 + odds)
 
     rates, many = drawn(shape, RUNS, 9), drawn(shape, 20_000, 11)
     first = random.binomial(shape.samples, rates) / shape.samples
-    second = random.binomial(shape.samples, better(rates)) / shape.samples
-    truth = float((better(many) - many).mean()) * 100
+    second = random.binomial(shape.samples, moved(rates)) / shape.samples
+    truth = float((moved(many) - many).mean()) * 100
     found = [paired_comparison(two, one, permutations=1).ci95 for one, two in zip(first, second, strict=True)]
-    assert np.mean([low <= truth <= high for low, high in found]) == pytest.approx(0.95, abs=0.015)
+    allowed = 0.035 if shape.score > 0.9 else 0.025 if shape.score > 0.8 else 0.015
+    covered = np.mean([low <= truth <= high for low, high in found])
+    assert covered == pytest.approx(0.95, abs=allowed)
 
 
 @every_shape

@@ -474,7 +474,7 @@ def test_what_the_metrics_do_not_say_is_said_to_be_unknown(builder: Builder) -> 
     for model, level in (("sft", 1), ("rl-math", 3), ("rl-math-sft", 2)):
         builder.measure("mini-aime", model, [level] * 6)
     markdown = write_report(builder.write()).with_name("report.md").read_text()
-    assert "In rl-math no token left the clip range in the 3 steps where that is known (unknown in 1 step with updates)." in markdown
+    assert "In rl-math no token left the clip range in the 3 steps where that is known (unknown in 1 other step)." in markdown
     assert "In rl-math no token left the clip range:" not in markdown and "Not the same time" not in markdown
     assert "groups made 24, rewards differ 18, kept by the filter 18" in markdown
     assert "all steps together but 1 in which one of the numbers is unknown" in markdown

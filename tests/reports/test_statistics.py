@@ -420,7 +420,7 @@ def test_a_difference_that_few_problems_make_has_fewer_degrees_of_freedom() -> N
     differences = first - second
     found = paired_comparison(first, second)
     degrees = int(2 * 20 / (stats.kurtosis(differences, fisher=False) - 17 / 19))
-    short, long = (stats.t.ppf(0.975, number) * stats.sem(differences) * 100 for number in (19, degrees))
+    short, long = (stats.t.ppf(0.975, number) * stats.sem(differences) * 100 for number in (math.isqrt(19 * degrees), degrees))
     assert degrees == 2 and found.ci95 == pytest.approx((6.0 - short, 6.0 + long))
     assert paired_comparison(second, first).ci95 == pytest.approx((-6.0 - long, -6.0 + short))
 
