@@ -181,17 +181,17 @@ def test_the_interval_between_two_checkpoints_covers_at_its_level(shape: Shape, 
     assert covered == pytest.approx(0.95, abs=allowed)
 
 
+@pytest.mark.parametrize(("most_lost", "won"), [(0.1, 0.0), (0.02, 0.01), (0.01, 0.0)])
 @every_shape
-def test_the_interval_between_two_judges_covers_at_its_level(shape: Shape) -> None:
+def test_the_interval_between_two_judges_covers_at_its_level(shape: Shape, most_lost: float, won: float) -> None:
     rates, random = drawn(shape, 1, 12)[0], np.random.default_rng(13)
-    n = shape.samples
-    lost = random.uniform(0.0, 0.1, shape.problems)  # share of right samples that the second judge refuses
+    n = np.full(shape.problems, shape.samples)
+    lost = random.uniform(0.0, most_lost, shape.problems)  # share of right samples that the second judge refuses
     found = []
-    for right in counted(rates, n, 14):
-        refused = random.binomial(right, lost)
-        found.append(judge_comparison(refused, np.zeros_like(refused), np.full(shape.problems, n)).ci95)
-    truth = -float(np.mean(rates * lost)) * 100
-    assert np.mean([low <= truth <= high for low, high in found]) == pytest.approx(0.95, abs=0.015)
+    for right in counted(rates, shape.samples, 14):
+        found.append(judge_comparison(random.binomial(right, lost), random.binomial(n - right, won), n).ci95)
+    truth = float(np.mean((1 - rates) * won - rates * lost)) * 100
+    assert np.mean([low <= truth <= high for low, high in found]) == pytest.approx(0.95, abs=0.02 if most_lost == 0.01 else 0.015)
 
 
 @pytest.fixture(scope="module")

@@ -371,8 +371,20 @@ def test_judges_are_compared_sample_by_sample() -> None:
     assert (found.first_only, found.second_only, found.samples) == (2, 4, 16)
     assert found.difference == pytest.approx(100 * (1 / 4 - 2 / 4 + 3 / 8) / 3)
     samples = [np.array([1, 0, 0, 0]), np.array([-1, -1, 0, 0]), np.array([1, 1, 1, 0, 0, 0, 0, 0])]
-    error = math.sqrt(sum(np.var(one, ddof=1) / len(one) for one in samples)) / 3 * 100
-    assert found.ci95 == pytest.approx((found.difference - 1.96 * error, found.difference + 1.96 * error))
+    error = math.sqrt(sum(np.var(one, ddof=1) / len(one) for one in samples)) / 3
+    mean, differ = found.difference / 100, (1 / 4 + 2 / 4 + 3 / 8) / 3
+    for end in (found.ci95[0] / 100, found.ci95[1] / 100):
+        widened = (1 + math.sqrt(1 - 4 * end * (mean - end) / differ**2)) / 2
+        assert abs(end - mean) == pytest.approx(1.96 * error * math.sqrt(widened))
+
+
+def test_judges_that_differ_often_have_the_plain_interval() -> None:
+    rng, n = np.random.default_rng(0), np.full(300, 64)
+    lost = rng.binomial(64, 0.1, 300)
+    found = judge_comparison(lost, np.zeros(300, dtype=int), n)
+    error = math.sqrt(float(np.sum((lost - lost**2 / 64) / 63 / 64))) / 300 * 100
+    assert found.ci95 == pytest.approx((found.difference - 1.96 * error, found.difference + 1.96 * error), abs=0.02)
+    assert found.ci95 == pytest.approx(tuple(-end for end in reversed(judge_comparison(np.zeros(300, dtype=int), lost, n).ci95)))
 
 
 def test_judges_that_never_differ_may_still_differ_on_other_samples() -> None:
