@@ -114,9 +114,9 @@ def _verdict(run: Run, measurement: Measurement, result: Scores, row: PublishedS
     late = np.bincount(result.place[result.timed_out], minlength=len(result.problem_ids))
     if late.any():
         as_wrong, as_right = judged(result.correct, []), judged(result.correct + late, [])
-        if (as_wrong.label, as_wrong.direction) != (as_right.label, as_right.direction):
+        if _by_numbers(as_wrong) != _by_numbers(as_right):
             found = f"{counted(int(late.sum()), 'judge time-out')}, counted as wrong"
-            blockers.append(f"{found}: if all were right the numbers would say {_label(as_right.label, as_right)}")
+            blockers.append(f"{found}: if all were right the numbers would say {_by_numbers(as_right)}")
     return judged(result.correct, blockers)
 
 
@@ -142,7 +142,9 @@ def _blockers(run: Run, measurement: Measurement, result: Scores, row: Published
         found.append(f"{counted(len(expected ^ set(result.problem_ids)), 'problem')} not both in the manifest and graded")
     if len(set(result.samples.tolist())) > 1:
         found.append("not the same number of samples for every problem")
-    if result.truncated is not None and result.truncated > HEAVY_TRUNCATION:
+    if result.truncated is None:
+        found.append("nobody knows how many samples ended at the length limit")
+    elif result.truncated > HEAVY_TRUNCATION:
         found.append(f"heavy truncation ({percent(result.truncated)} of the samples ended at the length limit)")
     return found + defects(measurement, result.grader)
 
@@ -232,7 +234,7 @@ def verdict_table(run: Run, found: list[Comparison]) -> Block:
                 f"{points(one.row.score)} ({one.row.length}{f', avg@{one.row.samples}' if one.row.samples else ''})",
                 f"{signed(verdict.difference)} ({between(*verdict.ci90, sign=True)})",
                 Cell(_label(verdict.label, verdict), _tone(verdict)),
-                "inconclusive" if verdict.near_margin else _label(verdict.unblocked_label, verdict),
+                _by_numbers(verdict),
             ]
         )
     header = ["benchmark", "model", "protocol", "grader", "measured", "truncated", "published", "difference (90 %)", "verdict"]
@@ -259,6 +261,11 @@ def _margins(run: Run, found: list[Comparison]) -> str:
     said += [f"margins of a file of published numbers beside the project's: {', '.join(others)}"] if others else []
     said += [f"problems of such a file: {', '.join(resized)}"] if resized else []
     return "; ".join(said)
+
+
+def _by_numbers(verdict: Verdict) -> str:
+    """What the numbers alone say, the reserve included."""
+    return "inconclusive" if verdict.near_margin else _label(verdict.unblocked_label, verdict)
 
 
 def _label(label: str, verdict: Verdict) -> str:

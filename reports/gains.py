@@ -65,6 +65,7 @@ class Compared:
     """One checkpoint of a stage against the start and against the treated one."""
 
     model: str
+    label: str
     role: str
     meaning: str
     result: Scores
@@ -191,7 +192,7 @@ def _stage_gains(run: Run, found: _Stage) -> StageGains:
         change = Cell(signed(one.gain.difference), tone)
         here, there = on_common_problems(one.result, base), on_common_problems(base, one.result)
         rows.append([
-            one.model, one.role, str(one.gain.problems), points(here.score), points(there.score), change, gain, *lead,
+            one.label, one.role, str(one.gain.problems), points(here.score), points(there.score), change, gain, *lead,
             _seconds(run, one.model),
         ])  # fmt: skip
     caption = f"{treated.label} on {treated.benchmark}, {found.grader} grader; scores on the problems shared with the start"
@@ -212,7 +213,7 @@ def _on(lead: PairedComparison, gain: PairedComparison) -> str:
 def _compare(
     run: Run, stage: Stage, treated: Measurement, base: Scores, end: Scores
 ) -> tuple[list[Compared], list[str], list[Measurement]]:
-    entries = [(stage.treated, "GPPO", "", end)]
+    entries = [(stage.treated, treated.label, "GPPO", "", end)]
     notes, controls = [], []
     for model, role, meaning in stage.controls:
         measured = _measured(run, treated, model)
@@ -220,7 +221,7 @@ def _compare(
         if measured is None or result is None:
             notes.append(f"The {role} ({model}) was not measured on {treated.benchmark}: nothing is said against it.")
         else:
-            entries.append((model, role, meaning, result))
+            entries.append((model, measured.label, role, meaning, result))
             controls.append(measured)
     gain = [paired(result, base) for *_, result in entries]
     lead = [paired(end, result) for *_, result in entries[1:]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from pydantic import ValidationError
 
 from benchmarks.published import Published, built_in, load_published
 from benchmarks.records import BrokenRow, Generation, Grade, Problem, SampleKey, read_grades, read_jsonl
-from reports.measurements import TRAINING_ORDER, Evaluation, Lenient, Measurement, Sample, name_measurements
+from reports.measurements import COMPARED, TRAINING_ORDER, Evaluation, Lenient, Measurement, Sample, name_measurements
 from reports.text import counted
 
 Row = TypeVar("Row")
@@ -365,7 +366,7 @@ def _measurements(run: Run) -> list[Measurement]:
         conflicts = ["the manifest describes it twice"] if identity in groups else []
         groups[identity] = Measurement(*identity, evaluation=entry, conflicts=conflicts)
         described.add(identity[:2])
-    strangers: dict[tuple[str, str], int] = {}
+    others: dict[Identity, Measurement] = {}
     attributed = _attributed(run.raw_manifest)
 
     def group(key: SampleKey) -> Measurement | None:
@@ -374,12 +375,7 @@ def _measurements(run: Run) -> list[Measurement]:
             return groups[identity]
         if identity in attributed:
             return None
-        if identity[:2] in described:
-            adopted = _adopted(groups, identity)
-            if adopted is None:
-                strangers[identity[:2]] = strangers.get(identity[:2], 0) + 1
-            return adopted
-        return groups.setdefault(identity, Measurement(*identity))
+        return (others if identity[:2] in described else groups).setdefault(identity, Measurement(*identity))
 
     for path in sorted((run.path / "generations").glob("*/*.jsonl")):
         for sample in _samples(path, run.path, run.notes):
@@ -387,11 +383,6 @@ def _measurements(run: Run) -> list[Measurement]:
             if measurement is not None and measurement.samples.setdefault(sample.key, sample).text_hash != sample.text_hash:
                 where = f"sample {sample.key.sample_index} of {sample.key.problem_id}"
                 measurement.conflicts.append(f"{where} is there twice, with different texts")
-    for (benchmark, model), count in sorted(strangers.items()):
-        run.notes.append(
-            f"{counted(count, 'generation')} of {model} on {benchmark} left out: of another checkpoint or sampling "
-            "than the manifest describes."
-        )
     for path in sorted((run.path / "grades").glob("*/*.parquet")):
         for grade in _grades(path, run.path, run.notes):
             measurement = group(grade.key) if grade.key else None
@@ -399,23 +390,37 @@ def _measurements(run: Run) -> list[Measurement]:
                 known = measurement.grades.setdefault(grade.grader, {}).setdefault(grade.key, grade)
                 if known.correct != grade.correct:
                     measurement.conflicts.append(f"sample {grade.key.sample_index} of {grade.key.problem_id} is graded twice, differently")
-    found = list(groups.values())
+    found = _adopted(groups, others)
+    strangers: dict[tuple[str, str], int] = {}
+    for (benchmark, model, *_), one in others.items():
+        strangers[benchmark, model] = strangers.get((benchmark, model), 0) + len(one.samples)
+    for (benchmark, model), count in sorted(strangers.items()):
+        run.notes.append(
+            f"{counted(count, 'generation')} of {model} on {benchmark} left out: of another checkpoint or sampling than the manifest "
+            "describes, or it does not say of which."
+        )
     for one in found:
         one.settings = _settings(run.path, one)
     name_measurements(found)
     return found
 
 
-def _adopted(groups: dict[Identity, Measurement], identity: Identity) -> Measurement | None:
-    """The measurement that the manifest describes without checkpoint or sampling, which is from now on that of `identity`."""
-    benchmark, model, revision, sampling_hash = identity
-    for unsaid in ((revision, ""), ("", sampling_hash), ("", "")):
-        measurement = groups.pop((benchmark, model, *unsaid), None)
-        if measurement is not None:
-            measurement.revision, measurement.sampling_hash = revision, sampling_hash
-            groups[identity] = measurement
-            return measurement
-    return None
+def _adopted(groups: dict[Identity, Measurement], others: dict[Identity, Measurement]) -> list[Measurement]:
+    """The measurements; what the manifest describes without checkpoint or sampling is of the only samples that it can be of."""
+    found = []
+    for (benchmark, model, revision, sampling_hash), measurement in groups.items():
+        fitting = [
+            identity
+            for identity in others
+            if identity[:2] == (benchmark, model) and revision in ("", identity[2]) and sampling_hash in ("", identity[3])
+        ]
+        unsaid = not (revision and sampling_hash) and not measurement.samples and not measurement.grades
+        if unsaid and len(fitting) == 1:
+            samples = others.pop(fitting[0])
+            samples.evaluation, samples.conflicts = measurement.evaluation, [*measurement.conflicts, *samples.conflicts]
+            measurement = samples
+        found.append(measurement)
+    return found
 
 
 def _attributed(manifest: Mapping[str, Any]) -> set[Identity]:
@@ -430,25 +435,32 @@ def _attributed(manifest: Mapping[str, Any]) -> set[Identity]:
 
 
 def _settings(root: Path, measurement: Measurement) -> dict[str, dict[str, Any]]:
-    """Hash → what the samples were made with, for the files that can be read."""
-    found: dict[str, dict[str, Any]] = {}
-    for name in sorted({sample.settings for sample in measurement.samples.values() if sample.settings}):
-        found[name] = {}
-        path = root / "generations" / measurement.benchmark / "settings" / f"{name}.json"
-        try:
-            content = json.loads(path.read_bytes()) if name.isalnum() else None
-        except (OSError, ValueError, RecursionError):
-            content = None
-        if isinstance(content, dict):
-            found[name] = content
-    return found
+    """Hash → what the samples were made with, as far as it may change a text; nothing where the file cannot be read."""
+    files = {(sample.settings, sample.path.parent) for sample in measurement.samples.values() if sample.settings}
+    return {name: _made_with(root, folder / "settings" / f"{name}.json") for name, folder in sorted(files)}
+
+
+def _made_with(root: Path, path: Path) -> dict[str, Any]:
+    try:
+        if not path.stem.isalnum() or not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
+            return {}
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(content, Mapping):
+        return {}
+    parts = {part: content[part] for part in COMPARED if isinstance(content.get(part), Mapping)}
+    found = {f"{part}.{name}": values[name] for part, values in parts.items() for name in COMPARED[part] if name in values}
+    sent = found.pop("engine.sent", None)
+    named = sent.items() if isinstance(sent, Mapping) else ()
+    return found | {f"engine.sent.{name}": value for name, value in named if name != "model" and name.isidentifier() and len(name) < 40}
 
 
 def _samples(path: Path, root: Path, notes: list[str]) -> Iterator[Sample]:
     for offset, row in _lines(path, root, notes, Generation.model_validate_json):
         text_hash = hashlib.blake2b(row.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         failed = row.error is not None or row.finish_reason == "error"
-        settings = sys.intern(row.settings)
+        settings = "" if row.shared_from else sys.intern(row.settings)
         yield Sample(row.key, row.seed, failed, text_hash, row.token_count, len(row.text), row.finish_reason, settings, path, offset)
 
 
@@ -456,7 +468,7 @@ def _grades(path: Path, root: Path, notes: list[str]) -> list[Grade]:
     bad: list[int] = []
     try:
         found = list(read_grades(path, bad.append))
-    except (ValueError, TypeError, OSError, KeyError, ArrowException) as error:
+    except (ValueError, TypeError, OSError, KeyError, OverflowError, ArrowException) as error:
         notes.append(f"{path.relative_to(root)} cannot be read ({_why(error, root)}), left out.")
         return []
     if bad:
@@ -467,4 +479,5 @@ def _grades(path: Path, root: Path, notes: list[str]) -> list[Grade]:
 def _why(error: Exception, root: Path) -> str:
     """The first line of an error, without the place of the run folder: the same folder gives the same report everywhere."""
     text = error.strerror if isinstance(error, OSError) and error.errno is not None else str(error)
-    return next(iter((text or "").splitlines()), type(error).__name__).replace(f"{root}/", "")
+    line = next(iter((text or "").splitlines()), type(error).__name__)
+    return re.sub(rf"(?<![\w./-]){re.escape(str(root))}/", "", line)

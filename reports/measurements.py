@@ -14,6 +14,11 @@ from benchmarks.records import FinishReason, Grade, SampleKey
 
 TRAINING_ORDER = ("sft", "rl-math", "rl-math-clip", "rl-math-sft", "rl-code", "rl-code-clip", "rl-code-sft")
 CONTROLS = tuple(name for name in TRAINING_ORDER if name.endswith(("-clip", "-sft")))
+COMPARED = {
+    "engine": ("dtype", "max_model_len", "rope_parameters", "stop_ids", "sent"),
+    "protocol": ("sampling", "max_new_tokens", "max_model_len", "rope"),
+}
+"""What of the settings of samples may change a text: the parts of a settings file and their fields."""
 UNKNOWN = "unknown"
 """The protocol of a measurement that the manifest does not describe."""
 
@@ -68,7 +73,7 @@ class Sample:
     characters: int
     finish: FinishReason | None
     settings: str
-    """Hash of what it was made with; empty where that is not known."""
+    """Hash of what it was made with; empty where that is not known, or where the text is another sampling's (attribution)."""
     path: Path
     offset: int
 
@@ -86,7 +91,7 @@ class Measurement:
     grades: dict[str, dict[SampleKey, Grade]] = field(default_factory=dict)
     """Grader → sample → grade."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Hash → what samples were made with; empty where the file of that hash cannot be read."""
+    """Hash → what samples were made with, the fields of `COMPARED`; empty where the file of that hash cannot be read."""
     conflicts: list[str] = field(default_factory=list)
     """What the folder says twice, and differently."""
     label: str = ""
@@ -123,16 +128,25 @@ class Measurement:
 
 def name_measurements(measurements: Sequence[Measurement]) -> None:
     """Labels: the model, with protocol, sampling and checkpoint where one model was measured several times on a benchmark."""
+    revision_names = _prefixes({one.revision for one in measurements}, 8)
+    hashes = _prefixes({one.sampling_hash for one in measurements}, 6)
     models = Counter((one.benchmark, one.model) for one in measurements)
     rows = Counter((one.benchmark, one.model, one.protocol_name) for one in measurements)
     revisions: dict[tuple[str, str], set[str]] = {}
     for one in measurements:
         revisions.setdefault((one.benchmark, one.model), set()).add(one.revision)
     for one in measurements:
-        place, protocol, sampling = (one.benchmark, one.model), one.protocol_name, one.sampling_hash[:6]
+        place, protocol, sampling = (one.benchmark, one.model), one.protocol_name, hashes[one.sampling_hash]
         several = rows[*place, protocol] > 1
-        checkpoint = f", revision {one.revision[:8]}" if len(revisions[place]) > 1 else ""
+        checkpoint = f", revision {revision_names[one.revision]}" if len(revisions[place]) > 1 else ""
         named = f", {protocol if protocol != UNKNOWN else 'unknown protocol'} {sampling}" if models[place] > 1 else ""
         one.label = one.model + named + checkpoint
         one.row_label = one.model + (f", sampling {sampling}" if several else "") + checkpoint
         one.protocol_label = protocol + (f" {sampling}" if several else "") + checkpoint
+
+
+def _prefixes(texts: set[str], least: int) -> dict[str, str]:
+    """The first characters of each, as few as tell all apart but not fewer than `least`."""
+    longest = max(map(len, texts), default=0)
+    length = next((n for n in range(least, longest) if len({text[:n] for text in texts}) == len(texts)), longest)
+    return {text: text[: max(length, least)] for text in texts}

@@ -6,9 +6,8 @@ judge a score: how many samples were expected, cut off, failed or identical to a
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +25,6 @@ RIGHT = ("right",)
 """What all right answers of a problem are counted under in a vote; no answer's text is this."""
 SANDBOX_FAILED = "IE"
 """The sandbox's verdict on a program that it could not judge."""
-SETTINGS_LEFT_OUT = ("engine.versions.", "engine.endpoints")
-"""What may change between the samples of one measurement: they are the same to every reader."""
 BUDGETS = (8192, 16384, 32768, 65536)
 
 
@@ -44,7 +41,7 @@ class Scores:
     reasons: Mapping[str, int]
     verdicts: Mapping[str, int]
     truncated: float | None
-    """Share of samples that ended at the length limit, or that a grader calls truncated; None where nothing says how any of them ended."""
+    """Share of samples that ended at the length limit, or that a grader calls truncated; None where nothing says it of one of them."""
     partials: NDArray[np.float64]
     """Mean share of passed tests of each problem, in points; equals 100 times `rates` for maths."""
     place: NDArray[np.int64]
@@ -123,13 +120,14 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
 
 
 def _truncated(measurement: Measurement, grades: list[tuple[SampleKey, Grade]]) -> float | None:
+    """An end that nothing says is what `strict` takes it for, which sees thinking that was cut off."""
     stored, strict = measurement.samples, measurement.grades.get("strict", {})
-    ends = [(row.finish_reason, stored[key].finish if key in stored else None) for key, row in grades]
-    cut = sum(
-        "length" in end or row.reason == "truncated" or (key in strict and strict[key].reason == "truncated")
-        for end, (key, row) in zip(ends, grades, strict=True)
-    )
-    return cut / len(grades) if cut or any(one for end in ends for one in end) else None
+    cut = unknown = 0
+    for key, row in grades:
+        ends = (row.finish_reason, stored[key].finish if key in stored else None)
+        cut += "length" in ends or row.reason == "truncated" or (key in strict and strict[key].reason == "truncated")
+        unknown += not any(ends) and key not in strict and row.reason != "truncated"
+    return None if unknown else cut / len(grades)
 
 
 def expected_problems(measurement: Measurement) -> tuple[str, ...]:
@@ -173,25 +171,26 @@ def defects(measurement: Measurement, grader: str) -> list[str]:
 
 
 def _unlike_settings(measurement: Measurement) -> list[str]:
-    """What differs in what the samples were made with, but for versions of libraries and the number of servers."""
-    if len(measurement.settings) < 2:
-        return []
-    made = [{name: json.dumps(value, sort_keys=True) for name, value in _flat(content)} for content in measurement.settings.values()]
-    unknown = [name for name, content in measurement.settings.items() if not content]
-    names = sorted({name for one in made for name in one if not name.startswith(SETTINGS_LEFT_OUT)})
-    differs = [name for name in names if len({one.get(name) for one in made}) > 1] if not unknown else []
-    said = [f"{name} {' or '.join(dict.fromkeys(str(one.get(name, 'unknown'))[:60] for one in made))}" for name in differs]
-    if unknown:
-        said.append(f"the file of {unknown[0][:16]} cannot be read")
-    return [f"samples made with {len(made)} settings: {', '.join(said)}"] if said else []
+    """What differs in what the samples were made with, or from what the manifest says of it."""
+    made = list(measurement.settings.values())
+    protocol = measurement.evaluation.protocol if measurement.evaluation else None
+    stated = {f"protocol.{name}": value for name, value in protocol.items()} if isinstance(protocol, Mapping) else {}
+    said = ["one of them cannot be read"] if len(made) > 1 and not all(made) else []
+    for name in dict.fromkeys(name for one in made for name in one):
+        values: list[Any] = []
+        for one in made:
+            if name in one and one[name] not in values:
+                values.append(one[name])
+        if len(values) > 1 or (name in stated and stated[name] not in values):
+            manifest = f", the manifest says {_short(stated[name])}" if name in stated and stated[name] not in values else ""
+            said.append(f"{name} {' or '.join(_short(value) for value in values[:3])}{' or others' if len(values) > 3 else ''}{manifest}")
+    more = [f"{len(said) - 5} more"] if len(said) > 5 else []
+    return [f"samples made with {counted(len(made), 'setting')}: {', '.join([*said[:5], *more])}"] if said else []
 
 
-def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def powers(largest: int) -> list[int]:

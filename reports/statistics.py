@@ -152,7 +152,7 @@ def reproduction_verdict(
         ci95=ci95,
         samples_needed=_samples_needed(spread, difference, published_samples, margin, (above, below)),
         detectable=margin + (Z95 + Z80) * error,
-        power=_power(variance, spread, score, published, published_samples, margin, len(counts)),
+        power=_power(variance, score, published, published_samples, margin, samples, len(counts)),
         unblocked_label=label,
         direction=direction,
         score=score,
@@ -396,13 +396,23 @@ def _reserve(variance: float) -> float:
     return Z90 * math.sqrt(variance) + ROUNDING
 
 
-def _power(variance: float, spread: float, score: float, published: float, published_samples: int, margin: float, problems: int) -> float:
-    """Probability that a run whose truth is the published score is called reproduced; `variance` and `spread` are of a run at `score`."""
+def _power(
+    variance: float, score: float, published: float, published_samples: int, margin: float, samples: int | ArrayLike, problems: int
+) -> float:
+    """Probability that a run whose truth is the published score is called reproduced; `variance` is that of a run with `score`.
+
+    Its variance is in proportion to s·(1−s) and at most that of equally hard problems; where that is zero it is what a run that is
+    right throughout is taken to have, and with one sample a problem it is the same whatever the score
+    (`benchmarks.estimators.sampling_variances`).
+    """
     here, there = (min(max(points / 100, 0.0), 1.0) for points in (score, published))
-    per_run = spread / variance
-    least = there * (1 - there) * 100**2 / (problems * per_run)  # equally hard problems: no run is noisier
-    perfect = min(variance * there * (1 - there) / (here * (1 - here)), least) if 0 < here < 1 else least
-    perfect, spread = (perfect, perfect * per_run) if perfect > 0 else (variance, spread)
+    n = np.broadcast_to(np.asarray(samples), problems)
+    perfect = variance
+    if np.min(n) > 1:
+        equal = there * (1 - there) * float(np.sum(1 / n)) * 100**2 / problems**2
+        scaled = min(variance * there * (1 - there) / (here * (1 - here)), equal) if 0 < here < 1 else equal
+        perfect = scaled or float(np.sum(sampling_variances(n.astype(np.float64), n))) * 100**2 / problems**2
+    spread = perfect * problems / float(np.sum(1 / n))
     normal = NormalDist(0, math.sqrt(perfect + spread / published_samples + ROUNDING_VARIANCE))
     edges = (_published_variance(spread, published, published + shift, published_samples, problems) for shift in (-margin, margin))
     return max(0.0, sum(normal.cdf(margin - _reserve(perfect + of_published)) for of_published in edges) - 1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from run_builder import RunBuilder, complete
 
+from benchmarks.protocols import load_protocol
 from reports.render import write_report
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -259,6 +260,27 @@ def test_it_prints_as_a_report_without_controls(opened: Any, page_file: Path, ar
     printed = page.pdf(format="A4")
     assert printed.startswith(b"%PDF") and len(printed) > 50_000
     (artefacts / "report.pdf").write_bytes(printed)
+
+
+def test_the_table_of_verdicts_prints_whole_and_breaks_no_word(opened: Any, tmp_path: Path) -> None:
+    builder = RunBuilder(tmp_path / "run")
+    builder.manifest["stand_in"] = False
+    protocol = load_protocol("klear-release-64k").model_dump(mode="json")
+    builder.measure("aime24", "Klear-Reasoner-8B", [58] * 30, 64, protocol=protocol)
+    builder.measure("lcb_v5", "Klear-Reasoner-8B", [5] * 279, 8, protocol=protocol, code=True, graders=("lcb_compat",))
+    page = opened.open(write_report(builder.write(), texts=False))
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1000})
+    table = page.locator("#published table").first
+    assert table.bounding_box()["width"] <= 718
+    lines = """cells => cells.map(cell => {
+      const words = document.createRange();
+      words.selectNodeContents(cell);
+      return [cell.innerText, new Set([...words.getClientRects()].map(box => Math.round(box.top))).size];
+    })"""
+    words = ("inconclusive", "lcb_compat", "strict", "aime24")
+    short = [(text, count) for text, count in table.locator("td").evaluate_all(lines) if text in words]
+    assert len(short) >= 6 and all(count == 1 for _, count in short), short
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -280,10 +280,19 @@ def test_judging_that_ran_out_of_time_blocks_where_it_matters(builder: Builder) 
     late = {"correct": False, "reason": "judge time-out", "score": 0.0}
     regraded(builder, lambda number, grade: late if number == 1919 else {})
     assert only_verdict(builder).blockers == plain.blockers == ()
-    regraded(builder, lambda number, grade: late if number % 6 == 0 else {})
+    regraded(builder, lambda number, grade: late if number % 6 == 0 and grade.correct else {})
     verdict = only_verdict(builder)
     assert verdict.label == "inconclusive" and verdict.unblocked_label == "not reproduced"
-    assert [one for one in verdict.blockers if "321 judge time-outs, counted as wrong: if all were right the numbers would say" in one]
+    assert verdict.blockers == ("291 judge time-outs, counted as wrong: if all were right the numbers would say reproduced",)
+
+
+def test_what_time_outs_hide_is_what_the_numbers_alone_would_say(builder: Builder) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Klear-Reasoner-8B", [8] * 29 + [0], 8, protocol=RELEASE | {"samples": 8}, graders=("klear",))
+    builder.write()
+    late = {"correct": False, "reason": "judge time-out", "score": 0.0}
+    regraded(builder, lambda number, grade: late if number % 6 == 0 and grade.correct else {})
+    assert any("if all were right the numbers would say not reproduced (above)" in one for one in only_verdict(builder).blockers)
 
 
 def test_programs_that_the_sandbox_could_not_judge_block(builder: Builder) -> None:
@@ -305,13 +314,31 @@ def with_settings(builder: Builder, *made: Any) -> None:
 
 def test_samples_that_were_made_differently_block_and_say_how(builder: Builder) -> None:
     measured(builder)
-    engine = {"name": "vllm", "max_model_len": 81920, "versions": {"vllm": "1.0"}, "endpoints": 2}
-    with_settings(builder, {"engine": engine}, {"engine": engine | {"versions": {"vllm": "1.1"}, "endpoints": 1}})
-    assert only_verdict(builder).blockers == ()
-    with_settings(builder, {"engine": engine}, {"engine": engine | {"max_model_len": 40960}})
+    engine = {"name": "vllm", "max_model_len": 81920, "versions": {"vllm": "1.0"}, "endpoints": 2, "sampling": "SamplingParams()"}
+    made = {"engine": engine, "protocol": RELEASE}
+    newer = {"engine": engine | {"versions": {"vllm": "1.1"}, "endpoints": 1, "sampling": "SamplingParams(new=None)"}}
+    other_judge = {"protocol": RELEASE | {"samples": 8, "description": "older", "name": "x+changed", "judges": ["strict"]}}
+    for alike in (newer, other_judge, {"engine": {}}):
+        with_settings(builder, made, {**made, **alike})
+        assert only_verdict(builder).blockers == ()
+    with_settings(builder, made, {"engine": engine | {"max_model_len": 40960}})
     assert only_verdict(builder).blockers == ("samples made with 2 settings: engine.max_model_len 81920 or 40960",)
-    with_settings(builder, {"engine": engine}, "nonsense")
-    assert only_verdict(builder).blockers == ("samples made with 2 settings: the file of s1 cannot be read",)
+    with_settings(builder, made, "nonsense")
+    assert only_verdict(builder).blockers == ("samples made with 2 settings: one of them cannot be read",)
+    with_settings(builder, {"protocol": RELEASE | {"max_new_tokens": 1000}})
+    assert only_verdict(builder).blockers == ("samples made with 1 setting: protocol.max_new_tokens 1000, the manifest says 65536",)
+    with_settings(builder, *({"engine": {"sent": {f"field{i}": [number] * 500 for i in range(9)}}} for number in range(5)))
+    (blocker,) = only_verdict(builder).blockers
+    assert blocker.endswith("or others, 4 more") and len(blocker) < 1200
+
+
+def test_samples_of_another_budget_that_an_attribution_shares_are_made_as_they_should_be(builder: Builder) -> None:
+    measured(builder)
+    with_settings(builder, {"protocol": RELEASE}, {"protocol": RELEASE | {"max_new_tokens": 32768}})
+    path = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row | ({"shared_from": "other"} if row["settings"] == "s1" else {})) + "\n" for row in rows))
+    assert only_verdict(builder).blockers == ()
 
 
 def test_truncation_that_nobody_knows_is_not_called_none(builder: Builder) -> None:
@@ -322,6 +349,7 @@ def test_truncation_that_nobody_knows_is_not_called_none(builder: Builder) -> No
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (one,) = comparisons(load_run(builder.write()))
     assert one.result.truncated is None
+    assert (one.verdict.label, one.verdict.blockers) == ("inconclusive", ("nobody knows how many samples ended at the length limit",))
     markdown = write_report(builder.path).with_name("report.md").read_text()
     assert "| unknown | 90.5 (64K, avg\\@64) |" in markdown and "| 30 × 64 | unknown |" in markdown
 

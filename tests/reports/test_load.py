@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -119,20 +120,28 @@ def test_an_evaluation_that_says_not_what_was_measured_is_left_out(builder: Buil
     assert [entry.model for entry in load_run(builder.write()).manifest.evaluations] == ["rl-math"]
 
 
-def test_an_evaluation_without_checkpoint_or_sampling_is_that_of_the_first_samples(builder: Builder) -> None:
+def test_an_evaluation_without_checkpoint_or_sampling_is_that_of_the_only_samples(builder: Builder) -> None:
     for model, unsaid in (("a", ["revision"]), ("b", ["sampling_hash"]), ("c", ["revision", "sampling_hash"])):
         builder.measure("mini-aime", model, [1, 2])
         for name in unsaid:
             del builder.manifest["evaluations"][-1][name]
-    root = builder.write()
-    path = root / "generations" / "mini-aime" / "a.jsonl"
-    path.write_text(path.read_text() + path.read_text().replace('"revision":"r1"', '"revision":"r2"'))
-    run = load_run(root)
-    assert sorted((one.model, one.revision, one.sampling_hash, len(one.samples)) for one in run.measurements) == [
+    run = load_run(builder.write())
+    assert [(one.model, one.revision, one.sampling_hash, len(one.samples)) for one in run.measurements] == [
         (model, "r1", "sh", 8) for model in "abc"
     ]
-    assert all(one.evaluation and len(one.grades["strict"]) == 8 for one in run.measurements)
-    assert any("8 generations of a on mini-aime left out" in note for note in run.notes)
+    assert all(one.evaluation and len(one.grades["strict"]) == 8 for one in run.measurements) and run.notes == []
+
+
+def test_an_evaluation_that_may_be_of_two_checkpoints_is_of_neither(builder: Builder) -> None:
+    builder.measure("mini-aime", "a", [1, 2])
+    del builder.manifest["evaluations"][-1]["revision"]
+    root = builder.write()
+    path = root / "generations" / "mini-aime" / "a.jsonl"
+    path.write_text(path.read_text().replace('"revision":"r1"', '"revision":"r0"') + path.read_text())
+    run = load_run(root)
+    assert [(len(one.samples), one.grades) for one in run.measurements] == [(0, {})]
+    said = "of another checkpoint or sampling than the manifest describes, or it does not say of which"
+    assert run.notes == [f"16 generations of a on mini-aime left out: {said}."]
 
 
 def test_a_row_that_is_no_grade_costs_only_itself(builder: Builder) -> None:
@@ -160,6 +169,41 @@ def test_notes_say_nothing_of_where_the_folder_is(builder: Builder) -> None:
     (root / "data" / "funnel.json").mkdir()
     notes = load_run(root).notes
     assert len(notes) == 4 and not any(str(root) in note for note in notes), notes
+
+
+@pytest.mark.parametrize("name", ["a", "data", "run"])
+def test_a_note_is_the_same_whatever_the_folders_name(builder: Builder, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    (root / "data").mkdir()
+    (root / "data" / "mini-aime.jsonl").write_text("{")
+    moved = root.rename(root.with_name(name))
+    monkeypatch.chdir(moved.parent)
+    for path in (moved, Path(name)):
+        (note,) = load_run(path).notes
+        assert note.startswith("data/mini-aime.jsonl cannot be read (data/mini-aime.jsonl, line 1: not JSON")
+
+
+def test_settings_are_read_from_beside_the_samples_and_nowhere_else(builder: Builder, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "settings").mkdir(parents=True)
+    (outside / "settings" / "aa.json").write_text('{"engine": {"dtype": "secret"}}')
+    builder.measure("mini-aime", "sft", [1, 2])
+    root = builder.write()
+    path = root / "generations" / "mini-aime" / "sft.jsonl"
+    settings = path.parent / "settings"
+    settings.mkdir()
+    (settings / "aa.json").symlink_to(outside / "settings" / "aa.json")
+    os.mkfifo(settings / "bb.json")
+    (settings / "cc.json").write_text('{"engine": {"dtype": "mine", "versions": {"a": 1}, "sent": {"model": "m", "top_k": -1, "<b>": 1}}}')
+    (settings / "dd.json").write_text('{"engine": ' + '{"a":' * 3000 + "1" + "}" * 3001)
+    names = ["aa", "bb", "cc", "dd", "../outside", "", "gone"]
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [row | {"settings": names[i % len(names)], "benchmark": str(outside) if i == 7 else "mini-aime"} for i, row in enumerate(rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = [one.settings for one in load_run(root).measurements if one.benchmark == "mini-aime"]
+    known = {"engine.dtype": "mine", "engine.sent.top_k": -1}
+    assert found == [{name: {} for name in sorted(set(names) - {""})} | {"cc": known}]
 
 
 def test_samples_of_another_checkpoint_are_left_out_with_a_note(builder: Builder) -> None:

@@ -231,6 +231,10 @@ def test_power_is_of_a_perfect_run_however_far_off_this_one_is() -> None:
     perfect, low = (reproduction_verdict(spread_counts(30, 64, at, error), 64, 90.5) for at, error in errors.items())
     assert low.standard_error > 1.25 * perfect.standard_error
     assert low.power == pytest.approx(perfect.power, abs=0.08)
+    below, at = (reproduction_verdict(spread_counts(30, 64, 85.0, 0.7), 64, published).power for published in (99.99, 100.0))
+    assert at == pytest.approx(below, abs=0.01)
+    once = [reproduction_verdict([1] * right + [0] * (500 - right), 1, 97.0, 1, 5.0).power for right in (485, 300)]
+    assert once[0] == pytest.approx(once[1]) and once[0] < 0.2  # one sample a problem: p̃ is all that is known of it
     nothing = reproduction_verdict([0] * 30, 64, 90.5)
     equally_hard = reproduction_verdict([58] * 30, 64, 90.625)
     assert nothing.power == pytest.approx(equally_hard.power, abs=0.02)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from klear_program import PROFILE, ROOT, klear, last_weights, processes_below, rows
+from klear_program import PROFILE, ROOT, klear, last_weights, processes_below, rows, wait_for
 
 STAGES = ("sft", "rl-math")
 WORDS = ("--stage", "sft,rl-math", "--rl_math.aggregation", "token_mean")
@@ -179,11 +179,12 @@ def assert_same(run: Path, reference: Path) -> None:
 def test_processes_that_torchrun_left_before_they_began_end_by_themselves(profile: Path, tmp_path: Path) -> None:
     process = start("--profile", profile, *WORDS, "--run-dir", tmp_path / "run")
     # torchrun's own command line has both, and so has a child that it has forked and that is not a program of its own yet
-    ours = 0
-    while ours < 2:
-        time.sleep(0.01)
+
+    def both() -> bool:
         lines = map(cmdline, processes_below(process.pid))
-        ours = sum(b"klear_repro.run" in line and b"torch.distributed.run" not in line for line in lines)
+        return sum(b"klear_repro.run" in line and b"torch.distributed.run" not in line for line in lines) >= 2
+
+    wait_for(both, process, "its two processes")
     os.killpg(process.pid, signal.SIGKILL)
     _, err = process.communicate(timeout=90)  # standard error has an end when nobody holds it any more
     assert err.count("torchrun does not answer") == 2 and "Traceback" not in err
