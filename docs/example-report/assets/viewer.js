@@ -73,7 +73,7 @@ window.klear = window.klear || {};
 
   // --- the index -------------------------------------------------------------------------------------------------
 
-  let index, columns, protocols;
+  let index, columns, protocols, places;
   let shown = [];               // numbers of the rows that pass the filters, in the order of the list
   let page = 0;
   let order = { by: "", down: false };
@@ -151,15 +151,14 @@ window.klear = window.klear || {};
     model: row => measurement(row).model,
     protocol: row => measurement(row).protocol,
     benchmark: row => measurement(row).benchmark,
-    problem: row => columns.problem[row],
+    problem: row => places[columns.measurement[row]][columns.problem[row]],
     sample: row => columns.sample[row],
     tokens: row => columns.tokens[row],
-    outcome: row => outcome(row, graderOf(row)),
   };
 
   function sorted(rows) {
     if (!order.by) return rows;
-    const key = keys[order.by], values = new Map(rows.map(row => [row, key(row)]));
+    const key = order.grader === undefined ? keys[order.by] : row => outcome(row, order.grader), values = new Map(rows.map(row => [row, key(row)]));
     const compare = (a, b) => {
       const one = values.get(a), two = values.get(b);
       return one < two ? -1 : one > two ? 1 : 0;
@@ -396,13 +395,28 @@ window.klear = window.klear || {};
 
   // --- start -----------------------------------------------------------------------------------------------------
 
-  function heading(name, text, numeric) {
+  /** Measurement → problem → place among the problems of all benchmarks, whatever order each measurement has them in. */
+  function problemPlaces() {
+    const known = new Map();
+    for (const one of index.measurements) {
+      for (const name of one.problems) {
+        const key = JSON.stringify([one.benchmark, name]);
+        if (!known.has(key)) known.set(key, [benchmarkAt(one.benchmark), known.size]);
+      }
+    }
+    const sortedKeys = [...known.keys()].sort((a, b) => known.get(a)[0] - known.get(b)[0] || known.get(a)[1] - known.get(b)[1]);
+    const at = new Map(sortedKeys.map((key, place) => [key, place]));
+    return index.measurements.map(one => one.problems.map(name => at.get(JSON.stringify([one.benchmark, name]))));
+  }
+  const benchmarkAt = name => index.measurements.findIndex(one => one.benchmark === name);
+
+  function heading(name, text, numeric, grader) {
     const button = make("button", "sort", text);
     button.type = "button";
     const cell = make("th", numeric ? "number" : "", name ? button : text);
     cell.scope = "col";
     if (name) button.addEventListener("click", () => {
-      order = { by: name, down: order.by === name && !order.down };
+      order = { by: name, grader, down: order.by === name && order.grader === grader && !order.down };
       for (const other of by("headings").cells) other.removeAttribute("aria-sort");
       cell.setAttribute("aria-sort", order.down ? "descending" : "ascending");
       shown = sorted(shown);
@@ -415,6 +429,7 @@ window.klear = window.klear || {};
   async function start() {
     index = await read("index");
     columns = index.columns;
+    places = problemPlaces();
     options(by("benchmark"), [...new Set(index.measurements.map(one => one.benchmark))], "any");
     options(by("model"), [...new Set(index.measurements.map(one => one.model))], "any");
     protocols = [...new Set(index.measurements.map(one => one.protocol))];
@@ -431,7 +446,7 @@ window.klear = window.klear || {};
       heading("benchmark", "benchmark"), heading("model", "model"), ...(protocols.length > 1 ? [heading("protocol", "protocol")] : []),
       heading("problem", "problem"), heading("sample", "sample", true),
       heading("tokens", "tokens", true),
-      ...index.graders.map((name, place) => heading(place === 0 ? "outcome" : "", visible(name))), heading("", "verdict"), found,
+      ...index.graders.map(name => heading("outcome", visible(name), false, name)), heading("", "verdict"), found,
     );
     for (const name of ["model", "protocol", "problem", "outcome", "judges", "grader", "least", "most"]) by(name).addEventListener("change", refresh);
     by("benchmark").addEventListener("change", () => { fillProblems(); refresh(); });
