@@ -34,6 +34,10 @@ Identity = tuple[str, str, str, str]
 
 READ_BYTES = 1 << 18
 """Read at a time: a row of a long response is tens of kilobytes."""
+LONGEST_SETTINGS = 1 << 16
+"""Bytes of a settings file that is read; the program writes a few thousand."""
+DEEPEST_SETTINGS = 20
+"""Values inside each other in such a file."""
 PARTS = ("manifest.json", "config.toml", "metrics", "generations", "grades")
 
 
@@ -444,16 +448,21 @@ def _made_with(root: Path, path: Path) -> dict[str, Any]:
     try:
         if not path.stem.isalnum() or not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
             return {}
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes()) if path.stat().st_size <= LONGEST_SETTINGS else None
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping) or not _shallow(content, DEEPEST_SETTINGS):
         return {}
     parts = {part: content[part] for part in COMPARED if isinstance(content.get(part), Mapping)}
     found = {f"{part}.{name}": values[name] for part, values in parts.items() for name in COMPARED[part] if name in values}
     sent = found.pop("engine.sent", None)
     named = sent.items() if isinstance(sent, Mapping) else ()
     return found | {f"engine.sent.{name}": value for name, value in named if name != "model" and name.isidentifier() and len(name) < 40}
+
+
+def _shallow(value: object, most: int) -> bool:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return most > 0 and all(_shallow(one, most - 1) for one in inner)
 
 
 def _samples(path: Path, root: Path, notes: list[str]) -> Iterator[Sample]:

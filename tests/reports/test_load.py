@@ -188,7 +188,7 @@ def test_settings_are_read_from_beside_the_samples_and_nowhere_else(builder: Bui
     outside = tmp_path / "outside"
     (outside / "settings").mkdir(parents=True)
     (outside / "settings" / "aa.json").write_text('{"engine": {"dtype": "secret"}}')
-    builder.measure("mini-aime", "sft", [1, 2])
+    builder.measure("mini-aime", "sft", [1, 2, 3])
     root = builder.write()
     path = root / "generations" / "mini-aime" / "sft.jsonl"
     settings = path.parent / "settings"
@@ -197,9 +197,11 @@ def test_settings_are_read_from_beside_the_samples_and_nowhere_else(builder: Bui
     os.mkfifo(settings / "bb.json")
     (settings / "cc.json").write_text('{"engine": {"dtype": "mine", "versions": {"a": 1}, "sent": {"model": "m", "top_k": -1, "<b>": 1}}}')
     (settings / "dd.json").write_text('{"engine": ' + '{"a":' * 3000 + "1" + "}" * 3001)
-    names = ["aa", "bb", "cc", "dd", "../outside", "", "gone"]
+    (settings / "ee.json").write_text('{"engine": {"dtype": ' + "[" * 500 + "1" + "]" * 500 + "}}")
+    (settings / "ff.json").write_text('{"engine": {"dtype": "' + "x" * 10**6 + '"}}')
+    names = ["aa", "bb", "cc", "dd", "ee", "ff", "../outside", "", "gone"]
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    rows = [row | {"settings": names[i % len(names)], "benchmark": str(outside) if i == 7 else "mini-aime"} for i, row in enumerate(rows)]
+    rows = [row | {"settings": names[i % len(names)], "benchmark": str(outside) if i == 9 else "mini-aime"} for i, row in enumerate(rows)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = [one.settings for one in load_run(root).measurements if one.benchmark == "mini-aime"]
     known = {"engine.dtype": "mine", "engine.sent.top_k": -1}
