@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Protocol, load_protocol, protocol_diff, protocol_names
 from benchmarks.published import PublishedScore, built_in, model_key
-from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, points, signed, table
+from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, percent_range, points, signed, table
 from reports.load import Run
 from reports.measurements import Evaluation, Measurement
 from reports.scores import Scores, defects, expected_problems, scores
@@ -142,10 +142,11 @@ def _blockers(run: Run, measurement: Measurement, result: Scores, row: Published
         found.append(f"{counted(len(expected ^ set(result.problem_ids)), 'problem')} not both in the manifest and graded")
     if len(set(result.samples.tolist())) > 1:
         found.append("not the same number of samples for every problem")
-    if result.truncated is None:
-        found.append("nobody knows how many samples ended at the length limit")
-    elif result.truncated > HEAVY_TRUNCATION:
-        found.append(f"heavy truncation ({percent(result.truncated)} of the samples ended at the length limit)")
+    least, most = result.truncated
+    if least > HEAVY_TRUNCATION:
+        found.append(f"heavy truncation ({percent_range(least, most)} of the samples ended at the length limit)")
+    elif most > HEAVY_TRUNCATION:
+        found.append(f"nobody knows how {percent(most - least)} of the samples ended")
     return found + defects(measurement, result.grader)
 
 
@@ -230,7 +231,7 @@ def verdict_table(run: Run, found: list[Comparison]) -> Block:
                 one.measurement.protocol_name,
                 one.result.grader,
                 f"{points(one.result.score)} (avg@{int(np.max(one.result.samples))})",
-                percent(one.result.truncated),
+                percent_range(*one.result.truncated),
                 f"{points(one.row.score)} ({one.row.length}{f', avg@{one.row.samples}' if one.row.samples else ''})",
                 f"{signed(verdict.difference)} ({between(*verdict.ci90, sign=True)})",
                 Cell(_label(verdict.label, verdict), _tone(verdict)),

@@ -143,12 +143,17 @@ def between(low: float, high: float, sign: bool = False) -> str:
     return f"{signed(low)} to {signed(high)}" if sign else f"{points(low)} to {points(high)}"
 
 
-def percent(share: float | None) -> str:
-    """A share as a percentage with as many digits as a small one needs; unknown where it is None."""
-    if share is None:
-        return "unknown"
+def percent(share: float) -> str:
+    """A share as a percentage with as many digits as a small one needs."""
     value = share * 100
     return "0 %" if value == 0 else f"{value:.2g} %" if value < 1 else f"{value:.1f} %"
+
+
+def percent_range(least: float, most: float) -> str:
+    """A share that is known, or that lies between two; unknown where that says nothing."""
+    if least == most:
+        return percent(least)
+    return "unknown" if least == 0 and most == 1 else f"{percent(least)} to {percent(most)}"
 
 
 def probability(value: float) -> str:

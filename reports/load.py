@@ -13,6 +13,7 @@ import math
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 
 from benchmarks.published import Published, built_in, load_published
 from benchmarks.records import BrokenRow, Generation, Grade, Problem, SampleKey, read_grades, read_jsonl
-from reports.measurements import COMPARED, TRAINING_ORDER, Evaluation, Lenient, Measurement, Sample, name_measurements
+from reports.measurements import TRAINING_ORDER, Evaluation, Lenient, Measurement, Sample, name_measurements, settings_fields
 from reports.text import counted
 
 Row = TypeVar("Row")
@@ -397,10 +398,11 @@ def _measurements(run: Run) -> list[Measurement]:
     found = _adopted(groups, others)
     strangers: dict[tuple[str, str], int] = {}
     for (benchmark, model, *_), one in others.items():
-        strangers[benchmark, model] = strangers.get((benchmark, model), 0) + len(one.samples)
+        keys = one.samples.keys() | {key for table in one.grades.values() for key in table}
+        strangers[benchmark, model] = strangers.get((benchmark, model), 0) + len(keys)
     for (benchmark, model), count in sorted(strangers.items()):
         run.notes.append(
-            f"{counted(count, 'generation')} of {model} on {benchmark} left out: of another checkpoint or sampling than the manifest "
+            f"{counted(count, 'sample')} of {model} on {benchmark} left out: of another checkpoint or sampling than the manifest "
             "describes, or it does not say of which."
         )
     for one in found:
@@ -411,20 +413,18 @@ def _measurements(run: Run) -> list[Measurement]:
 
 def _adopted(groups: dict[Identity, Measurement], others: dict[Identity, Measurement]) -> list[Measurement]:
     """The measurements; what the manifest describes without checkpoint or sampling is of the only samples that it can be of."""
-    found = []
-    for (benchmark, model, revision, sampling_hash), measurement in groups.items():
-        fitting = [
-            identity
-            for identity in others
-            if identity[:2] == (benchmark, model) and revision in ("", identity[2]) and sampling_hash in ("", identity[3])
-        ]
-        unsaid = not (revision and sampling_hash) and not measurement.samples and not measurement.grades
-        if unsaid and len(fitting) == 1:
-            samples = others.pop(fitting[0])
-            samples.evaluation, samples.conflicts = measurement.evaluation, [*measurement.conflicts, *samples.conflicts]
-            measurement = samples
-        found.append(measurement)
-    return found
+    unsaid = [one for one, measurement in groups.items() if not (one[2] and one[3] or measurement.samples or measurement.grades)]
+    fits = [
+        (one, other)
+        for one in unsaid
+        for other in others
+        if one[:2] == other[:2] and one[2] in ("", other[2]) and one[3] in ("", other[3])
+    ]
+    ours, theirs = Counter(one for one, _ in fits), Counter(other for _, other in fits)
+    adopted = {one: others.pop(other) for one, other in fits if ours[one] == theirs[other] == 1}
+    for one, samples in adopted.items():
+        samples.evaluation, samples.conflicts = groups[one].evaluation, [*groups[one].conflicts, *samples.conflicts]
+    return [adopted.get(one, measurement) for one, measurement in groups.items()]
 
 
 def _attributed(manifest: Mapping[str, Any]) -> set[Identity]:
@@ -439,7 +439,7 @@ def _attributed(manifest: Mapping[str, Any]) -> set[Identity]:
 
 
 def _settings(root: Path, measurement: Measurement) -> dict[str, dict[str, Any]]:
-    """Hash → what the samples were made with, as far as it may change a text; nothing where the file cannot be read."""
+    """Hash → what samples were made with, as far as it may change a text; nothing where the file cannot be read."""
     files = {(sample.settings, sample.path.parent) for sample in measurement.samples.values() if sample.settings}
     return {name: _made_with(root, folder / "settings" / f"{name}.json") for name, folder in sorted(files)}
 
@@ -453,11 +453,7 @@ def _made_with(root: Path, path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, Mapping) or not _shallow(content, DEEPEST_SETTINGS):
         return {}
-    parts = {part: content[part] for part in COMPARED if isinstance(content.get(part), Mapping)}
-    found = {f"{part}.{name}": values[name] for part, values in parts.items() for name in COMPARED[part] if name in values}
-    sent = found.pop("engine.sent", None)
-    named = sent.items() if isinstance(sent, Mapping) else ()
-    return found | {f"engine.sent.{name}": value for name, value in named if name != "model" and name.isidentifier() and len(name) < 40}
+    return settings_fields(content)
 
 
 def _shallow(value: object, most: int) -> bool:
@@ -469,8 +465,8 @@ def _samples(path: Path, root: Path, notes: list[str]) -> Iterator[Sample]:
     for offset, row in _lines(path, root, notes, Generation.model_validate_json):
         text_hash = hashlib.blake2b(row.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         failed = row.error is not None or row.finish_reason == "error"
-        settings = "" if row.shared_from else sys.intern(row.settings)
-        yield Sample(row.key, row.seed, failed, text_hash, row.token_count, len(row.text), row.finish_reason, settings, path, offset)
+        about = (row.token_count, len(row.text), row.finish_reason, sys.intern(row.settings), bool(row.shared_from))
+        yield Sample(row.key, row.seed, failed, text_hash, *about, path, offset)
 
 
 def _grades(path: Path, root: Path, notes: list[str]) -> list[Grade]:

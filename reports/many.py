@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from reports.against_published import comparisons, explanations, verdict_table
-from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, between, percent, points, table
+from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, between, percent_range, points, table
 from reports.canvas import Canvas
 from reports.figures_scores import Dot, accuracy_by_checkpoint, problem_heat_map
 from reports.load import Run
@@ -80,7 +80,7 @@ def _score_blocks(runs: Sequence[Run], entries: Sequence[Entry], canvas: Canvas)
         protocol = entry.measurement.protocol_name
         rows.append([
             entry.measurement.benchmark, entry.name, protocol, result.grader, points(result.score), between(*result.interval),
-            str(len(result.problem_ids)), f"{result.total:,}", percent(result.truncated),
+            str(len(result.problem_ids)), f"{result.total:,}", percent_range(*result.truncated),
         ])  # fmt: skip
     header = ["benchmark", "measurement", "protocol", "grader", "score", "95 %", "problems", "samples", "truncated"]
     published = {place: marks for run in runs for place, marks in published_marks(run).items()}

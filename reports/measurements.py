@@ -8,17 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.records import FinishReason, Grade, SampleKey
+from benchmarks.errors import BenchmarkError
+from benchmarks.protocols import Protocol
+from benchmarks.records import FinishReason, Grade, SampleKey, digest
 
 TRAINING_ORDER = ("sft", "rl-math", "rl-math-clip", "rl-math-sft", "rl-code", "rl-code-clip", "rl-code-sft")
 CONTROLS = tuple(name for name in TRAINING_ORDER if name.endswith(("-clip", "-sft")))
-COMPARED = {
-    "engine": ("dtype", "max_model_len", "rope_parameters", "stop_ids", "sent"),
-    "protocol": ("sampling", "max_new_tokens", "max_model_len", "rope"),
-}
-"""What of the settings of samples may change a text: the parts of a settings file and their fields."""
+COMPARED = ("sampling", "max_new_tokens", "max_model_len", "rope")
+"""Fields of the protocol in a settings file that may change a text."""
+ROPE = ("rope_type", "factor", "rope_theta", "original_max_position_embeddings")
+"""Fields of the engine's rope parameters that every version of a library writes down."""
+BUDGET_ALONE = ("protocol.max_new_tokens", "protocol.max_model_len", "engine.sent.max_tokens")
+"""What may be another sampling's where an attribution shares a text: that it ended before either limit is known."""
+LONGEST_PREFIX = 40
+"""Characters of a checkpoint's or a sampling's hash in a label."""
 UNKNOWN = "unknown"
 """The protocol of a measurement that the manifest does not describe."""
 
@@ -73,7 +78,9 @@ class Sample:
     characters: int
     finish: FinishReason | None
     settings: str
-    """Hash of what it was made with; empty where that is not known, or where the text is another sampling's (attribution)."""
+    """Hash of what it was made with; empty where that is not known."""
+    shared: bool
+    """Whether the text was made for another budget (attribution)."""
     path: Path
     offset: int
 
@@ -91,7 +98,7 @@ class Measurement:
     grades: dict[str, dict[SampleKey, Grade]] = field(default_factory=dict)
     """Grader → sample → grade."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Hash → what samples were made with, the fields of `COMPARED`; empty where the file of that hash cannot be read."""
+    """Hash → what samples were made with, see `settings_fields`; empty where the file of that hash cannot be read."""
     conflicts: list[str] = field(default_factory=list)
     """What the folder says twice, and differently."""
     label: str = ""
@@ -146,7 +153,32 @@ def name_measurements(measurements: Sequence[Measurement]) -> None:
 
 
 def _prefixes(texts: set[str], least: int) -> dict[str, str]:
-    """The first characters of each, as few as tell all apart but not fewer than `least`."""
-    longest = max(map(len, texts), default=0)
-    length = next((n for n in range(least, longest) if len({text[:n] for text in texts}) == len(texts)), longest)
-    return {text: text[: max(length, least)] for text in texts}
+    """The first characters of each, as few as tell all apart but not fewer than `least`; a hash behind them where that is too many."""
+    length = next((n for n in range(least, LONGEST_PREFIX) if len({text[:n] for text in texts}) == len(texts)), None)
+    return {text: text[:length] if length else f"{text[:least]}…{digest(text)[:8]}" for text in texts}
+
+
+def settings_fields(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what samples were made with (`settings/HASH.json`): the fields that may change a text, with what is not known left out."""
+    engine, protocol = content.get("engine"), content.get("protocol")
+    engine = engine if isinstance(engine, Mapping) else {}
+    parts: dict[str, object] = {"engine": {name: engine.get(name) for name in ("dtype", "stop_ids")}}
+    rope = engine.get("rope_parameters")
+    parts["engine.rope_parameters"] = {name: rope.get(name) for name in ROPE} if isinstance(rope, Mapping) else {}
+    sent = engine.get("sent")
+    named = sent.items() if isinstance(sent, Mapping) else ()
+    parts["engine.sent"] = {name: value for name, value in named if name != "model" and name.isidentifier() and len(name) < 40}
+    found = {f"{part}.{name}": value for part, values in parts.items() if isinstance(values, Mapping) for name, value in values.items()}
+    known = {name: value for name, value in found.items() if value is not None}
+    return known | protocol_fields(protocol)
+
+
+def protocol_fields(protocol: object) -> dict[str, Any]:
+    """Of a protocol as it is written down: the fields that may change a text, in their full form where it is a protocol."""
+    if not isinstance(protocol, Mapping):
+        return {}
+    try:
+        values: Mapping[str, Any] = Protocol.model_validate(protocol).model_dump(mode="json")
+    except (ValidationError, BenchmarkError):
+        values = protocol
+    return {f"protocol.{name}": values[name] for name in COMPARED if name in values}

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from reports.blocks import Block, Bullets, Cell, Paragraph, between, percent, points, signed, table
+from reports.blocks import Block, Bullets, Cell, Paragraph, between, percent_range, points, signed, table
 from reports.breakdown import breakdown_blocks
 from reports.canvas import Canvas
 from reports.judges import compare_judges, judge_blocks
@@ -64,7 +64,7 @@ def _score_table(benchmark: str, measured: Measured, graders: list[str]) -> Bloc
             row.append(Cell("not graded" if measurement.samples else "no samples yet", "muted"))
         else:
             population = main.population_interval
-            row += [between(*population) if population else "unknown", _size(main), percent(main.truncated)]
+            row += [between(*population) if population else "unknown", _size(main), percent_range(*main.truncated)]
             row += [points(float(np.mean(main.partials)))] if code else []
         rows.append([*row, *[""] * (len(header) - len(row))])
     return table(benchmark, header, rows, {0, 1})

@@ -7,7 +7,7 @@ judge a score: how many samples were expected, cut off, failed or identical to a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.answer_text import joined_answer
 from benchmarks.estimators import avg_at_n, maj_curve, pass_at_k
 from benchmarks.records import Grade, SampleKey
-from reports.measurements import Measurement
+from reports.measurements import BUDGET_ALONE, Measurement, Sample, protocol_fields
 from reports.statistics import Interval, sampling_interval, superpopulation_interval
 from reports.text import counted
 
@@ -40,8 +40,8 @@ class Scores:
     """Graded samples of each problem."""
     reasons: Mapping[str, int]
     verdicts: Mapping[str, int]
-    truncated: float | None
-    """Share of samples that ended at the length limit, or that a grader calls truncated; None where nothing says it of one of them."""
+    truncated: tuple[float, float]
+    """Share of samples that ended at the length limit, or that a grader calls truncated: least and most, where some do not say."""
     partials: NDArray[np.float64]
     """Mean share of passed tests of each problem, in points; equals 100 times `rates` for maths."""
     place: NDArray[np.int64]
@@ -119,15 +119,16 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
     )
 
 
-def _truncated(measurement: Measurement, grades: list[tuple[SampleKey, Grade]]) -> float | None:
-    """An end that nothing says is what `strict` takes it for, which sees thinking that was cut off."""
+def _truncated(measurement: Measurement, grades: list[tuple[SampleKey, Grade]]) -> tuple[float, float]:
+    """Least and largest share that may have been cut off; an end that nothing says is what `strict` takes it for."""
     stored, strict = measurement.samples, measurement.grades.get("strict", {})
     cut = unknown = 0
     for key, row in grades:
         ends = (row.finish_reason, stored[key].finish if key in stored else None)
-        cut += "length" in ends or row.reason == "truncated" or (key in strict and strict[key].reason == "truncated")
-        unknown += not any(ends) and key not in strict and row.reason != "truncated"
-    return None if unknown else cut / len(grades)
+        is_cut = "length" in ends or row.reason == "truncated" or (key in strict and strict[key].reason == "truncated")
+        cut += is_cut
+        unknown += not is_cut and not any(ends) and key not in strict
+    return cut / len(grades), (cut + unknown) / len(grades)
 
 
 def expected_problems(measurement: Measurement) -> tuple[str, ...]:
@@ -162,7 +163,7 @@ def defects(measurement: Measurement, grader: str) -> list[str]:
     lost = sum(grade.verdict == SANDBOX_FAILED for grade in graded.values())
     if lost:
         found.append(f"{counted(lost, 'program')} without a verdict, because the sandbox failed")
-    found += _unlike_settings(measurement)
+    found += _unlike_settings(measurement, stored)
     texts = {(sample.key.problem_id, sample.text_hash) for sample in stored if not sample.failed}
     copies = sum(not sample.failed for sample in stored) - len(texts)
     if copies:
@@ -170,11 +171,13 @@ def defects(measurement: Measurement, grader: str) -> list[str]:
     return found
 
 
-def _unlike_settings(measurement: Measurement) -> list[str]:
+def _unlike_settings(measurement: Measurement, stored: Sequence[Sample]) -> list[str]:
     """What differs in what the samples were made with, or from what the manifest says of it."""
-    made = list(measurement.settings.values())
-    protocol = measurement.evaluation.protocol if measurement.evaluation else None
-    stated = {f"protocol.{name}": value for name, value in protocol.items()} if isinstance(protocol, Mapping) else {}
+    made = []
+    for name, shared in sorted({(sample.settings, sample.shared) for sample in stored if sample.settings}):
+        fields = measurement.settings.get(name, {})
+        made.append({field: value for field, value in fields.items() if not (shared and field in BUDGET_ALONE)})
+    stated = protocol_fields(measurement.evaluation.protocol if measurement.evaluation else None)
     said = ["one of them cannot be read"] if len(made) > 1 and not all(made) else []
     for name in dict.fromkeys(name for one in made for name in one):
         values: list[Any] = []

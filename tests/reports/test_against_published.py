@@ -318,11 +318,13 @@ def test_samples_that_were_made_differently_block_and_say_how(builder: Builder) 
     made = {"engine": engine, "protocol": RELEASE}
     newer = {"engine": engine | {"versions": {"vllm": "1.1"}, "endpoints": 1, "sampling": "SamplingParams(new=None)"}}
     other_judge = {"protocol": RELEASE | {"samples": 8, "description": "older", "name": "x+changed", "judges": ["strict"]}}
-    for alike in (newer, other_judge, {"engine": {}}):
+    longer = {"engine": engine | {"max_model_len": 90000, "rope_parameters": {"factor": 2.5, "partial_rotary_factor": 1.0}}}
+    in_short = {"protocol": RELEASE | {"rope": {"factor": 2.5, "original_max_position_embeddings": 32768}}}
+    for alike in (newer, other_judge, longer, in_short, {"engine": {}}, {"engine": {"dtype": None}}):
         with_settings(builder, made, {**made, **alike})
         assert only_verdict(builder).blockers == ()
-    with_settings(builder, made, {"engine": engine | {"max_model_len": 40960}})
-    assert only_verdict(builder).blockers == ("samples made with 2 settings: engine.max_model_len 81920 or 40960",)
+    with_settings(builder, made | {"engine": engine | {"dtype": "float32"}}, {"engine": engine | {"dtype": "bfloat16"}})
+    assert only_verdict(builder).blockers == ("samples made with 2 settings: engine.dtype float32 or bfloat16",)
     with_settings(builder, made, "nonsense")
     assert only_verdict(builder).blockers == ("samples made with 2 settings: one of them cannot be read",)
     with_settings(builder, {"protocol": RELEASE | {"max_new_tokens": 1000}})
@@ -334,22 +336,48 @@ def test_samples_that_were_made_differently_block_and_say_how(builder: Builder) 
 
 def test_samples_of_another_budget_that_an_attribution_shares_are_made_as_they_should_be(builder: Builder) -> None:
     measured(builder)
-    with_settings(builder, {"protocol": RELEASE}, {"protocol": RELEASE | {"max_new_tokens": 32768}})
+    path = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
+
+    def shared(**other: Any) -> tuple[str, ...]:
+        mine = {"protocol": RELEASE, "engine": {"dtype": "float32"}}
+        with_settings(builder, mine, mine | {"protocol": RELEASE | {"max_new_tokens": 32768}} | other)
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [row | {"shared_from": "other" if row["settings"] == "s1" else ""} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return only_verdict(builder).blockers
+
+    assert shared() == ()
+    assert shared(engine={"dtype": "bfloat16"}) == ("samples made with 2 settings: engine.dtype float32 or bfloat16",)
+
+
+def test_how_samples_were_made_that_nobody_graded_does_not_matter(builder: Builder) -> None:
+    measured(builder)
+    with_settings(builder, {"engine": {"dtype": "float32"}}, {"engine": {"dtype": "bfloat16"}})
+    path = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
+    rows = [json.loads(line) | {"settings": "s0"} for line in path.read_text().splitlines()]
+    rows.append(rows[0] | {"settings": "s1", "sample_index": 64, "text": "another"})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert only_verdict(builder).blockers == ()
+
+
+def without_ends(builder: Builder, unknown: Any) -> None:
+    """Nothing says how the samples ended whose number fits."""
+    regraded(builder, lambda number, grade: {"finish_reason": None} if unknown(number) else {})
     path = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text("".join(json.dumps(row | ({"shared_from": "other"} if row["settings"] == "s1" else {})) + "\n" for row in rows))
-    assert only_verdict(builder).blockers == ()
+    rows = [row | {"finish_reason": None, "token_count": 0} if unknown(number) else row for number, row in enumerate(rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def test_truncation_that_nobody_knows_is_not_called_none(builder: Builder) -> None:
     measured(builder)
-    regraded(builder, lambda number, grade: {"finish_reason": None})
-    path = builder.path / "generations" / "aime24" / "Klear-Reasoner-8B.jsonl"
-    rows = [json.loads(line) | {"finish_reason": None, "token_count": 0} for line in path.read_text().splitlines()]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    without_ends(builder, lambda number: number == 7)
     (one,) = comparisons(load_run(builder.write()))
-    assert one.result.truncated is None
-    assert (one.verdict.label, one.verdict.blockers) == ("inconclusive", ("nobody knows how many samples ended at the length limit",))
+    assert (one.verdict.label, one.verdict.blockers, one.result.truncated) == ("reproduced", (), (0.0, 1 / 1920))
+    assert "| 0 % to 0.052 % | 90.5 (64K" in write_report(builder.path).with_name("report.md").read_text()
+    without_ends(builder, lambda number: True)
+    (one,) = comparisons(load_run(builder.write()))
+    assert (one.verdict.label, one.verdict.blockers) == ("inconclusive", ("nobody knows how 100.0 % of the samples ended",))
     markdown = write_report(builder.path).with_name("report.md").read_text()
     assert "| unknown | 90.5 (64K, avg\\@64) |" in markdown and "| 30 × 64 | unknown |" in markdown
 

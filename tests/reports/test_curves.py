@@ -19,7 +19,7 @@ def made(right: list[list[bool]], tokens: list[list[int]] | None = None, answers
     flat = np.array([one for row in right for one in row], dtype=bool)
     return Scores(
         grader="strict", problem_ids=tuple(f"p{i}" for i in range(len(right))), correct=np.bincount(place[flat], minlength=len(right)),
-        samples=np.array(n), reasons={}, verdicts={}, truncated=0.0, partials=np.zeros(len(right)), place=place, right=flat,
+        samples=np.array(n), reasons={}, verdicts={}, truncated=(0.0, 0.0), partials=np.zeros(len(right)), place=place, right=flat,
         timed_out=np.zeros(len(flat), dtype=bool),
         tokens=np.array([one for row in tokens or [[5] * k for k in n] for one in row]),
         answers=tuple(one for row in answers or [[None] * k for k in n] for one in row),

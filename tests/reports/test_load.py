@@ -141,7 +141,25 @@ def test_an_evaluation_that_may_be_of_two_checkpoints_is_of_neither(builder: Bui
     run = load_run(root)
     assert [(len(one.samples), one.grades) for one in run.measurements] == [(0, {})]
     said = "of another checkpoint or sampling than the manifest describes, or it does not say of which"
-    assert run.notes == [f"16 generations of a on mini-aime left out: {said}."]
+    assert run.notes == [f"16 samples of a on mini-aime left out: {said}."]
+
+
+def test_samples_that_two_evaluations_may_mean_are_of_neither(builder: Builder) -> None:
+    builder.measure("mini-aime", "a", [1, 2])
+    (entry,) = builder.manifest["evaluations"]
+    builder.manifest["evaluations"] = [entry | {"sampling_hash": ""}, entry | {"sampling_hash": "", "revision": ""}]
+    run = load_run(builder.write())
+    assert [(len(one.samples), one.grades) for one in run.measurements] == [(0, {}), (0, {})]
+
+
+def test_labels_stay_apart_and_short(builder: Builder) -> None:
+    alike = ["checkpoints/step-8", "checkpoints/step-16", "a" * 10**6 + "1", "a" * 10**6 + "2"]
+    for number, revision in enumerate(alike):
+        builder.measure("mini-aime", "m", [1, 2], revision=revision, sampling_hash=f"sampling{number}", file=f"m{number}")
+    measurements = load_run(builder.write()).measurements
+    for name in ("label", "row_label", "protocol_label"):
+        found = [getattr(one, name) for one in measurements]
+        assert len(set(found)) == 4 and max(map(len, found)) < 80
 
 
 def test_a_row_that_is_no_grade_costs_only_itself(builder: Builder) -> None:
@@ -204,7 +222,7 @@ def test_settings_are_read_from_beside_the_samples_and_nowhere_else(builder: Bui
     rows = [row | {"settings": names[i % len(names)], "benchmark": str(outside) if i == 9 else "mini-aime"} for i, row in enumerate(rows)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = [one.settings for one in load_run(root).measurements if one.benchmark == "mini-aime"]
-    known = {"engine.dtype": "mine", "engine.sent.top_k": -1}
+    known = {"engine.dtype": "mine", "engine.sent.top_k": -1}  # and no null
     assert found == [{name: {} for name in sorted(set(names) - {""})} | {"cc": known}]
 
 
