@@ -162,7 +162,7 @@ def settings_fields(content: Mapping[str, Any]) -> dict[str, Any]:
     """Of what samples were made with (`settings/HASH.json`): the fields that may change a text, with what is not known left out."""
     engine, protocol = content.get("engine"), content.get("protocol")
     engine = engine if isinstance(engine, Mapping) else {}
-    parts: dict[str, object] = {"engine": {name: engine.get(name) for name in ("dtype", "stop_ids")}}
+    parts: dict[str, object] = {"engine": {name: engine.get(name) for name in ("dtype", "stop_ids", "max_model_len")}}
     rope = engine.get("rope_parameters")
     parts["engine.rope_parameters"] = {name: rope.get(name) for name in ROPE} if isinstance(rope, Mapping) else {}
     sent = engine.get("sent")

@@ -25,6 +25,8 @@ RIGHT = ("right",)
 """What all right answers of a problem are counted under in a vote; no answer's text is this."""
 SANDBOX_FAILED = "IE"
 """The sandbox's verdict on a program that it could not judge."""
+ENGINES_ROOM = "engine.max_model_len"
+"""Prompt and response together; two sizes that both suffice make no difference to a text."""
 BUDGETS = (8192, 16384, 32768, 65536)
 
 
@@ -179,6 +181,10 @@ def _unlike_settings(measurement: Measurement, stored: Sequence[Sample]) -> list
         made.append({field: value for field, value in fields.items() if not (shared and field in BUDGET_ALONE)})
     stated = protocol_fields(measurement.evaluation.protocol if measurement.evaluation else None)
     said = ["one of them cannot be read"] if len(made) > 1 and not all(made) else []
+    rooms = [room for one in made if isinstance(room := one.pop(ENGINES_ROOM, None), int)]
+    budget = stated.get("protocol.max_new_tokens")
+    if rooms and isinstance(budget, int) and min(rooms) < budget:
+        said.append(f"room for {min(rooms)} tokens, the manifest says that a response may have {budget}")
     for name in dict.fromkeys(name for one in made for name in one):
         values: list[Any] = []
         for one in made:

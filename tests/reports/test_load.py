@@ -213,7 +213,9 @@ def test_settings_are_read_from_beside_the_samples_and_nowhere_else(builder: Bui
     settings.mkdir()
     (settings / "aa.json").symlink_to(outside / "settings" / "aa.json")
     os.mkfifo(settings / "bb.json")
-    (settings / "cc.json").write_text('{"engine": {"dtype": "mine", "versions": {"a": 1}, "sent": {"model": "m", "top_k": -1, "<b>": 1}}}')
+    sent = {"model": "m", "top_k": -1, "<b>": 1}
+    engine = {"dtype": "mine", "stop_ids": None, "versions": {"a": 1}, "max_model_len": 9, "sent": sent}
+    (settings / "cc.json").write_text(json.dumps({"engine": engine}))
     (settings / "dd.json").write_text('{"engine": ' + '{"a":' * 3000 + "1" + "}" * 3001)
     (settings / "ee.json").write_text('{"engine": {"dtype": ' + "[" * 500 + "1" + "]" * 500 + "}}")
     (settings / "ff.json").write_text('{"engine": {"dtype": "' + "x" * 10**6 + '"}}')
@@ -222,7 +224,7 @@ def test_settings_are_read_from_beside_the_samples_and_nowhere_else(builder: Bui
     rows = [row | {"settings": names[i % len(names)], "benchmark": str(outside) if i == 9 else "mini-aime"} for i, row in enumerate(rows)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = [one.settings for one in load_run(root).measurements if one.benchmark == "mini-aime"]
-    known = {"engine.dtype": "mine", "engine.sent.top_k": -1}  # and no null
+    known = {"engine.dtype": "mine", "engine.max_model_len": 9, "engine.sent.top_k": -1}  # and no null
     assert found == [{name: {} for name in sorted(set(names) - {""})} | {"cc": known}]
 
 
