@@ -158,7 +158,7 @@ def test_the_interval_for_other_problems_covers_at_its_level(shape: Shape) -> No
     assert covered == pytest.approx(0.95, abs=0.015)
 
 
-@pytest.mark.parametrize(("better", "unevenly"), [(0.0, 0.0), (0.3, 0.5), (-0.3, 0.3), (1.0, 0.0)])
+@pytest.mark.parametrize(("better", "unevenly"), [(0.0, 0.0), (0.3, 0.5), (-0.3, 0.3), (0.5, 0.0)])
 @every_shape
 def test_the_interval_between_two_checkpoints_covers_at_its_level(shape: Shape, better: float, unevenly: float) -> None:
     """Problems are drawn anew each time; the second checkpoint is better by a logit that may vary between problems.
@@ -176,7 +176,7 @@ def test_the_interval_between_two_checkpoints_covers_at_its_level(shape: Shape, 
     second = random.binomial(shape.samples, moved(rates)) / shape.samples
     truth = float((moved(many) - many).mean()) * 100
     found = [paired_comparison(two, one, permutations=1).ci95 for one, two in zip(first, second, strict=True)]
-    allowed = 0.035 if shape.score > 0.9 else 0.025 if shape.score > 0.8 else 0.015
+    allowed = 0.035 if shape.score > 0.9 else 0.02 if shape.score > 0.8 else 0.015  # 83 points: 93.6 to 96.0 % in longer simulations
     covered = np.mean([low <= truth <= high for low, high in found])
     assert covered == pytest.approx(0.95, abs=allowed)
 

@@ -435,10 +435,24 @@ def test_a_difference_that_few_problems_make_has_fewer_degrees_of_freedom() -> N
     first, second = np.array([1.0, 0.9] + [0.5] * 18), np.array([0.1, 0.6] + [0.5] * 18)
     differences = first - second
     found = paired_comparison(first, second)
-    degrees = int(2 * 20 / (stats.kurtosis(differences, fisher=False) - 17 / 19))
-    short, long = (stats.t.ppf(0.975, number) * stats.sem(differences) * 100 for number in (math.isqrt(19 * degrees), degrees))
-    assert degrees == 2 and found.ci95 == pytest.approx((6.0 - short, 6.0 + long))
+    degrees = (2 * 20 / (stats.kurtosis(differences, fisher=False) - 17 / 19)) ** 1.5 / math.sqrt(19)
+    assert 1 < degrees < 2
+    one, two = stats.t.ppf(0.975, 1), stats.t.ppf(0.975, 2)
+    quantiles = stats.t.ppf(0.975, 19), two + (one - two) * (1 / degrees - 1 / 2) * 2
+    short, long = (quantile * stats.sem(differences) * 100 for quantile in quantiles)
+    assert found.ci95 == pytest.approx((6.0 - short, 6.0 + long))
     assert paired_comparison(second, first).ci95 == pytest.approx((-6.0 - long, -6.0 + short))
+
+
+def test_degrees_between_two_whole_numbers_are_interpolated() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(1)
+    first = 0.5 + 0.1 * rng.standard_t(4, 30).clip(-4, 4) + 0.05
+    found = paired_comparison(first, np.full(30, 0.5))
+    degrees = min(29.0, 2 * 30 / (stats.kurtosis(first, fisher=False) - 27 / 29)) ** 1.5 / math.sqrt(29)
+    assert 3 < degrees < 29 and degrees != int(degrees)
+    short, long = (stats.t.ppf(0.975, number) * stats.sem(first) * 100 for number in (29, degrees))
+    assert found.ci95 == pytest.approx((found.difference - short, found.difference + long), rel=0.01)
 
 
 @given(st.integers(4, 400), st.integers(0, 2**32 - 1))
