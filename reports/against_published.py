@@ -24,7 +24,7 @@ from reports.load import Run
 from reports.measurements import Evaluation, Measurement
 from reports.scores import Scores, defects, expected_problems, scores
 from reports.statistics import Verdict, reproduction_verdict
-from reports.text import counted
+from reports.text import brief, counted
 
 TARGET = "Klear-Reasoner-8B"
 UNKNOWN_BUDGET = 32_768
@@ -198,8 +198,7 @@ def _same_model(measurement: Measurement, row: PublishedScore) -> bool:
 
 
 def _plain(value: object) -> str:
-    text = "none" if value is None else repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return brief("none" if value is None else repr(value) if isinstance(value, str) else str(value))
 
 
 def published_blocks(run: Run) -> list[Block]:

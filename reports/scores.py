@@ -19,7 +19,7 @@ from benchmarks.estimators import avg_at_n, maj_curve, pass_at_k
 from benchmarks.records import Grade, SampleKey
 from reports.measurements import BUDGET_ALONE, Measurement, Sample, protocol_fields
 from reports.statistics import Interval, sampling_interval, superpopulation_interval
-from reports.text import counted
+from reports.text import brief, counted
 
 RIGHT = ("right",)
 """What all right answers of a problem are counted under in a vote; no answer's text is this."""
@@ -191,15 +191,11 @@ def _unlike_settings(measurement: Measurement, stored: Sequence[Sample]) -> list
             if name in one and one[name] not in values:
                 values.append(one[name])
         if len(values) > 1 or (name in stated and stated[name] not in values):
-            manifest = f", the manifest says {_short(stated[name])}" if name in stated and stated[name] not in values else ""
-            said.append(f"{name} {' or '.join(_short(value) for value in values[:3])}{' or others' if len(values) > 3 else ''}{manifest}")
+            manifest = f", the manifest says {brief(str(stated[name]))}" if name in stated and stated[name] not in values else ""
+            shown = [*(brief(str(value)) for value in values[:3]), *(["others"] if len(values) > 3 else [])]
+            said.append(f"{name} {' or '.join(shown)}{manifest}")
     more = [f"{len(said) - 5} more"] if len(said) > 5 else []
     return [f"samples made with {counted(len(made), 'setting')}: {', '.join([*said[:5], *more])}"] if said else []
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def powers(largest: int) -> list[int]:

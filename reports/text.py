@@ -62,6 +62,11 @@ def markdown(text: str, links: bool = True) -> str:
     return escaped if not links else _LINK.sub(lambda found: f"{found[1]}{_SPLIT}{found[2]}" if found[1] else f"@{_SPLIT}", escaped)
 
 
+def brief(text: str, longest: int = 60) -> str:
+    """A value as a sentence has room for it."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}…"
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: 1 sample, 2 samples."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

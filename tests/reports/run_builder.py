@@ -170,6 +170,11 @@ class RunBuilder:
         return self.path
 
 
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its name there."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def rl_rows(steps: int, clip: float = 0.002, seconds: float = 1.0) -> list[dict[str, Any]]:
     """Metrics of an RL run that learns; the first step kept no group."""
     rows: list[dict[str, Any]] = []
