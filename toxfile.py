@@ -79,9 +79,9 @@ def tox_on_install(tox_env: Any, arguments: Any, section: str, of_type: str) -> 
     folder = Path(tox_env.conf["env_dir"])
     if of_type != "deps" or folder.name == "cuda" or list(folder.glob("lib/python*/site-packages/torch/version.py")):
         return
-    options, names = tox_env.conf["deps"].unroll()
-    pins = [option.removeprefix("-c").strip() for option in options if option.startswith("-c")]
-    version = cuda_torch(tox_env.env_python(), ROOT / pins[0], tox_env.environment_variables) if pins and "torch" in names else ""
+    _, lines = tox_env.conf["deps"].unroll()  # requirements, and constraints as «-c NAME==VERSION»
+    pins = [line.partition("==")[2] for line in lines if line.startswith("-c torch==")]
+    version = cuda_torch(tox_env.env_python(), pins[0], tox_env.environment_variables) if pins else ""
     if version:
         _say(
             f"pip sees no CPU build of torch and takes torch {version} with its CUDA libraries, about 3 GB to download; to have the small build, "

@@ -102,7 +102,7 @@ def _old_driver(root: Path) -> str:
     return f"; its driver {found[0]} is older than {DRIVER}, which CUDA 13 wants" if found and int(found[1]) < DRIVER else ""
 
 
-def cuda_torch(python: str | Path, constraints: Path, environment: Mapping[str, str] = os.environ) -> str:
+def cuda_torch(python: str | Path, pin: str, environment: Mapping[str, str] = os.environ) -> str:
     """The version of torch that pip would take, if it is no CPU build; empty if it is one, or if pip cannot tell.
 
     pip is asked for the versions that it sees, which downloads nothing; of those with the pinned number it takes the greatest local one,
@@ -110,9 +110,8 @@ def cuda_torch(python: str | Path, constraints: Path, environment: Mapping[str, 
 
     Args:
         python: the interpreter of the environment that torch is for.
-        constraints: the file that pins torch.
+        pin: the version that the constraints ask for, such as 2.13.0.
     """
-    pinned = re.search(r"^torch==([\d.]+)", constraints.read_text(encoding="utf-8"), re.MULTILINE)
     try:
         done = subprocess.run(
             [str(python), "-I", "-m", "pip", "index", "versions", "--disable-pip-version-check", "torch"], stdin=subprocess.DEVNULL,
@@ -122,5 +121,5 @@ def cuda_torch(python: str | Path, constraints: Path, environment: Mapping[str, 
         return ""  # the installation will say what is wrong
     listed = re.search(r"^Available versions: (.*)$", done.stdout, re.MULTILINE)
     seen = [version.strip() for version in listed[1].split(",")] if listed else []
-    builds = [version for version in seen if pinned and version.partition("+")[0] == pinned[1]]
+    builds = [version for version in seen if version.partition("+")[0] == pin]
     return builds[0] if builds and not builds[0].partition("+")[2].startswith("cpu") else ""

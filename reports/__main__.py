@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotARunFolder, NotOurs, BenchmarkError) as error:
         print(f"reports: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"reports: the report cannot be written: {error}", file=sys.stderr)
+    except OSError as error:  # of a folder `shutil` gathers one for each file: the first says it
+        reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error
+        print(f"reports: the report cannot be written: {reason}", file=sys.stderr)
         return 1
     return 0
 
