@@ -11,6 +11,9 @@ from pathlib import Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 when everything was written, 1 when it could not be stored, 2 for a bad folder or file."""
+    if sys.version_info < (3, 11):
+        print(f"reports: Python 3.11 or later is needed, this is {sys.version.split()[0]}", file=sys.stderr)
+        return 2
     parser = argparse.ArgumentParser(
         prog="python -m reports",
         description="Write the report of each run folder, RUN/report/index.html and report.md.  Several runs are compared too: "
