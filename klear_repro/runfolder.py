@@ -45,6 +45,7 @@ class RunFolder:
         self.manifest: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
+        self._made = [] if self.path.exists() else [self.path, *(one for one in self.path.parents if not one.exists())]
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.path / ".lock", "w")
         try:
@@ -66,7 +67,19 @@ class RunFolder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if not self._shared:
             self._events.__exit__(kind, error, trace)
+        if self._made and isinstance(error, UserError) and {one.name for one in self.path.iterdir()} <= {".lock", "events.jsonl"}:
+            self._take_back()
         self._lock.close()
+
+    def _take_back(self) -> None:
+        """Remove the folders that were made for what was then refused before anything was written."""
+        for name in (".lock", "events.jsonl"):
+            (self.path / name).unlink(missing_ok=True)
+        for one in self._made:
+            try:
+                one.rmdir()
+            except OSError:  # another process has put something there
+                return
 
     @contextmanager
     def shared(self) -> Iterator[None]:
