@@ -258,6 +258,9 @@ def _rows(source: Source, form: Format) -> Iterator[Row | Skip]:
             yield one
             continue
         place, raw = one
+        if not _CLAIMS[form](raw):
+            yield Skip(place, f"no row of the format {form}: it has {', '.join(str(name)[:40] for name in list(raw)[:6]) or 'no fields'}")
+            continue
         try:
             row = read(place, raw)
         except BrokenRow as error:
