@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.records import digest
 from klear_repro.config import Config
@@ -13,6 +13,9 @@ from klear_repro.device import Device
 from klear_repro.errors import UserError
 from klear_repro.files import file_hash, folder_hash
 from klear_repro.runfolder import RunFolder
+
+if TYPE_CHECKING:
+    from klear_repro.importing import Import
 
 RL_STAGES: tuple[Literal["rl-math", "rl-code"], ...] = ("rl-math", "rl-code")
 HELD_OUT = {"rl-math": ("mini-aime", "mini-words"), "rl-code": ("mini-lcb",)}
@@ -26,6 +29,7 @@ class EvaluationStage:
         self.config, self.folder, self.device = config, folder, device
         self.path = folder.path
         self.seed = config.runtime.seed
+        self._import: Import | None = None
 
     def check(self, *, trains: bool, makes_data: bool) -> None:
         """Find models, protocols and problems before anything is written; those that this run makes are left out."""
@@ -194,13 +198,23 @@ class EvaluationStage:
             raise UserError(f"model {source.name}: {error}") from None
 
     def import_fingerprint(self) -> str:
-        files = [file_hash(Path(path)) if Path(path).is_file() else "" for path in self.config.traces.paths]
+        from klear_repro.importing import input_hashes
+
         config = self.config.eval
+        files = input_hashes(self.config.traces.paths)
         return digest([files, self.config.traces.model_dump(mode="json"), config.benchmarks, config.benchmark_path, config.protocol, config.code_mode])
+
+    def prepare_import(self) -> None:
+        """Read what is to be imported before anything is written, so that a refused import leaves nothing behind."""
+        from klear_repro.importing import check_label, prepare_import
+
+        self._import = prepare_import(self.config)
+        check_label(self._import, self.folder.manifest)
 
     def import_traces(self) -> None:
         from klear_repro.importing import import_traces
         from klear_repro.judging import Judges
 
+        assert self._import is not None
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
-            import_traces(self.config, self.folder, judges)
+            import_traces(self._import, self.folder, judges)
