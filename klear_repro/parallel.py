@@ -179,14 +179,14 @@ class Workers:
             orders, theirs = context.Pipe()
             lifeline_end, lifeline = context.Pipe(duplex=False)
             output, output_end = context.Pipe(duplex=False)
-            name = f"worker {number}/{len(environments)}"
-            process = context.Process(target=_work, args=(theirs, lifeline_end, output_end, environment, self._plan), name=name)
+            process = context.Process(target=_work, args=(theirs, lifeline_end, output_end, environment, self._plan))
             with _outside_of_main():
                 process.start()
             for end in (theirs, lifeline_end, output_end):
                 end.close()
             os.set_blocking(output.fileno(), False)
-            prefix = f"[{number}/{len(environments)}] " if len(environments) > 1 else ""
+            several = f"{number}/{len(environments)}" if len(environments) > 1 else ""
+            name, prefix = (f"worker {several}", f"[{several}] ") if several else ("the worker", "")
             self._workers.append(_Worker(name, process, orders, lifeline, output, prefix))
 
     def _environments(self) -> Iterator[dict[str, str]]:

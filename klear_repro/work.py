@@ -156,8 +156,8 @@ class Work:
 
         Ends when all are there or running here; without `wait` also when others have leased the rest.
         """
-        free = [item for item in self._items.values() if item.samples.sampling == sampling]
-        total = len(free)  # unfinished ones, as of the last look
+        free = [item for item in self._items.values() if item.samples.sampling == sampling and item.key not in self._held]
+        total = len(free) + len(self._held)  # unfinished ones, as of the last look
         taken: list[_Item] = []
         looked, sort_at = time.monotonic(), -inf
         while True:
