@@ -27,6 +27,8 @@ from klear_repro.seeds import derive_seed
 from klear_repro.store import SampleStore
 
 DEFAULT_PROTOCOL = "klear-paper-32k"
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+"""Sampling parameters that the configuration can set in place of the protocol's."""
 STAND_INS = {"mini-aime": "smoke-math", "mini-lcb": "smoke-code", "mini-words": "smoke-words"}
 
 
@@ -65,6 +67,10 @@ def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
     """The protocol with what the configuration replaces in it."""
     overrides: dict[str, Any] = {"samples": config.samples, "max_new_tokens": config.max_new_tokens, "max_model_len": config.max_model_len}
     overrides = {name: value for name, value in overrides.items() if value}
+    for name in SAMPLING:
+        value = getattr(config, name)
+        if value is not None:
+            overrides[f"sampling.{name}"] = max(value, 0)  # vLLM's −1 of top_k is off, too
     if "max_new_tokens" in overrides and "max_model_len" not in overrides and protocol.rope is None:
         overrides["max_model_len"] = None  # the protocol's length was made for its own budget
     if config.prompt:
