@@ -6,8 +6,9 @@ names everything that may change its text, so samples of another protocol or rev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from benchmarks import load_benchmark
 from benchmarks.protocols import Prompt, Protocol, load_protocol
 from benchmarks.records import Generation, Problem, SampleKey, digest, write_grades
+from klear_repro.canary import run_canary
 from klear_repro.config import EvalConfig
 from klear_repro.engines.base import Completion, Engine, Request, Sampling
 from klear_repro.errors import UserError
@@ -39,6 +41,8 @@ class Task:
     benchmark: str
     problems: list[Problem]
     protocol: Protocol
+    canary: int = 0
+    """Samples that must come to a good end before the rest is queued (`klear_repro.canary`)."""
 
     @property
     def by_id(self) -> dict[str, Problem]:
@@ -56,11 +60,21 @@ def make_task(config: EvalConfig, benchmark: str, data: Path, protocol_name: str
     if benchmark in STAND_INS and path is None:
         path = data
     try:
-        protocol = load_protocol(protocol_name or config.protocol or STAND_INS.get(benchmark, DEFAULT_PROTOCOL))
+        protocol = named_protocol(config, benchmark, protocol_name)
         problems = load_benchmark(benchmark, path, config.benchmark_revision or None)
-        return Task(benchmark, problems[: config.limit or None], resolved(config, protocol.for_benchmark(benchmark, problems[0].kind)))
+        of_benchmark = resolved(config, protocol.for_benchmark(benchmark, problems[0].kind))
+        return Task(benchmark, problems[: config.limit or None], of_benchmark, config.canary)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def named_protocol(config: EvalConfig, benchmark: str, name: str = "") -> Protocol:
+    """The protocol of this name, else the configuration's, else the benchmark's; as its file says.
+
+    Raises:
+        BenchmarkError: there is none.
+    """
+    return load_protocol(name or config.protocol or STAND_INS.get(benchmark, DEFAULT_PROTOCOL))
 
 
 def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
@@ -120,9 +134,18 @@ def in_shard(keys: dict[SampleKey, tuple[int, ...]], shard: str) -> dict[SampleK
 
 def generate(engine: Engine, task: Task, keys: dict[SampleKey, tuple[int, ...]], store: SampleStore, seed: int) -> int:
     """Generate and store the missing samples; returns how many were missing."""
-    missing = store.missing(keys)
+    waiting = len(store.missing(keys))
+    if waiting:
+        make = partial(_make, engine, task, keys, store, seed)
+        run_canary(make, lambda: {row.key: row for row in store}, task.protocol, list(keys), task.canary, getattr(engine, "slots", None))
+        make(store.missing(keys))
+    return waiting
+
+
+def _make(engine: Engine, task: Task, keys: dict[SampleKey, tuple[int, ...]], store: SampleStore, seed: int, missing: Sequence[SampleKey]) -> None:
+    """Generate and store these samples."""
     if not missing:
-        return 0
+        return
     protocol = task.protocol
     sampling = Sampling(
         protocol.sampling.temperature, protocol.sampling.top_p, protocol.sampling.top_k, protocol.sampling.min_p,
@@ -132,13 +155,18 @@ def generate(engine: Engine, task: Task, keys: dict[SampleKey, tuple[int, ...]],
     written = ""
     seeds = {key: derive_seed(seed, "eval", key.benchmark, key.problem_id, key.sample_index) for key in missing}
     requests = [Request(key, keys[key], seeds[key]) for key in missing]
-    label = f"eval {missing[0].model} {task.benchmark}"
-    with Progress(label, len(keys), "sample", len(keys) - len(missing)) as progress:
-        for completion in engine.generate(requests, sampling):
+    label, there = f"eval {missing[0].model} {task.benchmark}", len(keys) - len(store.missing(keys))
+    with Progress(label, len(keys), "sample", there, tokens_each=mean_tokens(store, keys), tokens_most=protocol.max_new_tokens) as progress:
+        for completion in engine.generate(requests, sampling, progress.tokens):
             written = written or store.keep_settings(settings)
             store.add(_row(completion, keys, seeds, written))
-            progress.update()
-    return len(missing)
+            progress.update(tokens=completion.token_count)
+
+
+def mean_tokens(store: SampleStore, keys: Mapping[SampleKey, object]) -> float:
+    """New tokens of a stored sample of these keys, on average; 0: there is none."""
+    counts = [row.token_count for row in store if row.key in keys]
+    return sum(counts) / len(counts) if counts else 0.0
 
 
 def _row(completion: Completion, keys: dict[SampleKey, tuple[int, ...]], seeds: dict[SampleKey, int], settings: str) -> Generation:

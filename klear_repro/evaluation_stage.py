@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.records import digest
 from klear_repro.config import Config
 from klear_repro.device import Device
 from klear_repro.errors import UserError
 from klear_repro.files import file_hash, folder_hash
+from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
+
+if TYPE_CHECKING:
+    from klear_repro.forecast import Forecast
 
 RL_STAGES: tuple[Literal["rl-math", "rl-code"], ...] = ("rl-math", "rl-code")
 HELD_OUT = {"rl-math": ("mini-aime", "mini-words"), "rl-code": ("mini-lcb",)}
@@ -26,27 +30,26 @@ class EvaluationStage:
         self.config, self.folder, self.device = config, folder, device
         self.path = folder.path
         self.seed = config.runtime.seed
+        self.forecast: Forecast | None = None
+        """What `check` found; None where models or problems are made by an earlier stage of this run."""
 
     def check(self, *, trains: bool, makes_data: bool) -> None:
-        """Find models, protocols and problems before anything is written; those that this run makes are left out."""
-        from klear_repro.evaluate import STAND_INS, make_task
+        """Find models, protocols and problems before anything is written, and say what will happen; not where this run makes them."""
+        from klear_repro.evaluate import STAND_INS
+        from klear_repro.preflight import check_names
 
-        if self.config.eval.engine == "vllm":
-            from klear_repro.engines.vllm import require_vllm
+        check_names(self.config)
+        own = makes_data and not self.config.eval.benchmark_path and any(name in STAND_INS for name in self.config.eval.benchmarks)
+        if self.config.eval.model and not own or not trains and not own:
+            self.foresee()
 
-            require_vllm()  # before gigabytes of a model are downloaded
-        if self.config.eval.model or not trains:
-            self.models()
-        from benchmarks.protocols import load_protocol
+    def foresee(self) -> None:
+        """Check what evaluation needs but weights, and say what it will take (`klear_repro.preflight`)."""
+        from klear_repro.preflight import preflight
 
-        try:
-            for name in self.config.eval.attribute:
-                load_protocol(name)
-        except ValueError as error:
-            raise UserError(f"eval.attribute: {error}") from None
-        for name in self.config.eval.benchmarks:
-            if not (makes_data and name in STAND_INS and not self.config.eval.benchmark_path):
-                make_task(self.config.eval, name, self.path / "data")
+        self.forecast = preflight(self.config, self.path, self.device, self.models)
+        if not self.config.eval.shard:  # whoever starts shards says it once
+            say(self.forecast.paragraph())
 
     def models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
         """What to evaluate: label → (source, benchmarks)."""
@@ -55,7 +58,7 @@ class EvaluationStage:
 
         benchmarks = self.config.eval.benchmarks
         if self.config.eval.model:
-            source = find_model(self.config.eval.model, self.config.eval.revision)
+            source = find_model(self.config.eval.model, self.config.eval.revision, weights=False)
             return {source.name: (source, benchmarks)}
         found: dict[str, tuple[Any, tuple[str, ...]]] = {}
         if self.config.model.path:
@@ -121,6 +124,8 @@ class EvaluationStage:
         from klear_repro.judging import Judges
 
         models = self.models()
+        if self.forecast is None:
+            self.foresee()
         if force:
             for label, (_, on) in models.items():
                 for name in on:
@@ -165,9 +170,11 @@ class EvaluationStage:
         return LazyEngine(self.config.eval.engine, source, partial(self._start_engine, source, protocol))
 
     def _start_engine(self, source: Any, protocol: Any) -> Any:
-        from klear_repro.models import as_folder, load
+        from klear_repro.models import as_folder, load, with_weights
 
         config = self.config.eval
+        if config.engine != "openai":  # its servers have them
+            source = with_weights(source)
         length = protocol.max_model_len or 0
         if config.engine == "vllm":
             from klear_repro.engines.vllm import VLLMEngine
