@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from klear_repro.engines.base import Completion, Engine, Request, Sampling, chat_ids
@@ -26,9 +26,16 @@ class LazyEngine:
         """`Engine.settings`; starts the engine."""
         return self._started().settings(sampling)
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+    @property
+    def slots(self) -> int:
+        """`Engine.slots`; starts the engine."""
+        return self._started().slots
+
+    def generate(
+        self, requests: Iterable[Request | None], sampling: Sampling, on_tokens: Callable[[int], None] | None = None
+    ) -> Iterator[Completion]:
         """`Engine.generate`; starts the engine."""
-        yield from self._started().generate(requests, sampling)
+        yield from self._started().generate(requests, sampling, on_tokens)
 
     def _started(self) -> Engine:
         if self._engine is None:
