@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,13 +36,19 @@ class EvaluationStage:
 
     def check(self, *, trains: bool, makes_data: bool) -> None:
         """Find models, protocols and problems before anything is written, and say what will happen; not where this run makes them."""
-        from klear_repro.evaluate import STAND_INS
+        from klear_repro.evaluate import STAND_INS, make_task
         from klear_repro.preflight import check_names
 
+        settings = self.config.eval
+        made = [name for name in settings.benchmarks if makes_data and name in STAND_INS and not settings.benchmark_path]
+        if not made and (settings.model or not trains):
+            return self.foresee()
         check_names(self.config)
-        own = makes_data and not self.config.eval.benchmark_path and any(name in STAND_INS for name in self.config.eval.benchmarks)
-        if self.config.eval.model and not own or not trains and not own:
-            self.foresee()
+        if settings.model or not trains:
+            self.models()
+        for name in settings.benchmarks:
+            if name not in made:
+                make_task(settings, name, self.path / "data")
 
     def foresee(self) -> None:
         """Check what evaluation needs but weights, and say what it will take (`klear_repro.preflight`)."""
@@ -54,16 +61,17 @@ class EvaluationStage:
     def models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
         """What to evaluate: label → (source, benchmarks)."""
         from klear_repro.models import ModelSource, find_model
-        from klear_repro.training.checkpoint import latest
 
         benchmarks = self.config.eval.benchmarks
         if self.config.eval.model:
             source = find_model(self.config.eval.model, self.config.eval.revision, weights=False)
             return {source.name: (source, benchmarks)}
+        from klear_repro.training.checkpoint import latest  # imports the models of transformers, which takes seconds
+
         found: dict[str, tuple[Any, tuple[str, ...]]] = {}
         if self.config.model.path:
-            source = find_model(self.config.model.path, self.config.model.revision)
-            found["base"] = (ModelSource("base", source.folder, source.gguf, source.revision), benchmarks)
+            source = find_model(self.config.model.path, self.config.model.revision, weights=False)
+            found["base"] = (replace(source, name="base"), benchmarks)
         labels: list[tuple[str, tuple[str, ...]]] = [(stage, benchmarks) for stage in ("sft", *RL_STAGES)]
         for stage in RL_STAGES:
             on = tuple(name for name in benchmarks if name in HELD_OUT[stage])
@@ -71,7 +79,7 @@ class EvaluationStage:
         for label, on in labels:
             path = latest(self.path / "checkpoints" / label)
             if path is not None and on:
-                found[label] = (ModelSource(label, path, "", file_hash(path / "model.safetensors")), on)
+                found[label] = (ModelSource(label, path, "", file_hash(path / "model.safetensors"), (path / "model.safetensors").stat().st_size), on)
         if not found:
             raise UserError("eval: this run folder has no checkpoint; pass --model, or run the stage sft first")
         return found
@@ -170,11 +178,9 @@ class EvaluationStage:
         return LazyEngine(self.config.eval.engine, source, partial(self._start_engine, source, protocol))
 
     def _start_engine(self, source: Any, protocol: Any) -> Any:
-        from klear_repro.models import as_folder, load, with_weights
+        from klear_repro.models import as_folder, load
 
         config = self.config.eval
-        if config.engine != "openai":  # its servers have them
-            source = with_weights(source)
         length = protocol.max_model_len or 0
         if config.engine == "vllm":
             from klear_repro.engines.vllm import VLLMEngine
