@@ -11,7 +11,7 @@ from benchmarks.records import digest
 from klear_repro.config import Config
 from klear_repro.device import Device
 from klear_repro.errors import UserError
-from klear_repro.files import file_hash, folder_hash
+from klear_repro.files import file_hash, folder_hash, kept_file_hash
 from klear_repro.runfolder import RunFolder
 
 RL_STAGES: tuple[Literal["rl-math", "rl-code"], ...] = ("rl-math", "rl-code")
@@ -68,7 +68,7 @@ class EvaluationStage:
         for label, on in labels:
             path = latest(self.path / "checkpoints" / label)
             if path is not None and on:
-                found[label] = (ModelSource(label, path, "", file_hash(path / "model.safetensors")), on)
+                found[label] = (ModelSource(label, path, "", kept_file_hash(path / "model.safetensors")), on)
         if not found:
             raise UserError("eval: this run folder has no checkpoint; pass --model, or run the stage sft first")
         return found

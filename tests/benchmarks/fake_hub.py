@@ -58,7 +58,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, files in self.server.repos.items():
             api, repo = f"/api/{name}", name.partition("/")[2]
             if path in (api, f"{api}/revision/main", f"{api}/revision/{COMMIT}"):
-                rows = [{"rfilename": file} for file in files]
+                sizes = "blobs=" in self.path
+                rows = [{"rfilename": file} | ({"size": len(content)} if sizes else {}) for file, content in files.items()]
                 return self._send(json.dumps({"id": repo, "sha": COMMIT, "siblings": rows}).encode())
             if path == f"{api}/tree/{COMMIT}":
                 tree = [
