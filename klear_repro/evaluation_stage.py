@@ -12,7 +12,7 @@ from benchmarks.records import digest
 from klear_repro.config import Config
 from klear_repro.device import Device
 from klear_repro.errors import UserError
-from klear_repro.files import file_hash, folder_hash
+from klear_repro.files import file_hash, folder_hash, kept_file_hash
 from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
 
@@ -79,7 +79,8 @@ class EvaluationStage:
         for label, on in labels:
             path = latest(self.path / "checkpoints" / label)
             if path is not None and on:
-                found[label] = (ModelSource(label, path, "", file_hash(path / "model.safetensors"), (path / "model.safetensors").stat().st_size), on)
+                weights = path / "model.safetensors"
+                found[label] = (ModelSource(label, path, "", kept_file_hash(weights), weights.stat().st_size), on)
         if not found:
             raise UserError("eval: this run folder has no checkpoint; pass --model, or run the stage sft first")
         return found
