@@ -156,7 +156,7 @@ class Forecast:
     def side_by_side(self) -> int | None:
         """Samples under way at once, over all copies: what is asked for, what memory holds and what is missing; None: not known."""
         held = self._held(expected=True)
-        limits = [limit for limit in (self.slots, held) if limit]
+        limits = [limit for limit in (self.slots or None, None if held is None else max(1, held)) if limit is not None]
         if not limits:
             return None
         return min(self.missing, self.copies * min(limits))
@@ -207,13 +207,12 @@ class Forecast:
         if self.room is None:
             return "Memory is the servers'."
         room = self.room
-        weights = f"weights take {size(room.weights)}" if room.weights else "the size of the weights is unknown"
-        sentence = f"Memory: {weights} of {size(room.usable)} {room.where}" if room.usable else f"Memory: {weights}; how much there is, is unknown"
+        there = f"{size(room.usable)} of {room.where}" if room.usable else f"nobody knows how much {room.where} there is"
+        sentence = f"Memory: {there}, of which the weights take {size(room.weights)}" if room.weights else f"Memory: {there}; the size of the weights is unknown"
         full, likely = self._held(expected=False), self._held(expected=True)
-        if room.token is None:
-            return f"{sentence}; how many samples the cache holds at once is unknown for this architecture."
         if full is None or likely is None:
-            return f"{sentence}; how many samples the cache holds at once is unknown."
+            why = " for this architecture" if room.token is None else ""
+            return f"{sentence}; how many samples the cache holds at once is unknown{why}."
         sentence += f"; the cache then holds about {full:,} samples at once at full length"
         sentence += f", {likely:,} at the expected one" if likely != full else ""
         if self.copies > 1:

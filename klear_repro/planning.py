@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Protocol, load_protocol
-from benchmarks.published import PublishedScore, load_published, model_key
+from benchmarks.published import PublishedScore, load_published
 from benchmarks.records import Generation, SampleKey, read_generations
 from klear_repro.config import Config, EvalConfig
 from klear_repro.evaluate import STAND_INS, Task, make_task, store_path

@@ -124,7 +124,7 @@ def check_lengths(settings: EvalConfig, source: ModelSource, benchmarks: Sequenc
             longest, positions = length_of(protocol, source), positions_of(source)
             if positions and protocol.rope is None and (protocol.max_model_len or 0) > positions:
                 raise UserError(
-                    f"max_model_len={protocol.max_model_len} (protocol {protocol.name}): model {source.name} has {positions} positions; "
+                    f"max_model_len={protocol.max_model_len} (protocol {protocol.name}, model {source.name}): the model has {positions} positions; "
                     "set eval.max_model_len, or a protocol with rope"
                 )
             if longest and protocol.max_new_tokens >= longest:

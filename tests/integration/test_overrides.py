@@ -50,8 +50,8 @@ def test_the_run_folder_keeps_what_was_set_and_an_empty_value_gives_it_back(tmp_
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("temperature", "-0.1"), ("temperature", "hot"), ("temperature", "nan"), ("temperature", "11"), ("top_p", "0"), ("top_p", "95"), ("top_k", "-2"),
-     ("top_k", "2.5"), ("min_p", "1.5"), ("repetition_penalty", "0"), ("repetition_penalty", "inf")],
+    [("temperature", "-0.1"), ("temperature", "hot"), ("temperature", "nan"), ("temperature", "11"), ("top_p", "0"), ("top_p", "95"),
+     ("top_k", "-2"), ("top_k", "2.5"), ("min_p", "1.5"), ("repetition_penalty", "0"), ("repetition_penalty", "inf")],
 )  # fmt: skip
 def test_impossible_values_are_refused_in_one_line_with_the_field(name: str, value: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"eval.{name}={value!r}: "):

@@ -102,6 +102,8 @@ def test_threads_lose_no_token() -> None:
         assert bar.made == 12000 and bar.done == 4000
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.9, "0:59"), (3723, "1:02:03"), (86400, "1 day 0:00:00"), (3 * 86400 + 60, "3 days 0:01:00")])
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0:00"), (59.9, "0:59"), (3723, "1:02:03"), (86400, "1 day 0:00:00"), (3 * 86400 + 60, "3 days 0:01:00")]
+)
 def test_times_are_written_as_people_read_them(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
