@@ -149,7 +149,8 @@ def test_the_paragraph_says_what_is_known_and_what_is_not() -> None:
     )
     assert "at most 125.8 million tokens (65,536 a sample); how many to expect is unknown until samples are there" in text
     assert (
-        "Memory: 72.0 GB of GPU memory (NVIDIA H100), of which the weights take 16.4 GB; the cache then holds about 5 samples at once at full length (eval.slots asks for 128)."
+        "Memory: 72.0 GB of GPU memory (NVIDIA H100), of which the weights take 16.4 GB; the cache then holds about 5 samples at once "
+        "at full length (eval.slots asks for 128)."
         in text
     )
     assert "16.4 GB of weights are downloaded first." in text
@@ -207,7 +208,8 @@ def test_the_verdict_names_the_published_number_its_power_and_what_blocks_it() -
     row = built_in().find("aime24", "Klear-Reasoner-8B", "64K")[0]
     text = forecast(work(published=row, power=0.83)).paragraph()
     assert (
-        "aime24 is compared with 90.5 published for Klear-Reasoner-8B at 64K, a perfect reproduction is called reproduced with probability 0.83."
+        "aime24 is compared with 90.5 published for Klear-Reasoner-8B at 64K, a perfect reproduction is called reproduced "
+        "with probability 0.83."
         in text
     )
     text = forecast(work(published=row, power=0.17, doubts=("16 samples a problem, the published run had 64",))).paragraph()
