@@ -32,14 +32,14 @@ LONGEST_GOLD = 200
 """A longer `solution` is a worked solution, not an answer."""
 
 
-def load(name: str, path: str | Path | None, revision: str | None) -> list[Problem]:
+def load(name: str, path: str | Path | None, revision: str | None, tests: bool = True) -> list[Problem]:
     """See `benchmarks.load_benchmark`."""
     if name not in BENCHMARKS:
         raise BenchmarkError(f"unknown benchmark {name!r}; available: {', '.join(BENCHMARKS)}")
     if name in RECORD_BENCHMARKS:
         return _load_records(name, path)
     if name in WINDOWS:
-        return load_livecodebench(name, Path(path) if path is not None else None, revision)
+        return load_livecodebench(name, Path(path) if path is not None else None, revision, tests)
     if name == "humaneval":
         return load_human_eval(Path(path) if path is not None else None, revision)
     key = load_key(name)

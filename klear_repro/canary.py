@@ -11,14 +11,15 @@ for a model may well think longer than a budget allows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.answer_text import final_text
 from benchmarks.protocols import Protocol
 from benchmarks.records import Generation, SampleKey
 from klear_repro.errors import RunError
-from klear_repro.forecast import hours, tokens
+from klear_repro.forecast import hours, listed, tokens
 from klear_repro.progress import say
 
 SHORTEST_BUDGET = 1024
@@ -45,20 +46,47 @@ class Seen:
     """The end of a bad one, as Python writes a string; empty where there is none."""
 
 
-def needed(size: int, protocol: Protocol, keys: Sequence[SampleKey], stored: Mapping[SampleKey, Generation]) -> list[SampleKey]:
+@dataclass(frozen=True)
+class Watched:
+    """The samples of one model on one benchmark, and where they are kept."""
+
+    label: str
+    protocol: Protocol
+    keys: Collection[SampleKey]
+    """All of them, in their order."""
+    store: Path
+
+    def stored(self) -> Iterator[Generation]:
+        """Those that are there, read line by line: what is asked for is usually among the first."""
+        if not self.store.is_file():
+            return
+        with open(self.store, "rb") as lines:
+            for line in lines:
+                try:
+                    row = Generation.model_validate_json(line)
+                except ValueError:  # torn, or no sample: whoever fills the store says so
+                    continue
+                if row.key in self.keys:
+                    yield row
+
+
+def chosen(size: int, watched: Watched) -> list[SampleKey]:
     """The samples that are to be looked at before the rest: the first one of each of the first `size` problems.
 
     None where it would be of no use: no more samples are missing, the budget is short, or a stored sample is at a good end already.
     """
-    if not size or protocol.max_new_tokens <= SHORTEST_BUDGET:
+    if not size or watched.protocol.max_new_tokens <= SHORTEST_BUDGET:
         return []
-    if any(_good(stored[key], protocol) for key in keys if key in stored):
-        return []
+    there = set()
+    for row in watched.stored():
+        if _good(row, watched.protocol):
+            return []
+        there.add(row.key)
     first: dict[str, SampleKey] = {}
-    for key in keys:
+    for key in watched.keys:
         first.setdefault(key.problem_id, key)
-    chosen = list(first.values())[:size]
-    return chosen if any(key not in stored for key in keys if key not in chosen) else []
+    picked = list(first.values())[:size]
+    return picked if any(key not in there for key in watched.keys if key not in picked) else []
 
 
 def look(rows: Iterable[Generation], protocol: Protocol) -> Seen:
@@ -78,40 +106,37 @@ def look(rows: Iterable[Generation], protocol: Protocol) -> Seen:
     )
 
 
-def run_canary(
-    make: Callable[[Sequence[SampleKey]], object], stored: Callable[[], Mapping[SampleKey, Generation]], protocol: Protocol,
-    keys: Sequence[SampleKey], size: int, together: int | None = None,
-) -> Seen | None:  # fmt: skip
-    """Make the canary's samples, look at them, and report it; None where none is needed.
+def run_canary(make: Callable[[list[list[SampleKey]]], object], watched: Sequence[Watched], size: int, together: int | None = None) -> list[Seen]:
+    """Make the samples of the canary, look at them, and report it; empty where none is needed.
 
     Args:
-        make: generates and stores the samples of these keys, and returns when they are there; in this process or in a worker.
-        stored: the samples that are there.
-        keys: all samples of the task, in their order.
+        make: generates and stores samples, the keys of each of `watched`, and returns when they are there.
+        watched: what will be generated with one engine.
         size: `eval.canary`.
         together: samples that will run side by side; None: not known.
 
     Raises:
-        RunError: not one of the samples is at a good end.
+        RunError: of one of `watched`, not one sample is at a good end.
     """
-    before = stored()
-    chosen = needed(size, protocol, keys, before)
-    if not chosen:
-        return None
-    label = f"eval {chosen[0].model} {chosen[0].benchmark}: canary"
-    missing = [key for key in chosen if key not in before]
-    if missing:
-        say(f"{label}: {len(missing)} samples are made first, and the rest is queued once they have come to a good end (--eval.canary 0: no canary)")
-        make(missing)
-    after = stored()
-    seen = look((after[key] for key in chosen if key in after), protocol)
-    if not seen.samples:  # the engine gave none back, and says why itself
-        return None
-    left = sum(key not in after for key in keys)
-    say(f"{label}: {sentence(seen, protocol)}{_time(seen, left, together)}")
-    if not seen.good:
-        raise RunError(f"{label}: {advice(seen, protocol)}")
-    return seen
+    picked = [chosen(size, one) for one in watched]
+    if not any(picked):
+        return []
+    say(f"{listed([one.label for one, keys in zip(watched, picked, strict=True) if keys])}: canary of {sum(map(len, picked))} samples; the rest is queued once they have come to a good end (--eval.canary 0: none)")
+    make(picked)
+    found, refused = [], []
+    for one, keys in zip(watched, picked, strict=True):
+        wanted = set(keys)
+        rows = {row.key: row for row in one.stored() if row.key in wanted} if keys else {}
+        if rows:
+            seen = look(rows.values(), one.protocol)
+            found.append(seen)
+            if seen.good:
+                say(f"{one.label}: canary: {sentence(seen, one.protocol)}{_time(seen, len(one.keys) - len(rows), together)}")
+            else:
+                refused.append(f"{one.label}: canary: {advice(seen, one.protocol)}")
+    if refused:
+        raise RunError(refused[0] + (f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""))
+    return found
 
 
 def sentence(seen: Seen, protocol: Protocol) -> str:
@@ -137,7 +162,7 @@ def advice(seen: Seen, protocol: Protocol) -> str:
     else:
         why = f"none of {seen.samples} samples ended by itself with its thinking closed"
         what = "the chat template, the stop tokens and a larger --max-new-tokens"
-    return f"{why}; the last one seen stops with {seen.end}; try {what}; --eval.canary 0 goes on as it is. The samples are kept"
+    return f"{why}; one of them stops with {seen.end}; try {what}; --eval.canary 0 goes on as it is (the samples are kept)"
 
 
 def _time(seen: Seen, left: int, together: int | None) -> str:

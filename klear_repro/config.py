@@ -234,9 +234,9 @@ class EvalConfig(Section):
     request_s: PositiveFloat = Field(7200, description="engine openai: time limit of one request, seconds")
     slots: Positive = Field(128, description="samples that are generated side by side")
     max_model_len: Count = Field(0, description="prompt and answer together, tokens; 0: what the protocol or the model says")
-    data_parallel: Positive = Field(1, description="processes that share the samples, each with its own copy of the model", le=64)
+    data_parallel: Positive = Field(1, description="workers that take samples from one queue, each a process with its own copy of the model", le=64)
     tensor_parallel: Positive = Field(1, description="engine vllm: GPUs that one copy of the model is spread over", le=64)
-    shard: str = Field("", description="I/N: generate only the I-th of N parts, beside other processes in the same run folder, and grade nothing")
+    shard: str = Field("", description="I/N: the I-th of about N commands that take samples from the queue of one run folder; grades nothing")
     code_mode: Literal["auto", "native", "lcb_compat", "both"] = Field("auto", description="how programs are judged; auto: both modes for LiveCodeBench, else native")
     soft_tests: Count = Field(16, description="tests that the soft score of a failing program is measured on, drawn from all; 0: all of them")
 
@@ -248,8 +248,6 @@ class EvalConfig(Section):
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
         if self.shard and self.attribute:
             raise ValueError(f"shard={self.shard!r}: not with attribute")
-        if self.data_parallel > 1 and self.attribute:
-            raise ValueError(f"data_parallel={self.data_parallel}: must be 1 with attribute")
         index, _, count = self.shard.partition("/")
         if self.shard and not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
             raise ValueError(f"shard={self.shard!r}: must be I/N with I from 1 to N, such as 1/4")

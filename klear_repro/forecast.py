@@ -181,7 +181,7 @@ class Forecast:
     def paragraph(self) -> str:
         """What will happen, in one paragraph."""
         if not self.missing:
-            return f"what will happen: all {sum(one.total for one in self.work):,} samples are there; nothing is generated, they are judged again. {self._verdicts()}"
+            return f"what will happen: all {sum(one.total for one in self.work):,} samples are there; nothing is generated. {self._verdicts()}"
         parts = [self._samples(), self._tokens(), self._memory(), self._hours(), self._kill(), self._verdicts(), *self.notes, f"Everything goes to {self.folder}."]
         return "what will happen: " + " ".join(part for part in parts if part)
 
@@ -191,10 +191,10 @@ class Forecast:
         protocols = list(dict.fromkeys(one.protocol for one in self.work))
         total = sum(one.total for one in self.work)
         there = f"{total - self.missing:,} are there, {self.missing:,} are made" if self.missing < total else "none is there yet"
-        return f"{total:,} samples of {_listed(models)} (problems × samples: {_listed(shapes)}) under {_listed(protocols)}; {there}."
+        return f"{total:,} samples of {listed(models)} (problems × samples: {listed(shapes)}) under {listed(protocols)}; {there}."
 
     def _tokens(self) -> str:
-        most = f"at most {tokens(self.most)} tokens"
+        most = f"at most {tokens(self.most)}"
         budgets = sorted({one.budget for one in self.work if one.missing})
         most += f" ({' or '.join(f'{budget:,}' for budget in budgets)} a sample)" if len(budgets) <= 2 else ""
         expected = self.expected
@@ -276,7 +276,8 @@ def expected_power(row: PublishedScore, problems: int, samples: int, margin: flo
     return reproduction_verdict(counts, samples, published=row.score, published_samples=row.samples or samples, margin=margin).power
 
 
-def _listed(names: Sequence[str], most: int = 6) -> str:
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Names with commas, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -21,6 +21,8 @@ ENOUGH = 4
 """Stored samples from which the length of the next ones is expected."""
 RECENT = 256
 """Stored samples, the last ones, that the speed is read from."""
+MANY = 16
+"""Stored samples from which the speed is read: those of a canary alone had the machine to themselves."""
 
 Models = Mapping[str, tuple[ModelSource, tuple[str, ...]]]
 """Label → (model, benchmarks that it is evaluated on)."""
@@ -35,6 +37,8 @@ class Planned:
     task: Task
     rows: tuple[Generation, ...]
     seed: int
+    anew: bool = False
+    """Whether they will be made again."""
 
     @cached_property
     def total(self) -> int:
@@ -43,7 +47,9 @@ class Planned:
 
     @cached_property
     def own(self) -> tuple[Generation, ...]:
-        """The stored samples of this very task, as far as that is known before prompts are rendered."""
+        """The stored samples of this very task, as far as that is known before prompts are rendered; none if they are made again."""
+        if self.anew:
+            return ()
         wanted, ids = self.task.protocol.sampling_hash(self.seed), set(self.task.by_id)
         return tuple(
             row for row in self.rows
@@ -67,11 +73,11 @@ class Planned:
     def speed(self) -> float | None:
         """New tokens a second of one stored sample beside others; None: too few are there."""
         made = [row for row in self.rows if row.seconds and row.token_count and not row.shared_from][-RECENT:]
-        return sum(row.token_count for row in made) / sum(row.seconds for row in made) if len(made) >= ENOUGH else None
+        return sum(row.token_count for row in made) / sum(row.seconds for row in made) if len(made) >= MANY else None
 
 
-def plan(config: Config, path: Path, models: Models) -> list[Planned]:
-    """Every task of every model, problems loaded.
+def plan(config: Config, path: Path, models: Models, *, anew: bool = False) -> list[Planned]:
+    """Every task of every model, problems loaded; `anew`: samples that are there will be made again.
 
     Raises:
         UserError: problems that cannot be had.
@@ -83,21 +89,21 @@ def plan(config: Config, path: Path, models: Models) -> list[Planned]:
                 tasks[benchmark] = _tasks(settings, benchmark, path / "data")
             file = store_path(path, benchmark, label)
             rows = tuple(read_generations(file)[0]) if file.is_file() else ()
-            planned += [Planned(label, source, task, rows, config.runtime.seed) for task in tasks[benchmark]]
+            planned += [Planned(label, source, task, rows, config.runtime.seed, anew) for task in tasks[benchmark]]
     return planned
 
 
 def _tasks(config: EvalConfig, benchmark: str, data: Path) -> list[Task]:
     """The task of a benchmark; the tasks of an attribution, those that share all samples once."""
     if not config.attribute:
-        return [make_task(config, benchmark, data)]
+        return [make_task(config, benchmark, data, tests=False)]
     from klear_repro.attribution import variants
 
-    start, end = (make_task(config, benchmark, data, name) for name in config.attribute)
+    start, end = (make_task(config, benchmark, data, name, tests=False) for name in config.attribute)
     listed: dict[str, Task] = {}
     for variant in variants(start.protocol, end.protocol):
         protocol = variant.protocol.model_copy(update={"samples": start.protocol.samples})
-        listed.setdefault(protocol.sampling_hash(0) + protocol.prompt.model_dump_json(), Task(benchmark, start.problems, protocol, start.canary))
+        listed.setdefault(protocol.sampling_hash(0) + protocol.prompt.model_dump_json(), Task(benchmark, start.problems, protocol))
     return list(listed.values())
 
 

@@ -22,7 +22,7 @@ from benchmarks.protocols import Protocol, load_protocol
 from benchmarks.published import load_published
 from klear_repro.config import Config, EvalConfig
 from klear_repro.device import Device
-from klear_repro.engines.lazy import LazyEngine
+from klear_repro.engines.chat import ChatTokenizer
 from klear_repro.errors import UserError
 from klear_repro.evaluate import named_protocol, resolved, sample_keys
 from klear_repro.forecast import BYTES_A_TOKEN, Forecast, Room, Work, cache_values, size
@@ -40,13 +40,14 @@ PROMPT_SHOWN = 200
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
-def preflight(config: Config, path: Path, device: Device, models: Callable[[], Models], machine: Machine | None = None) -> Forecast:
+def preflight(config: Config, path: Path, device: Device, models: Callable[[], Models], machine: Machine | None = None, *, anew: bool = False) -> Forecast:
     """Check everything that an evaluation needs but the weights, show the end of a prompt, and say what it will take.
 
     Args:
         path: the run folder; nothing is written to it.
         models: finds what is evaluated, without weights; called once the names are right.
         machine: None: the one that this runs on.
+        anew: samples that are there will be made again.
 
     Raises:
         UserError: the first thing that is wrong, in one line.
@@ -56,7 +57,7 @@ def preflight(config: Config, path: Path, device: Device, models: Callable[[], M
     found = models()
     for source, on in found.values():
         check_lengths(settings, source, on)
-    planned = plan(config, path, found)
+    planned = plan(config, path, found, anew=anew)
     waiting = [one for one in planned if one.waits]
     room = None
     if waiting:
@@ -333,10 +334,10 @@ def check_prompts(config: Config, planned: Sequence[Planned]) -> tuple[Work, ...
         UserError: the tokenizer or its chat template cannot be used, or a prompt leaves no room for the budget.
     """
     work, shown = [], set[str]()
-    renderers: dict[Path, LazyEngine] = {}
+    renderers: dict[Path, ChatTokenizer] = {}
     for one in planned:
         place = one.source.folder / one.source.gguf
-        renderer = renderers[place] = renderers.get(place) or LazyEngine(config.eval.engine, one.source, _never)
+        renderer = renderers[place] = renderers.get(place) or ChatTokenizer(one.source)
         keys = sample_keys(one.task, one.label, one.source.revision, renderer, config.runtime.seed)
         longest, protocol = max(keys.values(), key=len), one.task.protocol
         length = length_of(protocol, one.source) if config.eval.engine != "openai" else protocol.max_model_len or 0
@@ -351,10 +352,6 @@ def check_prompts(config: Config, planned: Sequence[Planned]) -> tuple[Work, ...
             say(f"eval: {prompt_end(renderer.tokenizer, next(iter(keys.values())), protocol, one)}")
         work.append(describe(config, one, keys))
     return tuple(work)
-
-
-def _never() -> Any:
-    raise AssertionError("rendering prompts starts no engine")
 
 
 def prompt_end(tokenizer: Any, ids: Sequence[int], protocol: Protocol, planned: Planned) -> str:

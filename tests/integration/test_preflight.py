@@ -8,10 +8,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from klear_program import ROOT, environment, inside, klear
+from klear_program import ROOT, environment
 
 from benchmarks.records import Generation, Problem
 from klear_repro.config import ModelConfig
@@ -19,7 +18,7 @@ from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.models import new_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-from fake_hub import COMMIT, FakeHub, serving
+from fake_hub import FakeHub, serving
 
 WEIGHTS = "model.safetensors"
 HUGE = 10**15

@@ -147,7 +147,7 @@ def test_the_paragraph_says_what_is_known_and_what_is_not() -> None:
     assert text.count("\n") == 0 and text.startswith(
         "what will happen: 1,920 samples of m (problems × samples: aime24 30 × 64) under p; none is there yet."
     )
-    assert "at most 125.8 million tokens (65,536 a sample); how many to expect is unknown until samples are there" in text
+    assert "at most 125.8 million (65,536 a sample); how many to expect is unknown until samples are there" in text
     assert (
         "Memory: 72.0 GB of GPU memory (NVIDIA H100), of which the weights take 16.4 GB; the cache then holds about 5 samples at once "
         "at full length (eval.slots asks for 128)."
