@@ -69,7 +69,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A small checkpoint in Hub format, with the positions of a large one."""
     folder = tmp_path_factory.mktemp("tiny")
     tokenizer = train_tokenizer(["Find 12 + 34. <think>\n\n</think>\n\n\\boxed{46} What is 7 times 8? " * 20], 320)
-    config = ModelConfig(hidden_size=64, layers=2, heads=2, kv_heads=1, head_dim=32, intermediate_size=64, vocab_size=320, max_position=40960)
+    config = ModelConfig(
+        hidden_size=64, layers=2, heads=2, kv_heads=1, head_dim=32, intermediate_size=64, vocab_size=320, max_position=40960
+    )
     tokenizer.save_pretrained(folder)
     new_model(config, tokenizer, 0).save_pretrained(folder)
     return {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -130,16 +132,44 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def said(hub: FakeHub, problems: Path, files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, list[str]]]:
+def said(
+    hub: FakeHub, problems: Path, files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[str, list[str]]]:
     """Case → what the checks said, and the addresses that they asked the Hub for."""
-    hub.repos = {**hub.repos, "models/org/huge": {name: content for name, content in files.items() if name != WEIGHTS} | {"big.safetensors": b""}}
+    hub.repos = {
+        **hub.repos,
+        "models/org/huge": {name: content for name, content in files.items() if name != WEIGHTS} | {"big.safetensors": b""},
+    }
     hub.sizes["big.safetensors"] = HUGE
     asked = []
     for name, case in CASES.items():
-        words = ["--model", case.model, "--engine", "hf", "--benchmark", "mini-aime", "--benchmark-path", "{problems}", "--protocol", "klear-paper-32k", *case.words]
-        asked.append({"name": name, "words": [word.format(problems=problems) for word in words], "run": str(problems / "run"), "memory": case.memory})
+        words = [
+            "--model",
+            case.model,
+            "--engine",
+            "hf",
+            "--benchmark",
+            "mini-aime",
+            "--benchmark-path",
+            "{problems}",
+            "--protocol",
+            "klear-paper-32k",
+            *case.words,
+        ]
+        asked.append(
+            {"name": name, "words": [word.format(problems=problems) for word in words], "run": str(problems / "run"), "memory": case.memory}
+        )
     env = environment(HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0", HF_HOME=str(tmp_path_factory.mktemp("home")), HF_HUB_DISABLE_TELEMETRY="1")
-    done = subprocess.run([sys.executable, "-c", CHILD, hub.url], input=json.dumps(asked), env=env, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, hub.url],
+        input=json.dumps(asked),
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     parts: dict[str, list[str]] = {}
     current: list[str] = []
@@ -152,7 +182,9 @@ def said(hub: FakeHub, problems: Path, files: dict[str, bytes], tmp_path_factory
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_check_says_in_one_line_what_is_wrong_and_no_weight_is_asked_for(name: str, said: dict[str, tuple[str, list[str]]], problems: Path) -> None:
+def test_each_check_says_in_one_line_what_is_wrong_and_no_weight_is_asked_for(
+    name: str, said: dict[str, tuple[str, list[str]]], problems: Path
+) -> None:
     text, asked = said[name]
     assert CASES[name].says.format(problems=problems) in text and "\n" not in text, text
     assert not [path for path in asked if path.endswith((".safetensors", ".bin"))]
