@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -21,6 +21,8 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Unset = BeforeValidator(lambda value: None if isinstance(value, str) and value.lower() in ("", "none") else value)
+"""An empty text or `none`, in TOML or on the command line, says that a field is not set."""
 
 
 class ConfigError(ValueError):
@@ -220,6 +222,12 @@ class EvalConfig(Section):
     samples: Count = Field(0, description="samples a problem; 0: what the protocol says")
     limit: Count = Field(0, description="only the first N problems; 0: all")
     max_new_tokens: Count = Field(0, description="budget of a response, tokens; 0: what the protocol says")
+    temperature: Annotated[float | None, Unset] = Field(None, ge=0, le=10, allow_inf_nan=False, description="of sampling, 0 for greedy; empty: what the protocol says")
+    top_p: Annotated[float | None, Unset] = Field(None, gt=0, le=1, allow_inf_nan=False, description="sample from the likeliest tokens with this share, 1 for off; empty: what the protocol says")
+    top_k: Annotated[int | None, Unset] = Field(None, ge=-1, description="sample from this many likeliest tokens, 0 or -1 for off; empty: what the protocol says")
+    min_p: Annotated[float | None, Unset] = Field(None, ge=0, le=1, allow_inf_nan=False, description="leave out tokens less likely than this share of the likeliest one, 0 for off; empty: what the protocol says")
+    repetition_penalty: Annotated[float | None, Unset] = Field(None, gt=0, le=10, allow_inf_nan=False, description="divides the logits of tokens that were there before, 1 for off; empty: what the protocol says")
+    canary: Count = Field(4, description="samples that must come to a good end before the rest is queued, on problems of their own; 0: none")
     engine: Literal["hf", "vllm", "openai"] = Field("hf", description="what generates")
     endpoints: tuple[str, ...] = Field((), description="engine openai: base addresses such as http://127.0.0.1:8000/v1, comma-separated")
     served_name: str = Field("", description="engine openai: the model's name at the endpoints; empty: the only one that they serve")
@@ -421,6 +429,8 @@ def dump_toml(config: Config) -> str:
 def _toml(value: Any) -> str:
     import json
 
+    if value is None:
+        return '""'  # TOML has no null (`Unset`)
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, float) and not math.isfinite(value):

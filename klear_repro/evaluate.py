@@ -28,6 +28,8 @@ from klear_repro.store import SampleStore
 from klear_repro.work import SampleSet
 
 DEFAULT_PROTOCOL = "klear-paper-32k"
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+"""Sampling parameters that the configuration can set in place of the protocol's."""
 STAND_INS = {"mini-aime": "smoke-math", "mini-lcb": "smoke-code", "mini-words": "smoke-words"}
 
 
@@ -55,17 +57,31 @@ def make_task(config: EvalConfig, benchmark: str, data: Path, protocol_name: str
     if benchmark in STAND_INS and path is None:
         path = data
     try:
-        protocol = load_protocol(protocol_name or config.protocol or STAND_INS.get(benchmark, DEFAULT_PROTOCOL))
+        protocol = named_protocol(config, benchmark, protocol_name)
         problems = load_benchmark(benchmark, path, config.benchmark_revision or None, tests=tests)
-        return Task(benchmark, problems[: config.limit or None], resolved(config, protocol.for_benchmark(benchmark, problems[0].kind)))
+        of_benchmark = resolved(config, protocol.for_benchmark(benchmark, problems[0].kind))
+        return Task(benchmark, problems[: config.limit or None], of_benchmark)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def named_protocol(config: EvalConfig, benchmark: str, name: str = "") -> Protocol:
+    """The protocol of this name, else the configuration's, else the benchmark's; as its file says.
+
+    Raises:
+        BenchmarkError: there is none.
+    """
+    return load_protocol(name or config.protocol or STAND_INS.get(benchmark, DEFAULT_PROTOCOL))
 
 
 def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
     """The protocol with what the configuration replaces in it."""
     overrides: dict[str, Any] = {"samples": config.samples, "max_new_tokens": config.max_new_tokens, "max_model_len": config.max_model_len}
     overrides = {name: value for name, value in overrides.items() if value}
+    for name in SAMPLING:
+        value = getattr(config, name)
+        if value is not None:
+            overrides[f"sampling.{name}"] = max(value, 0)  # vLLM's −1 of top_k is off, too
     if "max_new_tokens" in overrides and "max_model_len" not in overrides and protocol.rope is None:
         overrides["max_model_len"] = None  # the protocol's length was made for its own budget
     if config.prompt:

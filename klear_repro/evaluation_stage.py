@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.protocols import Protocol
-from benchmarks.records import digest
+from benchmarks.records import SampleKey, digest
 from klear_repro.config import Config
 from klear_repro.device import Device, choose_device
 from klear_repro.engines.base import Engine
 from klear_repro.errors import UserError
-from klear_repro.files import file_hash, folder_hash
+from klear_repro.files import file_hash, folder_hash, kept_file_hash
 from klear_repro.models import ModelSource
 from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
 
 if TYPE_CHECKING:
     from klear_repro.evaluate import Task
+    from klear_repro.forecast import Forecast
     from klear_repro.parallel import Workers
     from klear_repro.work import SampleSet
 
@@ -36,41 +38,47 @@ class EvaluationStage:
         self.config, self.folder, self.device = config, folder, device
         self.path = folder.path
         self.seed = config.runtime.seed
+        self.forecast: Forecast | None = None
+        """What `check` found; None where models or problems are made by an earlier stage of this run."""
 
-    def check(self, *, trains: bool, makes_data: bool) -> None:
-        """Find models, protocols and problems before anything is written; those that this run makes are left out."""
+    def check(self, *, trains: bool, makes_data: bool, force: bool = False) -> None:
+        """Find models, protocols and problems before anything is written, and say what will happen; not where this run makes them."""
         from klear_repro.evaluate import STAND_INS
+        from klear_repro.preflight import check_names
 
-        if self.config.eval.engine == "vllm":
-            from klear_repro.engines.vllm import require_vllm
-
-            require_vllm()  # before gigabytes of a model are downloaded
-        if self.config.eval.model or not trains:
+        settings = self.config.eval
+        made = [name for name in settings.benchmarks if makes_data and name in STAND_INS and not settings.benchmark_path]
+        if not made and (settings.model or not trains):
+            return self.foresee(force)
+        check_names(self.config)
+        if settings.model or not trains:
             self.models()
-        from benchmarks.protocols import load_protocol
+        for name in settings.benchmarks:
+            if name not in made:
+                self._task(name, tests=False)
 
-        try:
-            for name in self.config.eval.attribute:
-                load_protocol(name)
-        except ValueError as error:
-            raise UserError(f"eval.attribute: {error}") from None
-        for name in self.config.eval.benchmarks:
-            if not (makes_data and name in STAND_INS and not self.config.eval.benchmark_path):
-                self._task(name, tests=not self.config.eval.shard)
+    def foresee(self, force: bool = False) -> None:
+        """Check what evaluation needs but weights, and say what it will take (`klear_repro.preflight`); `force`: samples that are there go."""
+        from klear_repro.preflight import preflight
+
+        self.forecast = preflight(self.config, self.path, self.device, self.models, anew=force)
+        if not self.config.eval.shard:  # whoever starts shards says it once
+            say(self.forecast.paragraph())
 
     def models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
         """What to evaluate: label → (source, benchmarks)."""
         from klear_repro.models import ModelSource, find_model
-        from klear_repro.training.checkpoint import latest
 
         benchmarks = self.config.eval.benchmarks
         if self.config.eval.model:
-            source = find_model(self.config.eval.model, self.config.eval.revision)
+            source = find_model(self.config.eval.model, self.config.eval.revision, weights=False)
             return {source.name: (source, benchmarks)}
+        from klear_repro.training.checkpoint import latest  # imports the models of transformers, which takes seconds
+
         found: dict[str, tuple[Any, tuple[str, ...]]] = {}
         if self.config.model.path:
-            source = find_model(self.config.model.path, self.config.model.revision)
-            found["base"] = (ModelSource("base", source.folder, source.gguf, source.revision), benchmarks)
+            source = find_model(self.config.model.path, self.config.model.revision, weights=False)
+            found["base"] = (replace(source, name="base"), benchmarks)
         labels: list[tuple[str, tuple[str, ...]]] = [(stage, benchmarks) for stage in ("sft", *RL_STAGES)]
         for stage in RL_STAGES:
             on = tuple(name for name in benchmarks if name in HELD_OUT[stage])
@@ -78,10 +86,19 @@ class EvaluationStage:
         for label, on in labels:
             path = latest(self.path / "checkpoints" / label)
             if path is not None and on:
-                found[label] = (ModelSource(label, path, "", file_hash(path / "model.safetensors")), on)
+                weights = path / "model.safetensors"
+                found[label] = (ModelSource(label, path, "", kept_file_hash(weights), weights.stat().st_size), on)
         if not found:
             raise UserError("eval: this run folder has no checkpoint; pass --model, or run the stage sft first")
         return found
+
+    def with_weights(self, models: dict[str, tuple[Any, tuple[str, ...]]]) -> dict[str, tuple[Any, tuple[str, ...]]]:
+        """The models with the weights that are still on the Hub; as they are where nothing is generated here."""
+        from klear_repro.models import with_weights
+
+        if self.config.eval.engine == "openai" or (self.forecast is not None and not self.forecast.missing):
+            return models
+        return {label: (with_weights(source), on) for label, (source, on) in models.items()}
 
     def fingerprint(self) -> str:
         from benchmarks.protocols import load_protocol
@@ -105,7 +122,7 @@ class EvaluationStage:
     def generate_shard(self) -> None:
         """Make what is missing, beside other processes in the same folder, and grade nothing."""
         config = self.config.eval
-        for label, (source, on) in self.models().items():
+        for label, (source, on) in self.with_weights(self.models()).items():
             tasks = [self._task(name, tests=False) for name in on]
             for samples, missing in self.generate(label, source, tasks):
                 benchmark = next(iter(samples.keys)).benchmark
@@ -126,8 +143,22 @@ class EvaluationStage:
         for group in alike.values():
             names = [task.benchmark for task in group]
             with self.workers(source, group[0].protocol) as workers, self.folder.shared():
+                self.canary(workers, label, [sets[name] for name in names])
                 missing |= zip(names, workers.fill([sets[name] for name in names], f"eval {label} {', '.join(names)}"), strict=True)
         return [(sets[task.benchmark], missing[task.benchmark]) for task in tasks]
+
+    def canary(self, workers: Workers, label: str, sets: Sequence[SampleSet]) -> None:
+        """Have a few samples made before the rest is queued (`klear_repro.canary`)."""
+        from klear_repro.canary import Watched, run_canary
+
+        watched = [Watched(f"eval {label} {next(iter(one.keys)).benchmark}", one.protocol, one.keys, one.store) for one in sets]
+
+        def make(picked: list[list[SampleKey]]) -> None:
+            parts = [replace(one, keys={key: one.keys[key] for key in keys}) for one, keys in zip(sets, picked, strict=True) if keys]
+            workers.fill(parts, f"eval {label}: canary")
+
+        together = self.forecast.side_by_side() if self.forecast else None
+        run_canary(make, watched, self.config.eval.canary, together)
 
     def evaluate(self, force: bool) -> None:
         """Generate and grade everything, or attribute, and describe it in the manifest."""
@@ -135,11 +166,16 @@ class EvaluationStage:
         from klear_repro.judging import Judges
 
         models = self.models()
+        if self.forecast is None:
+            self.foresee()
         if force:
             for label, (_, on) in models.items():
                 for name in on:
                     (self.path / "generations" / name / f"{label}.jsonl").unlink(missing_ok=True)
             (self.path / "grades" / "programs.jsonl").unlink(missing_ok=True)
+        if self.forecast is None:
+            self.foresee()
+        models = self.with_weights(models)
         if self.config.eval.attribute:
             return self.attribute(models)
         tasks = {name: self._task(name) for name in self.config.eval.benchmarks}

@@ -117,7 +117,8 @@ class Workers:
                     worker.busy = True
                     with contextlib.suppress(OSError):  # it has died, which its sentinel says
                         worker.orders.send([one for one, count in zip(sets, missing, strict=True) if count])
-            with Progress(label, tally.total, "sample", tally.total - sum(missing)) as progress:
+            each, most = tally.mean_tokens(), max(one.protocol.max_new_tokens for one in sets)
+            with Progress(label, tally.total, "sample", tally.total - sum(missing), tokens_each=each, tokens_most=most) as progress:
                 self._attend(tally, progress)
             if tally.left:
                 raise next(worker.error for worker in self._workers if worker.error)
@@ -130,6 +131,7 @@ class Workers:
             alive = [worker for worker in self._workers if worker.alive]
             ends = [end for worker in alive for end in (worker.orders, worker.output, worker.process.sentinel)]
             ready = set(wait(ends, timeout=1.0))
+            progress.tokens(0)  # a line may be due, though no token has come
             finished = False  # whether some worker has finished a sample
             for worker in alive:
                 if worker.output in ready:
@@ -153,6 +155,8 @@ class Workers:
                     worker.error = said
                 elif said is None:
                     worker.busy = False
+                elif said:
+                    progress.tokens(said)
                 finished |= not said
         return finished
 
@@ -210,8 +214,8 @@ def without_torchrun(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _count(tally: Tally, progress: Progress) -> None:
-    for _ in tally.look():
-        progress.update()
+    for row in tally.look():
+        progress.update(tokens=row.token_count)
 
 
 def _gpus() -> list[str]:

@@ -186,7 +186,7 @@ class _Pipeline:
         if "import" in stages and not self.config.traces.paths:
             raise UserError("traces.paths: needed by --stage import; pass --traces.paths FILE")
         if "eval" in stages:
-            self.evaluation.check(trains="sft" in stages, makes_data="data" in stages)
+            self.evaluation.check(trains="sft" in stages, makes_data="data" in stages, force=force)
         if "report" in stages and not {"eval", "import"} & set(stages) and not (self.path / "manifest.json").exists():
             raise UserError(f"run-dir={str(self.path)!r}: nothing to report there; run the stage eval or import first")
 

@@ -59,11 +59,14 @@ class Tally:
     def __init__(self, sets: Sequence[SampleSet]) -> None:
         self._stack = ExitStack()
         self._stores = {path: self._stack.enter_context(SampleStore(path, texts=False)) for path in dict.fromkeys(one.store for one in sets)}
-        there = {row.key for store in self._stores.values() for row in store.news()}
+        wanted = {key for one in sets for key in one.keys}
+        rows = [row for store in self._stores.values() for row in store.news() if row.key in wanted]
+        there = {row.key for row in rows}
+        self._counts = [row.token_count for row in rows]
         self.missing = [sum(key not in there for key in one.keys) for one in sets]
         """Samples of each set that were missing at first."""
         self.total = sum(len(one.keys) for one in sets)
-        self.left = {key for one in sets for key in one.keys} - there
+        self.left = wanted - there
         """Samples that were missing at the last look."""
 
     def __enter__(self) -> Self:
@@ -71,6 +74,10 @@ class Tally:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
+
+    def mean_tokens(self) -> float:
+        """New tokens of a sample that was there at first, on average; 0: there was none."""
+        return sum(self._counts) / len(self._counts) if self._counts else 0.0
 
     def look(self) -> list[Generation]:
         """Samples of the sets that have come since the last time, without their texts."""

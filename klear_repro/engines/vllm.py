@@ -29,7 +29,7 @@ from klear_repro.device import Device
 from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
 from klear_repro.engines.vllm_worker import repack_tied_head
 from klear_repro.errors import UserError
-from klear_repro.models import ModelSource, extended_config
+from klear_repro.models import ModelSource, extended_config, with_weights
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -79,6 +79,7 @@ class VLLMEngine:
         if source.gguf:
             raise UserError(f"model {source.name}: the vllm engine reads folders in Hub format, not GGUF; use --engine hf")
         vllm = _import_vllm(device.device.type)
+        source = with_weights(source)
         from transformers import AutoTokenizer
 
         before = VLLMEngine._latest and VLLMEngine._latest()
