@@ -36,14 +36,14 @@ from benchmarks.wording import passages
 RECORD_BENCHMARKS = ("mini-aime", "mini-lcb", "mini-words")
 
 
-def load(name: str, path: str | Path | None, revision: str | None) -> list[Problem]:
+def load(name: str, path: str | Path | None, revision: str | None, tests: bool = True) -> list[Problem]:
     """See `benchmarks.load_benchmark`."""
     if name not in BENCHMARKS:
         raise BenchmarkError(f"unknown benchmark {name!r}; available: {', '.join(BENCHMARKS)}{did_you_mean(name)}")
     if name in RECORD_BENCHMARKS:
         return _load_records(name, path)
     if name in WINDOWS:
-        return load_livecodebench(name, Path(path) if path is not None else None, revision)
+        return load_livecodebench(name, Path(path) if path is not None else None, revision, tests)
     if name == "humaneval":
         return load_human_eval(Path(path) if path is not None else None, revision)
     key = load_key(name)
