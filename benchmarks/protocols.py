@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import Thinking, digest
 
-
 Context = Literal["off", "yarn", "model"]
 
 

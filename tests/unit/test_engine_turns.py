@@ -33,19 +33,25 @@ R1 = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '<｜User｜>' + m.content }}{% else %}"
     "{{ '<｜Assistant｜>' + m.content.split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}{% endif %}{% endfor %}"
 )
-LLAMA2 = "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content + ' [/INST]' }}{% else %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}"
+LLAMA2 = (
+    "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content + ' [/INST]' }}"
+    "{% else %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}"
+)
 GLM = "[gMASK]{% for m in messages %}{{ '<|' + m.role + '|>' + '\n' + m.content }}{% endfor %}"
 HARMONY = (
-    "{% for m in messages %}{{ '<|start|>' + m.role + '<|message|>' + m.content + ('<|return|>' if loop.last and m.role == 'assistant' else '<|end|>') }}"
-    "{% endfor %}"
+    "{% for m in messages %}{{ '<|start|>' + m.role + '<|message|>' + m.content }}"
+    "{{ '<|return|>' if loop.last and m.role == 'assistant' else '<|end|>' }}{% endfor %}"
 )
 OPEN = "{% for m in messages %}{{ m.content + ('' if loop.last else '<|im_end|>') }}{% endfor %}"
 VICUNA = "{% for m in messages %}{{ m.role | upper + ': ' + m.content + '\n' }}{% endfor %}"
-ONE_TURN = "{% if messages | length > 2 %}{{ raise_exception('one turn') }}{% endif %}{% for m in messages %}{{ m.content + '<|im_end|>' }}{% endfor %}"
+ONE_TURN = (
+    "{% if messages | length > 2 %}{{ raise_exception('one turn') }}{% endif %}"
+    "{% for m in messages %}{{ m.content + '<|im_end|>' }}{% endfor %}"
+)
 SPECIAL = [
-    "<s>", "</s>", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|end_header_id|>", "<|start_header_id|>", "<start_of_turn>",
-    "<end_of_turn>", "<｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>", "<|user|>", "<|assistant|>", "<|start|>", "<|message|>", "<|end|>",
-    "<|return|>", "<|im_end|>x",
+    "<s>", "</s>", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im_end|>x", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>",
+    "<start_of_turn>", "<end_of_turn>", "<｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>", "<|user|>", "<|assistant|>", "<|start|>",
+    "<|message|>", "<|end|>", "<|return|>",
 ]  # fmt: skip
 
 
