@@ -257,15 +257,18 @@ class EvalConfig(Section):
 class TracesConfig(Section):
     """Responses that were generated elsewhere, for the stage import."""
 
-    paths: tuple[str, ...] = Field((), description="files, comma-separated: released traces (.jsonl, .zip), lm-eval's samples_*.jsonl, lighteval's details_*.parquet, LiveCodeBench's *_eval_all.json")
-    format: Literal["auto", "klear", "lm-eval", "lighteval", "lcb"] = Field("auto", description="of the files")
-    model: str = Field("", description="name of the checkpoint that they come from; empty: the first file's name")
+    paths: tuple[str, ...] = Field((), description="files or folders of outputs, comma-separated, all of one model (docs/evaluation.md has the formats)")
+    format: Literal["auto", "klear", "lm-eval", "lighteval", "lcb", "qwen-math", "nemo-skills", "inspect", "evalscope", "generic"] = Field("auto", description="of the files")
+    model: str = Field("", description="name of the checkpoint that they come from, with or without an organisation; empty: the first file's name")
     thinking: Literal["auto-by-format", "auto", "required"] = Field("auto-by-format", description="where strict looks for the end of the thinking; auto-by-format: required for released traces, else auto")
+    max_skipped: Share = Field(0.25, description="share of a file's rows that may be skipped, because they are broken or of a problem that is not known and has no answer beside it; one row may, unless this is 0; with more the import is refused")
 
     @model_validator(mode="after")
-    def _a_file_name(self) -> Self:
-        if "/" in self.model or self.model.startswith("."):
-            raise ValueError(f"model={self.model!r}: must be a name without / that does not begin with a dot")
+    def _a_name(self) -> Self:
+        parts = self.model.split("/")
+        is_name = all(part and part.isprintable() and "\\" not in part and not part.startswith(".") and len(part) <= 96 for part in parts)
+        if self.model and not (is_name and len(parts) <= 2):
+            raise ValueError(f"model={self.model!r}: must be NAME or ORGANISATION/NAME, each of at most 96 characters that can be seen, not beginning with a dot")
         return self
 
 

@@ -23,6 +23,7 @@ from klear_repro.runfolder import RunFolder
 if TYPE_CHECKING:
     from klear_repro.evaluate import Task
     from klear_repro.forecast import Forecast
+    from klear_repro.importing import Import
     from klear_repro.parallel import Workers
     from klear_repro.work import SampleSet
 
@@ -38,6 +39,7 @@ class EvaluationStage:
         self.config, self.folder, self.device = config, folder, device
         self.path = folder.path
         self.seed = config.runtime.seed
+        self._import: Import | None = None
         self.forecast: Forecast | None = None
         """What `check` found; None where models or problems are made by an earlier stage of this run."""
 
@@ -229,16 +231,26 @@ class EvaluationStage:
         ))  # fmt: skip
 
     def import_fingerprint(self) -> str:
-        files = [file_hash(Path(path)) if Path(path).is_file() else "" for path in self.config.traces.paths]
+        from klear_repro.importing import input_hashes
+
         config = self.config.eval
+        files = input_hashes(self.config.traces.paths)
         return digest([files, self.config.traces.model_dump(mode="json"), config.benchmarks, config.benchmark_path, config.protocol, config.code_mode])
+
+    def prepare_import(self) -> None:
+        """Read what is to be imported before anything is written, so that a refused import leaves nothing behind."""
+        from klear_repro.importing import check_label, prepare_import
+
+        self._import = prepare_import(self.config)
+        check_label(self._import, self.folder.manifest)
 
     def import_traces(self) -> None:
         from klear_repro.importing import import_traces
         from klear_repro.judging import Judges
 
+        assert self._import is not None
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
-            import_traces(self.config, self.folder, judges)
+            import_traces(self._import, self.folder, judges)
 
 
 def start_engine(config: Config, folder: Path, source: ModelSource, protocol: Protocol, where: tuple[str, str, int]) -> Engine:

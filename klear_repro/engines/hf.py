@@ -7,8 +7,8 @@ the cumulative distribution.
 
 Every row is computed independently of its neighbours: prompts are prefilled alone, attention of
 one new token is a matrix product per row over whole blocks of 64 keys, and the batch is always a
-multiple of as many rows as this processor's matrix kernels need to round alike (`narrowest_batch`: 4 on some, 16 on
-others).  On a CPU in
+multiple of as many rows as this processor's matrix kernels need to round alike (`RowRules`: 4 on some, 16 on
+others).  A layer that needs more, as small ones do with many threads, gets zero rows for itself alone.  On a CPU in
 float32 a sample is therefore bit for bit the same whatever else is in the batch, which is what
 resuming an interrupted evaluation relies on.  On CUDA the kernels chosen depend on the batch, and
 the same sample may differ in its last bits.
@@ -19,8 +19,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,8 @@ from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampli
 
 _ATTENTION = "klear_rows"
 _WIDTHS = (4, 8, 16, 32, 64)
+_WIDEST_FOR_ALL = 16
+"""Rows that a whole batch is rounded up to; a layer that needs more has them to itself."""
 _LARGEST_PROBED = 1 << 28
 """Weights of a matrix that is still tried out; a larger one would take gigabytes."""
 _KEPT_PROMPTS = 64
@@ -120,31 +123,71 @@ class _Running:
     logprobs: list[float] = field(default_factory=list)
 
 
-def narrowest_batch(model: Any, slots: int) -> int:
-    """Rows of which every batch must be a multiple, so that a row's result does not depend on their number.
+@dataclass(frozen=True)
+class RowRules:
+    """How many rows matrix products need so that a row's result does not depend on their number."""
 
-    Found by trying out, on random numbers, the shapes of the model's linear layers on this processor with its present number of
-    threads.  On another device or in another type, where nothing is promised, it is the smallest.
+    narrowest: int
+    """Every batch is a multiple of it."""
+    layers: dict[tuple[int, int], tuple[int, bool]]
+    """(inputs, outputs) of a layer that needs more → (rows, whether multiples of them round alike or each block is computed apart)."""
+
+    @contextmanager
+    def applied(self, model: Any) -> Iterator[None]:
+        """The layers of `layers` compute with as many rows as they need; afterwards the model is as it was."""
+        changed = []
+        for module in model.modules() if self.layers else ():
+            rule = self.layers.get(_shape(module)) if isinstance(module, torch.nn.Linear) else None
+            if rule and "forward" not in vars(module):
+                module.forward = partial(_in_blocks, module.forward, *rule)
+                changed.append(module)
+        try:
+            yield
+        finally:
+            for module in changed:
+                del module.forward
+
+
+def _shape(layer: torch.nn.Linear) -> tuple[int, int]:
+    return layer.in_features, layer.out_features
+
+
+def _in_blocks(linear: Callable[[Tensor], Tensor], width: int, alike: bool, rows: Tensor) -> Tensor:
+    """A layer on [rows, 1, inputs], with zero rows up to a multiple of `width`."""
+    padded = pad(rows, (0, 0, 0, 0, 0, -len(rows) % width))
+    whole = linear(padded) if alike else torch.cat([linear(block) for block in padded.split(width)])
+    return whole[: len(rows)]
+
+
+def row_rules(model: Any, slots: int) -> RowRules:
+    """The rules of a model on this processor with its present number of threads.
+
+    Found by trying out, on random numbers, the shapes of the model's linear layers.  On another device or in another type,
+    where nothing is promised, there are none.
     """
     weight = model.get_input_embeddings().weight
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return _WIDTHS[0]
+        return RowRules(_WIDTHS[0], {})
     layers = (module for module in model.modules() if isinstance(module, torch.nn.Linear))
-    return _narrowest(frozenset((layer.in_features, layer.out_features) for layer in layers), slots, torch.get_num_threads())
+    return _rules(frozenset(_shape(layer) for layer in layers), slots, torch.get_num_threads())
 
 
 @cache
-def _narrowest(shapes: frozenset[tuple[int, int]], slots: int, threads: int) -> int:
-    found = _WIDTHS[0]
+def _rules(shapes: frozenset[tuple[int, int]], slots: int, threads: int) -> RowRules:
+    narrowest, layers = _WIDTHS[0], {}
     for inner, outer in sorted(shapes):
         if inner * outer <= _LARGEST_PROBED:
-            found = max(found, _alike_from(inner, outer, max(slots, _WIDTHS[-1])))
-    return found
+            width, alike = _alike_from(inner, outer, max(slots, _WIDTHS[-1]))
+            if width <= _WIDEST_FOR_ALL and alike:
+                narrowest = max(narrowest, width)
+            else:
+                layers[inner, outer] = (width, alike)
+    return RowRules(narrowest, layers)
 
 
 @torch.inference_mode()
-def _alike_from(inner: int, outer: int, most: int) -> int:
-    """The smallest width whose multiples give every row the same bits as the largest batch does."""
+def _alike_from(inner: int, outer: int, most: int) -> tuple[int, bool]:
+    """The smallest width whose multiples give every row the same bits as the largest batch does, and whether there is one."""
     random = torch.Generator().manual_seed(0)
     weight = torch.randn(outer, inner, generator=random)
     rows = torch.randn(_round_up(most, _WIDTHS[-1]), 1, inner, generator=random)
@@ -154,7 +197,7 @@ def _alike_from(inner: int, outer: int, most: int) -> int:
         sizes = {min(width * times, len(rows)) for times in (1, 2, 3, 4, 5)}
         return all(torch.equal(torch.nn.functional.linear(rows[:size], weight), whole[:size]) for size in sizes)
 
-    return next((width for width in _WIDTHS if alike(width)), _WIDTHS[-1])
+    return next(((width, True) for width in _WIDTHS if alike(width)), (_WIDTHS[-1], False))
 
 
 class HFEngine:
@@ -173,7 +216,8 @@ class HFEngine:
     def __init__(self, model: Any, tokenizer: Any, *, slots: int, max_model_len: int = 0) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.narrowest = narrowest_batch(model, slots)
+        self._rules = row_rules(model, slots)
+        self.narrowest = self._rules.narrowest
         self.slots = _round_up(slots, self.narrowest)
         self.max_model_len = max_model_len or model.config.max_position_embeddings
         positions = model.config.max_position_embeddings
@@ -297,9 +341,10 @@ class HFEngine:
         cache.positions, cache.length = lengths, longest
         allowed = torch.arange(longest, device=last.device)[None] <= lengths[:, None]
         mask = torch.zeros(allowed.shape, dtype=self.model.dtype, device=last.device).masked_fill_(~allowed, -torch.inf)
-        return self._forward(
-            input_ids=last[:, None], position_ids=lengths[:, None], attention_mask=mask[:, None, None], past_key_values=cache
-        )
+        with self._rules.applied(self.model):
+            return self._forward(
+                input_ids=last[:, None], position_ids=lengths[:, None], attention_mask=mask[:, None, None], past_key_values=cache
+            )
 
     def _forward(self, **inputs: Any) -> Tensor:
         """Logits of the last position, with the attention above; the model is given back as it was."""
