@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.published import built_in
-from klear_repro.forecast import Forecast, Room, Work, cache_values, expected_power, hours, size, tokens
+from klear_repro.forecast import Forecast, Room, Work, cache_values, hours, size, tokens
 from klear_repro.machine import GPU, free_disk, free_memory, same_disk, visible_gpus
+from klear_repro.outlook import expected_power
 
 QWEN3_8B = {
     "architectures": ["Qwen3ForCausalLM"],

@@ -17,12 +17,13 @@ from klear_repro.errors import UserError
 from klear_repro.evaluate import Task
 from klear_repro.machine import GPU, Machine
 from klear_repro.models import ModelSource
-from klear_repro.planning import Planned, doubts, published_row
+from klear_repro.outlook import doubts, published_row
+from klear_repro.planning import Planned
 from klear_repro.preflight import check_lengths, check_memory, check_platform, length_of, thinking_of
 
 QWEN3_8B = {
-    "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "hidden_size": 4096, "sliding_window": None,
-    "use_sliding_window": False, "max_position_embeddings": 40960, "torch_dtype": "bfloat16",
+    "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "hidden_size": 4096,
+    "sliding_window": None, "use_sliding_window": False, "max_position_embeddings": 40960, "torch_dtype": "bfloat16",
 }  # fmt: skip
 CUDA, CPU = Device(torch.device("cuda"), torch.bfloat16, 1), Device(torch.device("cpu"), torch.float32, 1)
 H100, L4 = GPU("NVIDIA H100", 81559 << 20, 81000 << 20), GPU("NVIDIA L4", 23034 << 20, 22500 << 20)
