@@ -245,7 +245,7 @@ class Forecast:
             if one.doubts:
                 text += f", inconclusive whatever comes out ({'; '.join(one.doubts)})"
             if one.power is not None:
-                text += f"{'; by the numbers alone' if one.doubts else ','} a perfect reproduction is called reproduced with probability {one.power:.2f}"
+                text += f"{'; by the numbers alone' if one.doubts else ','} a perfect reproduction is called reproduced with a probability of about {one.power:.2f}"
             parts.append(text)
         greedy = any(one.greedy and one.samples > 1 for one in self.work)
         repeated = " Temperature 0 gives the same text for all samples of a problem; one (--samples 1) is enough." if greedy else ""
