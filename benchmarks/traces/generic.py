@@ -137,6 +137,8 @@ def _response(row: Mapping[str, Any], given: object, number: int, of: int) -> Re
 
 def _recorded(own: Mapping[str, Any], row: Mapping[str, Any], number: int, of: int) -> bool | None:
     for name in VERDICTS:
+        if name not in own and name not in row:
+            continue
         for value in (own.get(name), at(row.get(name), number, of)):
             if (found := verdict(value)) is not None:
                 return found
