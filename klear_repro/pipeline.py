@@ -188,7 +188,7 @@ class _Pipeline:
         if "import" in stages and (force or not self.folder.is_done("import", self.evaluation.import_fingerprint())):
             self.evaluation.prepare_import()
         if "eval" in stages:
-            self.evaluation.check(trains="sft" in stages, makes_data="data" in stages)
+            self.evaluation.check(trains="sft" in stages, makes_data="data" in stages, force=force)
         if "report" in stages and not {"eval", "import"} & set(stages) and not (self.path / "manifest.json").exists():
             raise UserError(f"run-dir={str(self.path)!r}: nothing to report there; run the stage eval or import first")
 
