@@ -192,7 +192,8 @@ def test_a_refused_import_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_problems_of_the_file_alone_are_judged_against_its_answers_beside_its_verdicts(tmp_path: Path) -> None:
     rows = [
-        {"problem": ASKED, "answer": 57, "response": ["so \\boxed{57}", "so \\boxed{56}", None], "correct": [True, True], "tokens": [11, 12],
+        {"problem": ASKED, "answer": 57, "response": ["so \\boxed{57}", "so \\boxed{56}", None], "correct": [True, True],
+         "tokens": [11, 12],
          "finish_reason": ["stop", "length"]},
         {"problem": "no answer here", "response": "x"}, "not a row",
         *({"problem": f"{ASKED} {number}", "answer": "1", "response": "\\boxed{1}"} for number in range(8)),
@@ -200,7 +201,10 @@ def test_problems_of_the_file_alone_are_judged_against_its_answers_beside_its_ve
     file = written(tmp_path / "aime24.jsonl", rows)
     outcome = klear("--stage", "import,report", "--traces", file, "--traces.model", "Org/Model-1", "--run-dir", tmp_path / "run")
     assert outcome.code == 0, outcome.err
-    assert "import aime24.jsonl: 2 skipped: aime24.jsonl, line 2: not a problem of" in outcome.err and "line 3: expected a JSON object" in outcome.err
+    assert (
+        "import aime24.jsonl: 2 skipped: aime24.jsonl, line 2: not a problem of" in outcome.err
+        and "line 3: expected a JSON object" in outcome.err
+    )
     stored, _ = read_generations(tmp_path / "run" / "generations" / "file-aime24" / "Org--Model-1.jsonl")
     assert [(row.model, row.finish_reason, row.token_count, row.error) for row in stored[:3]] == [
         ("Org/Model-1", "stop", 11, None), ("Org/Model-1", "length", 12, None), ("Org/Model-1", "error", 0, "no response in the file"),
@@ -213,7 +217,9 @@ def test_problems_of_the_file_alone_are_judged_against_its_answers_beside_its_ve
     entry = entries(tmp_path / "run")["file-aime24", "Org/Model-1"]
     assert (entry["gold"], entry["skipped"], entry["engine"]) == ("file", 2, "imported")
     report = (tmp_path / "run" / "report" / "report.md").read_text().replace("\\", "")
-    assert "Org/Model-1 were generated elsewhere and imported from aime24.jsonl (generic, 11 responses, SHA-256 " in report.partition("## ")[0]
+    assert (
+        "Org/Model-1 were generated elsewhere and imported from aime24.jsonl (generic, 11 responses, SHA-256 " in report.partition("## ")[0]
+    )
     assert "2 rows could not be used and are left out" in report.partition("## ")[0] and "9.1 %" in report
     assert "No benchmark was measured and graded in this run on which its model has a published number." in report
 
@@ -236,7 +242,9 @@ def test_imports_under_one_name_add_benchmarks_and_replace_their_own(shared: Pat
     other = inside("--stage", "import", "--traces.model", "N", "--run-dir", run, "--traces", outputs(tmp_path / "b.jsonl", ["\\boxed{57}"]))
     assert other.code == 0 and entries(run).keys() == {("aime24", "Org/M"), ("file-b", "Org/M"), ("file-b", "N")}
     assert entries(run)["file-b", "N"]["problem_ids"] == entries(run)["file-b", "Org/M"]["problem_ids"]
-    taken = inside("--stage", "import", "--traces.model", "Org--M", "--run-dir", run, "--traces", outputs(tmp_path / "b.jsonl", ["\\boxed{5}"]))
+    taken = inside(
+        "--stage", "import", "--traces.model", "Org--M", "--run-dir", run, "--traces", outputs(tmp_path / "b.jsonl", ["\\boxed{5}"])
+    )
     assert taken.code == 2 and "has a model 'Org/M' with a file of the same name" in taken.lines[-1]
 
 

@@ -198,13 +198,16 @@ def test_without_a_known_budget_all_published_rows_are_shown_and_none_is_judged(
     run = load_run(builder.write())
     assert comparisons(run) == []
     (one,) = unjudged(run)
-    assert one.sentence == "aime24, klear grader: 90.5 measured; published 83.2 (32K), 90.5 (64K); not judged, because the token budget is unknown."
+    said = "published 83.2 (32K), 90.5 (64K); not judged, because the token budget is unknown."
+    assert one.sentence == f"aime24, klear grader: 90.5 measured; {said}"
     markdown = write_report(builder.path).with_name("report.md").read_text()
     assert "| 83.2 (32K), 90.5 (64K) | – | – | not judged | – |" in markdown and "reproduced" not in markdown.partition("## ")[0]
     assert markdown.count("| 90.5 (klear; not judged) |") == 2 and "An import says it with --protocol." in markdown
 
 
-@pytest.mark.parametrize(("protocol", "score"), [("klear-issue2-64k", "85.6 (I2)"), ("klear-release-64k", ""), ("klear-paper-32k", "81.3 (I2)")])
+@pytest.mark.parametrize(
+    ("protocol", "score"), [("klear-issue2-64k", "85.6 (I2)"), ("klear-release-64k", ""), ("klear-paper-32k", "81.3 (I2)")]
+)
 def test_an_independent_number_of_the_same_protocol_stands_beside_the_verdict(builder: Builder, protocol: str, score: str) -> None:
     builder.manifest["stand_in"] = False
     builder.measure("aime24", "Kwai-Klear/Klear-Reasoner-8B", RIGHT, 64, protocol=load_protocol(protocol).model_dump(mode="json"), file="k")
