@@ -131,7 +131,7 @@ ARGUMENTS = [
     Mistake("empty run folder", "--stage data --run-dir ''", ("run-dir=''",)),
     Mistake("engine in capitals", EVAL + "--engine HF", ("eval.engine='HF'", "'hf'")),
     Mistake("unknown engine", EVAL + "--engine sglang", ("eval.engine='sglang'", "vllm")),
-    Mistake("no benchmark", EVAL + "--model {model} --benchmark ''", ("eval.benchmarks",)),
+    Mistake("no benchmark", EVAL + "--model {model} --benchmark ''", ("benchmarks=''",)),
     Mistake("unknown device", "--runtime.device gpu --run-dir {run}", ("runtime.device='gpu'", "cuda")),
     Mistake("unknown tier", "--runtime.tier docker --run-dir {run}", ("runtime.tier='docker'", "landlock")),
     Mistake("unknown tracker", "--runtime.trackers mlflow --run-dir {run}", ("runtime.trackers", "mlflow", "wandb")),
