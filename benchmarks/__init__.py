@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from benchmarks.records import Problem
 
 BENCHMARKS = (
-    "aime24", "aime25", "hmmt25", "lcb_v5", "lcb_v6", "gsm8k", "math500", "humaneval", "mini-aime", "mini-lcb", "mini-words",
+    "aime24", "aime25", "hmmt25", "aime26", "hmmt26", "lcb_v5", "lcb_v6", "gsm8k", "math500", "humaneval", "mini-aime", "mini-lcb", "mini-words",
 )  # fmt: skip
 """Names that `load_benchmark` knows."""
 
 
-def load_benchmark(name: str, path: str | Path | None = None, revision: str | None = None) -> list[Problem]:
+def load_benchmark(name: str, path: str | Path | None = None, revision: str | None = None, *, tests: bool = True) -> list[Problem]:
     """Load the problems of one benchmark, in the order of the official numbering.
 
     `path` is a JSONL file or a folder that holds one; without it the problems come from the Hub at `revision`
     (`benchmarks.sources`, the windows of LiveCodeBench `benchmarks.livecodebench_problems`, `benchmarks.human_eval`).
     `mini-aime`, `mini-lcb` and `mini-words` are written by the data stage and always need `path`.  Answers
-    are checked against the official key, windows against the official ids.
+    are checked against the official key, windows against the official ids.  Without `tests` the problems of the windows
+    have none, which spares gigabytes where nothing is graded.
 
     Raises:
         BenchmarkError: unknown name, nothing at `path`, no Hub, a wrong answer, a problem missing or doubled.
@@ -37,7 +38,7 @@ def load_benchmark(name: str, path: str | Path | None = None, revision: str | No
     """
     from benchmarks.sources import load
 
-    return load(name, path, revision)
+    return load(name, path, revision, tests)
 
 
 __all__ = ["BENCHMARKS", "BenchmarkError", "BenchmarkWarning", "load_benchmark"]

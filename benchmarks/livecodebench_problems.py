@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.errors import BenchmarkError, BenchmarkWarning
 from benchmarks.livecodebench import PrivateTestsError, code_tests, decode_private_tests
-from benchmarks.records import BrokenRow, Problem, read_jsonl
+from benchmarks.records import BrokenRow, CodeTest, Problem, read_jsonl
 
 HUB_REPO = "livecodebench/code_generation_lite"
 
@@ -57,11 +57,11 @@ def ids_hash(ids: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
-def load_livecodebench(name: str, path: Path | None, revision: str | None) -> list[Problem]:
+def load_livecodebench(name: str, path: Path | None, revision: str | None, tests: bool = True) -> list[Problem]:
     """The problems of one window, by contest date and id.
 
     `path` is a folder with the release's files, or one JSONL file with at least the window; without it they come from
-    the Hub at `revision`.
+    the Hub at `revision`.  Without `tests` they are left out, unread.
 
     Raises:
         BenchmarkError: files missing, problems missing, doubled or of another release, tests that cannot be read.
@@ -76,7 +76,7 @@ def load_livecodebench(name: str, path: Path | None, revision: str | None) -> li
             place = f"{file.name}, line {number}"
             if not window.start <= contest_date(row, place) <= window.end:
                 continue
-            problem = _problem(name, row, source, place)
+            problem = _problem(name, row, source, place, _tests(row, place) if tests else ())
             if problem.id in problems:
                 raise BenchmarkError(f"{place}: problem {problem.id} of {name} appears twice")
             problems[problem.id] = problem
@@ -127,7 +127,7 @@ def _text(row: Mapping[str, Any], field: str, place: str) -> str:
     return value
 
 
-def _problem(name: str, row: Mapping[str, Any], source: str, place: str) -> Problem:
+def _tests(row: Mapping[str, Any], place: str) -> tuple[CodeTest, ...]:
     try:
         function = _metadata(row, place).get("func_name")
         public = decode_private_tests(_text(row, "public_test_cases", place))
@@ -137,6 +137,10 @@ def _problem(name: str, row: Mapping[str, Any], source: str, place: str) -> Prob
         raise BrokenRow(f"{place}: {error}") from error
     if not tests:
         raise BrokenRow(f"{place}: no tests, which anything would pass")
+    return tuple(tests)
+
+
+def _problem(name: str, row: Mapping[str, Any], source: str, place: str, tests: tuple[CodeTest, ...]) -> Problem:
     info = {
         "difficulty": _text(row, "difficulty", place), "platform": _text(row, "platform", place),
         "contest_date": contest_date(row, place).isoformat(), "title": str(row.get("question_title", "")), "source": source,

@@ -11,8 +11,11 @@ itself within a smaller budget is the same one under a larger, and the reverse.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +25,14 @@ from numpy.typing import NDArray
 from benchmarks.estimators import paired_effect
 from benchmarks.protocols import Protocol, protocol_diff
 from benchmarks.records import Grade, SampleKey, write_grades
-from klear_repro.config import EvalConfig
 from klear_repro.engines.base import Engine
+from klear_repro.engines.chat import ChatTokenizer
 from klear_repro.errors import UserError
-from klear_repro.evaluate import Task, generate, make_task, sample_keys, store_path
+from klear_repro.evaluate import Task, context, sample_set
 from klear_repro.judging import Judges
 from klear_repro.progress import say
 from klear_repro.store import SampleStore
+from klear_repro.work import SampleSet
 
 FROM, TO = "from", "to"
 BUDGET, EXTENSION = "budget", "context extension"
@@ -110,37 +114,49 @@ def share(store: SampleStore, keys: Sequence[SampleKey], protocol: Protocol, sib
     return copied
 
 
+class Filler(typing.Protocol):
+    """Has samples made: `klear_repro.parallel.Workers`."""
+
+    def fill(self, sets: Sequence[SampleSet], label: str) -> list[int]: ...
+
+
 def attribute(
-    config: EvalConfig, benchmark: str, run_dir: Path, model: str, revision: str, seed: int, judges: Judges,
-    make_engine: Callable[[Protocol], Engine],
+    start: Task, end: Task, run_dir: Path, model: str, revision: str, seed: int, judges: Judges, encoder: Engine | ChatTokenizer,
+    workers: Callable[[Protocol], AbstractContextManager[Filler]],
 ) -> dict[str, Any]:  # fmt: skip
     """Measure every variant of one benchmark and say what each factor does; returns the entry for the manifest.
+
+    Args:
+        start, end: FROM and TO.
+        workers: starts an engine for a protocol; it is ended before the next.
 
     Raises:
         UserError: the protocols do not differ, or an engine cannot do what a variant asks for.
     """
-    start, end = (make_task(config, benchmark, run_dir / "data", name) for name in config.attribute)
+    benchmark = start.benchmark
     if start.protocol.samples != end.protocol.samples:
-        end = Task(benchmark, end.problems, end.protocol.model_copy(update={"samples": start.protocol.samples}))
+        end = replace(end, protocol=end.protocol.model_copy(update={"samples": start.protocol.samples}))
     listed = variants(start.protocol, end.protocol)
     hashes = {variant.protocol.sampling_hash(seed): variant.protocol for variant in listed}
     made: dict[str, tuple[int, int]] = {}
     grades: dict[str, list[Grade]] = {}
-    engine, loaded = None, None
-    with SampleStore(store_path(run_dir, benchmark, model)) as store:
-        for variant in sorted(listed, key=lambda one: repr((one.protocol.rope, one.protocol.max_model_len))):
-            protocol = variant.protocol
-            wanted = (protocol.rope, protocol.max_model_len)
-            if engine is None or loaded != wanted:
-                engine = None  # its memory is needed for the next one
-                engine, loaded = make_engine(protocol), wanted
-            task = Task(benchmark, start.problems, protocol)
-            keys = sample_keys(task, model, revision, engine, seed)
-            shared = share(store, list(keys), protocol, hashes)
-            say(f"attribute {benchmark}: {variant.name} ({_shown(variant)})")
-            made[variant.name] = generate(engine, task, keys, store, seed), shared
-            both = tuple(dict.fromkeys((*protocol.judges, *start.protocol.judges, *end.protocol.judges)))
-            grades[variant.name] = judges.grade(task.by_id, protocol.model_copy(update={"judges": both}), store.rows(list(keys)))
+    by_engine = groupby(sorted(listed, key=lambda one: repr(context(one.protocol))), key=lambda one: context(one.protocol))
+    for _, alike in by_engine:
+        group = list(alike)
+        with workers(group[0].protocol) as running:
+            for variant in group:
+                protocol = variant.protocol
+                samples = sample_set(replace(start, protocol=protocol), model, revision, run_dir, encoder, seed)
+                keys = list(samples.keys)
+                with SampleStore(samples.store) as store:
+                    shared = share(store, keys, protocol, hashes)
+                say(f"attribute {benchmark}: {variant.name} ({_shown(variant)})")
+                (missing,) = running.fill([samples], f"eval {model} {benchmark} ({variant.name})")
+                made[variant.name] = missing, shared
+                both = tuple(dict.fromkeys((*protocol.judges, *start.protocol.judges, *end.protocol.judges)))
+                with SampleStore(samples.store) as store:
+                    rows = store.rows(keys)
+                grades[variant.name] = judges.grade(start.by_id, protocol.model_copy(update={"judges": both}), rows)
     for name, rows in grades.items():
         write_grades(run_dir / "attribution" / benchmark / model / f"{name.replace(' ', '-')}.parquet", rows)
     entry: dict[str, Any] = {

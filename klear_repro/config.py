@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -21,6 +21,8 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Unset = BeforeValidator(lambda value: None if isinstance(value, str) and value.lower() in ("", "none") else value)
+"""An empty text or `none`, in TOML or on the command line, says that a field is not set."""
 
 
 class ConfigError(ValueError):
@@ -220,15 +222,21 @@ class EvalConfig(Section):
     samples: Count = Field(0, description="samples a problem; 0: what the protocol says")
     limit: Count = Field(0, description="only the first N problems; 0: all")
     max_new_tokens: Count = Field(0, description="budget of a response, tokens; 0: what the protocol says")
+    temperature: Annotated[float | None, Unset] = Field(None, ge=0, le=10, allow_inf_nan=False, description="of sampling, 0 for greedy; empty: what the protocol says")
+    top_p: Annotated[float | None, Unset] = Field(None, gt=0, le=1, allow_inf_nan=False, description="sample from the likeliest tokens with this share, 1 for off; empty: what the protocol says")
+    top_k: Annotated[int | None, Unset] = Field(None, ge=-1, description="sample from this many likeliest tokens, 0 or -1 for off; empty: what the protocol says")
+    min_p: Annotated[float | None, Unset] = Field(None, ge=0, le=1, allow_inf_nan=False, description="leave out tokens less likely than this share of the likeliest one, 0 for off; empty: what the protocol says")
+    repetition_penalty: Annotated[float | None, Unset] = Field(None, gt=0, le=10, allow_inf_nan=False, description="divides the logits of tokens that were there before, 1 for off; empty: what the protocol says")
+    canary: Count = Field(4, description="samples that must come to a good end before the rest is queued, on problems of their own; 0: none")
     engine: Literal["hf", "vllm", "openai"] = Field("hf", description="what generates")
     endpoints: tuple[str, ...] = Field((), description="engine openai: base addresses such as http://127.0.0.1:8000/v1, comma-separated")
     served_name: str = Field("", description="engine openai: the model's name at the endpoints; empty: the only one that they serve")
     request_s: PositiveFloat = Field(7200, description="engine openai: time limit of one request, seconds")
     slots: Positive = Field(128, description="samples that are generated side by side")
     max_model_len: Count = Field(0, description="prompt and answer together, tokens; 0: what the protocol or the model says")
-    data_parallel: Positive = Field(1, description="processes that share the samples, each with its own copy of the model", le=64)
+    data_parallel: Positive = Field(1, description="workers that take samples from one queue, each a process with its own copy of the model", le=64)
     tensor_parallel: Positive = Field(1, description="engine vllm: GPUs that one copy of the model is spread over", le=64)
-    shard: str = Field("", description="I/N: generate only the I-th of N parts, beside other processes in the same run folder, and grade nothing")
+    shard: str = Field("", description="I/N: the I-th of about N commands that take samples from the queue of one run folder; grades nothing")
     code_mode: Literal["auto", "native", "lcb_compat", "both"] = Field("auto", description="how programs are judged; auto: both modes for LiveCodeBench, else native")
     soft_tests: Count = Field(16, description="tests that the soft score of a failing program is measured on, drawn from all; 0: all of them")
 
@@ -242,8 +250,6 @@ class EvalConfig(Section):
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
         if self.shard and self.attribute:
             raise ValueError(f"shard={self.shard!r}: not with attribute")
-        if self.data_parallel > 1 and self.attribute:
-            raise ValueError(f"data_parallel={self.data_parallel}: must be 1 with attribute")
         index, _, count = self.shard.partition("/")
         if self.shard and not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
             raise ValueError(f"shard={self.shard!r}: must be I/N with I from 1 to N, such as 1/4")
@@ -253,15 +259,18 @@ class EvalConfig(Section):
 class TracesConfig(Section):
     """Responses that were generated elsewhere, for the stage import."""
 
-    paths: tuple[str, ...] = Field((), description="files, comma-separated: released traces (.jsonl, .zip), lm-eval's samples_*.jsonl, lighteval's details_*.parquet, LiveCodeBench's *_eval_all.json")
-    format: Literal["auto", "klear", "lm-eval", "lighteval", "lcb"] = Field("auto", description="of the files")
-    model: str = Field("", description="name of the checkpoint that they come from; empty: the first file's name")
+    paths: tuple[str, ...] = Field((), description="files or folders of outputs, comma-separated, all of one model (docs/evaluation.md has the formats)")
+    format: Literal["auto", "klear", "lm-eval", "lighteval", "lcb", "qwen-math", "nemo-skills", "inspect", "evalscope", "generic"] = Field("auto", description="of the files")
+    model: str = Field("", description="name of the checkpoint that they come from, with or without an organisation; empty: the first file's name")
     thinking: Literal["auto-by-format", "auto", "required"] = Field("auto-by-format", description="where strict looks for the end of the thinking; auto-by-format: required for released traces, else auto")
+    max_skipped: Share = Field(0.25, description="share of a file's rows that may be skipped, because they are broken or of a problem that is not known and has no answer beside it; one row may, unless this is 0; with more the import is refused")
 
     @model_validator(mode="after")
-    def _a_file_name(self) -> Self:
-        if "/" in self.model or self.model.startswith("."):
-            raise ValueError(f"model={self.model!r}: must be a name without / that does not begin with a dot")
+    def _a_name(self) -> Self:
+        parts = self.model.split("/")
+        is_name = all(part and part.isprintable() and "\\" not in part and not part.startswith(".") and len(part) <= 96 for part in parts)
+        if self.model and not (is_name and len(parts) <= 2):
+            raise ValueError(f"model={self.model!r}: must be NAME or ORGANISATION/NAME, each of at most 96 characters that can be seen, not beginning with a dot")
         return self
 
 
@@ -425,6 +434,8 @@ def dump_toml(config: Config) -> str:
 def _toml(value: Any) -> str:
     import json
 
+    if value is None:
+        return '""'  # TOML has no null (`Unset`)
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, float) and not math.isfinite(value):

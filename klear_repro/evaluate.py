@@ -1,4 +1,4 @@
-"""Evaluation: generate what is missing, store every sample at once, grade all of them with every judge.
+"""Evaluation: which samples there must be, and their grades by every judge; `klear_repro.parallel` has them made.
 
 Generation and grading are apart: a stored sample can be judged again at any time.  A sample's key
 names everything that may change its text, so samples of another protocol or revision never mix.
@@ -15,18 +15,21 @@ from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from benchmarks import load_benchmark
-from benchmarks.protocols import Prompt, Protocol, load_protocol
+from benchmarks.protocols import Prompt, Protocol, Rope, load_protocol
 from benchmarks.records import Generation, Problem, SampleKey, digest, write_grades
 from klear_repro.config import EvalConfig
-from klear_repro.engines.base import Completion, Engine, Request, Sampling
+from klear_repro.engines.base import Engine
+from klear_repro.engines.chat import ChatTokenizer
 from klear_repro.errors import UserError
 from klear_repro.files import write_atomic
 from klear_repro.judging import Judges
-from klear_repro.progress import Progress, say
-from klear_repro.seeds import derive_seed
+from klear_repro.progress import say
 from klear_repro.store import SampleStore
+from klear_repro.work import SampleSet
 
 DEFAULT_PROTOCOL = "klear-paper-32k"
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+"""Sampling parameters that the configuration can set in place of the protocol's."""
 STAND_INS = {"mini-aime": "smoke-math", "mini-lcb": "smoke-code", "mini-words": "smoke-words"}
 
 
@@ -44,8 +47,8 @@ class Task:
         return {problem.id: problem for problem in self.problems}
 
 
-def make_task(config: EvalConfig, benchmark: str, data: Path, protocol_name: str = "") -> Task:
-    """Load problems and resolve the protocol: the named one, else the configuration's.
+def make_task(config: EvalConfig, benchmark: str, data: Path, protocol_name: str = "", *, tests: bool = True) -> Task:
+    """Load problems and resolve the protocol: the named one, else the configuration's; without `tests` no sample can be graded.
 
     Raises:
         UserError: no such benchmark or protocol, or the problems cannot be had.
@@ -54,17 +57,31 @@ def make_task(config: EvalConfig, benchmark: str, data: Path, protocol_name: str
     if benchmark in STAND_INS and path is None:
         path = data
     try:
-        protocol = load_protocol(protocol_name or config.protocol or STAND_INS.get(benchmark, DEFAULT_PROTOCOL))
-        problems = load_benchmark(benchmark, path, config.benchmark_revision or None)
-        return Task(benchmark, problems[: config.limit or None], resolved(config, protocol.for_benchmark(benchmark, problems[0].kind)))
+        protocol = named_protocol(config, benchmark, protocol_name)
+        problems = load_benchmark(benchmark, path, config.benchmark_revision or None, tests=tests)
+        of_benchmark = resolved(config, protocol.for_benchmark(benchmark, problems[0].kind))
+        return Task(benchmark, problems[: config.limit or None], of_benchmark)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def named_protocol(config: EvalConfig, benchmark: str, name: str = "") -> Protocol:
+    """The protocol of this name, else the configuration's, else the benchmark's; as its file says.
+
+    Raises:
+        BenchmarkError: there is none.
+    """
+    return load_protocol(name or config.protocol or STAND_INS.get(benchmark, DEFAULT_PROTOCOL))
 
 
 def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
     """The protocol with what the configuration replaces in it."""
     overrides: dict[str, Any] = {"samples": config.samples, "max_new_tokens": config.max_new_tokens, "max_model_len": config.max_model_len}
     overrides = {name: value for name, value in overrides.items() if value}
+    for name in SAMPLING:
+        value = getattr(config, name)
+        if value is not None:
+            overrides[f"sampling.{name}"] = max(value, 0)  # vLLM's −1 of top_k is off, too
     if "max_new_tokens" in overrides and "max_model_len" not in overrides and protocol.rope is None:
         overrides["max_model_len"] = None  # the protocol's length was made for its own budget
     if config.prompt:
@@ -75,24 +92,29 @@ def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
     return protocol.resolve(overrides)
 
 
-def prompt_ids(engine: Engine, prompt: Prompt, problem: Problem) -> tuple[int, ...]:
+def context(protocol: Protocol) -> tuple[Rope | None, int | None]:
+    """What an engine is started with for a protocol: another context extension or length needs another engine."""
+    return protocol.rope, protocol.max_model_len
+
+
+def prompt_ids(encoder: Engine | ChatTokenizer, prompt: Prompt, problem: Problem) -> tuple[int, ...]:
     """Token ids of a problem as the model sees it."""
     if not prompt.chat_template:
-        return tuple(engine.tokenizer(prompt.user_message(problem.statement, problem.starter_code)).input_ids)
+        return tuple(encoder.tokenizer(prompt.user_message(problem.statement, problem.starter_code)).input_ids)
     template = {} if prompt.enable_thinking is None else {"enable_thinking": prompt.enable_thinking}
     try:
-        return engine.encode_chat(prompt.messages(problem.statement, problem.starter_code), **template)
+        return encoder.encode_chat(prompt.messages(problem.statement, problem.starter_code), **template)
     except (ValueError, TemplateError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(f"eval.model: its chat template cannot be used ({reason[:160]}); --eval.prompt lm-eval needs none") from None
 
 
-def sample_keys(task: Task, model: str, revision: str, engine: Engine, seed: int) -> dict[SampleKey, tuple[int, ...]]:
+def sample_keys(task: Task, model: str, revision: str, encoder: Engine | ChatTokenizer, seed: int) -> dict[SampleKey, tuple[int, ...]]:
     """Key → prompt token ids of every sample of a task; samples of the same index of all problems stand together."""
     sampling_hash = task.protocol.sampling_hash(seed)
     prompts = []
     for problem in task.problems:
-        ids = prompt_ids(engine, task.protocol.prompt, problem)
+        ids = prompt_ids(encoder, task.protocol.prompt, problem)
         prompts.append((problem.id, ids, digest(list(ids))))
     return {
         SampleKey(
@@ -104,45 +126,9 @@ def sample_keys(task: Task, model: str, revision: str, engine: Engine, seed: int
     }  # fmt: skip
 
 
-def in_shard(keys: dict[SampleKey, tuple[int, ...]], shard: str) -> dict[SampleKey, tuple[int, ...]]:
-    """Every N-th key from the I-th of them, for shard `I/N`; all of them without a shard."""
-    if not shard:
-        return keys
-    index, _, count = shard.partition("/")
-    return {key: ids for place, (key, ids) in enumerate(keys.items()) if place % int(count) == int(index) - 1}
-
-
-def generate(engine: Engine, task: Task, keys: dict[SampleKey, tuple[int, ...]], store: SampleStore, seed: int) -> int:
-    """Generate and store the missing samples; returns how many were missing."""
-    missing = store.missing(keys)
-    if not missing:
-        return 0
-    protocol = task.protocol
-    sampling = Sampling(
-        protocol.sampling.temperature, protocol.sampling.top_p, protocol.sampling.top_k, protocol.sampling.min_p,
-        protocol.sampling.repetition_penalty, protocol.max_new_tokens,
-    )  # fmt: skip
-    settings = {"protocol": protocol.model_dump(mode="json"), "engine": engine.settings(sampling), "run_seed": seed}
-    written = ""
-    seeds = {key: derive_seed(seed, "eval", key.benchmark, key.problem_id, key.sample_index) for key in missing}
-    requests = [Request(key, keys[key], seeds[key]) for key in missing]
-    label = f"eval {missing[0].model} {task.benchmark}"
-    with Progress(label, len(keys), "sample", len(keys) - len(missing)) as progress:
-        for completion in engine.generate(requests, sampling):
-            written = written or store.keep_settings(settings)
-            store.add(_row(completion, keys, seeds, written))
-            progress.update()
-    return len(missing)
-
-
-def _row(completion: Completion, keys: dict[SampleKey, tuple[int, ...]], seeds: dict[SampleKey, int], settings: str) -> Generation:
-    key = completion.tag
-    assert isinstance(key, SampleKey)
-    return Generation(
-        **key.model_dump(), text=completion.text, token_count=completion.token_count, finish_reason=completion.finish_reason,
-        seed=seeds[key], seconds=round(completion.seconds, 6), prompt_tokens=len(keys[key]),
-        settings=settings,
-    )  # fmt: skip
+def sample_set(task: Task, model: str, revision: str, run_dir: Path, encoder: Engine | ChatTokenizer, seed: int) -> SampleSet:
+    """The samples that one model needs for a task."""
+    return SampleSet(store_path(run_dir, task.benchmark, model), task.protocol, seed, sample_keys(task, model, revision, encoder, seed))
 
 
 def identical(rows: Sequence[Generation]) -> int:
@@ -151,31 +137,21 @@ def identical(rows: Sequence[Generation]) -> int:
     return sum(seen.setdefault((row.problem_id, row.text), row.seed) != row.seed for row in rows if row.finish_reason != "error")
 
 
-def generate_shard(engine: Engine, task: Task, model: str, revision: str, run_dir: Path, seed: int, shard: str) -> None:
-    """This shard's samples of one model on one benchmark; nothing is graded."""
-    keys = sample_keys(task, model, revision, engine, seed)
-    with SampleStore(store_path(run_dir, task.benchmark, model)) as store:
-        made = generate(engine, task, in_shard(keys, shard), store, seed)
-        left = len(store.missing(keys))
-    there = f"{len(keys) - left} of {len(keys)} samples of all shards are there"
-    say(f"eval {model} {task.benchmark}: shard {shard} made {made}; {there}" + ("" if left else "; grade them with the same command without --eval.shard"))
-
-
 def store_path(run_dir: Path, benchmark: str, model: str) -> Path:
     """Where the samples of a model on a benchmark are."""
     return run_dir / "generations" / benchmark / f"{model}.jsonl"
 
 
-def evaluate(
-    engine: Engine, task: Task, model: str, revision: str, run_dir: Path, seed: int, judges: Judges
-) -> dict[str, Any]:
-    """One model on one benchmark, from prompts to the grades on disk; returns its entry for the manifest."""
-    keys = sample_keys(task, model, revision, engine, seed)
-    with SampleStore(store_path(run_dir, task.benchmark, model)) as store:
-        made = generate(engine, task, keys, store, seed)
-        rows = store.rows(list(keys))
-    if not made:
-        say(f"eval {model} {task.benchmark}: all {len(keys)} samples are there, none generated")
+def grade(task: Task, samples: SampleSet, engine: str, run_dir: Path, judges: Judges) -> dict[str, Any]:
+    """Grade the samples of one model on one benchmark, all of which are there; returns their entry for the manifest.
+
+    Args:
+        engine: the name of the engine that made them.
+    """
+    keys = list(samples.keys)
+    model, revision = keys[0].model, keys[0].revision
+    with SampleStore(samples.store) as store:
+        rows = store.rows(keys)
     copies = identical(rows)
     if copies and task.protocol.sampling.temperature > 0:
         say(f"eval {model} {task.benchmark}: {copies} of {len(rows)} samples are identical to another one of their problem under a different seed")
@@ -190,8 +166,8 @@ def evaluate(
         "model": model,
         "revision": revision,
         "protocol": task.protocol.model_dump(mode="json"),
-        "sampling_hash": task.protocol.sampling_hash(seed),
-        "engine": engine.name,
+        "sampling_hash": keys[0].sampling_hash,
+        "engine": engine,
         "settings": sorted({row.settings for row in rows if row.settings}),
         "problems": len(task.problems),
         "samples": len(rows),

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.records import digest
+from benchmarks.protocols import Protocol
+from benchmarks.records import SampleKey, digest
 from klear_repro.config import Config
-from klear_repro.device import Device
+from klear_repro.device import Device, choose_device
+from klear_repro.engines.base import Engine
 from klear_repro.errors import UserError
-from klear_repro.files import file_hash, folder_hash
+from klear_repro.files import file_hash, folder_hash, kept_file_hash
+from klear_repro.models import ModelSource
+from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
+
+if TYPE_CHECKING:
+    from klear_repro.evaluate import Task
+    from klear_repro.forecast import Forecast
+    from klear_repro.importing import Import
+    from klear_repro.parallel import Workers
+    from klear_repro.work import SampleSet
 
 RL_STAGES: tuple[Literal["rl-math", "rl-code"], ...] = ("rl-math", "rl-code")
 HELD_OUT = {"rl-math": ("mini-aime", "mini-words"), "rl-code": ("mini-lcb",)}
@@ -26,41 +39,48 @@ class EvaluationStage:
         self.config, self.folder, self.device = config, folder, device
         self.path = folder.path
         self.seed = config.runtime.seed
+        self._import: Import | None = None
+        self.forecast: Forecast | None = None
+        """What `check` found; None where models or problems are made by an earlier stage of this run."""
 
-    def check(self, *, trains: bool, makes_data: bool) -> None:
-        """Find models, protocols and problems before anything is written; those that this run makes are left out."""
-        from klear_repro.evaluate import STAND_INS, make_task
+    def check(self, *, trains: bool, makes_data: bool, force: bool = False) -> None:
+        """Find models, protocols and problems before anything is written, and say what will happen; not where this run makes them."""
+        from klear_repro.evaluate import STAND_INS
+        from klear_repro.preflight import check_names
 
-        if self.config.eval.engine == "vllm":
-            from klear_repro.engines.vllm import require_vllm
-
-            require_vllm()  # before gigabytes of a model are downloaded
-        if self.config.eval.model or not trains:
+        settings = self.config.eval
+        made = [name for name in settings.benchmarks if makes_data and name in STAND_INS and not settings.benchmark_path]
+        if not made and (settings.model or not trains):
+            return self.foresee(force)
+        check_names(self.config)
+        if settings.model or not trains:
             self.models()
-        from benchmarks.protocols import load_protocol
+        for name in settings.benchmarks:
+            if name not in made:
+                self._task(name, tests=False)
 
-        try:
-            for name in self.config.eval.attribute:
-                load_protocol(name)
-        except ValueError as error:
-            raise UserError(f"eval.attribute: {error}") from None
-        for name in self.config.eval.benchmarks:
-            if not (makes_data and name in STAND_INS and not self.config.eval.benchmark_path):
-                make_task(self.config.eval, name, self.path / "data")
+    def foresee(self, force: bool = False) -> None:
+        """Check what evaluation needs but weights, and say what it will take (`klear_repro.preflight`); `force`: samples that are there go."""
+        from klear_repro.preflight import preflight
+
+        self.forecast = preflight(self.config, self.path, self.device, self.models, anew=force)
+        if not self.config.eval.shard:  # whoever starts shards says it once
+            say(self.forecast.paragraph())
 
     def models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
         """What to evaluate: label → (source, benchmarks)."""
         from klear_repro.models import ModelSource, find_model
-        from klear_repro.training.checkpoint import latest
 
         benchmarks = self.config.eval.benchmarks
         if self.config.eval.model:
-            source = find_model(self.config.eval.model, self.config.eval.revision)
+            source = find_model(self.config.eval.model, self.config.eval.revision, weights=False)
             return {source.name: (source, benchmarks)}
+        from klear_repro.training.checkpoint import latest  # imports the models of transformers, which takes seconds
+
         found: dict[str, tuple[Any, tuple[str, ...]]] = {}
         if self.config.model.path:
-            source = find_model(self.config.model.path, self.config.model.revision)
-            found["base"] = (ModelSource("base", source.folder, source.gguf, source.revision), benchmarks)
+            source = find_model(self.config.model.path, self.config.model.revision, weights=False)
+            found["base"] = (replace(source, name="base"), benchmarks)
         labels: list[tuple[str, tuple[str, ...]]] = [(stage, benchmarks) for stage in ("sft", *RL_STAGES)]
         for stage in RL_STAGES:
             on = tuple(name for name in benchmarks if name in HELD_OUT[stage])
@@ -68,10 +88,19 @@ class EvaluationStage:
         for label, on in labels:
             path = latest(self.path / "checkpoints" / label)
             if path is not None and on:
-                found[label] = (ModelSource(label, path, "", file_hash(path / "model.safetensors")), on)
+                weights = path / "model.safetensors"
+                found[label] = (ModelSource(label, path, "", kept_file_hash(weights), weights.stat().st_size), on)
         if not found:
             raise UserError("eval: this run folder has no checkpoint; pass --model, or run the stage sft first")
         return found
+
+    def with_weights(self, models: dict[str, tuple[Any, tuple[str, ...]]]) -> dict[str, tuple[Any, tuple[str, ...]]]:
+        """The models with the weights that are still on the Hub; as they are where nothing is generated here."""
+        from klear_repro.models import with_weights
+
+        if self.config.eval.engine == "openai" or (self.forecast is not None and not self.forecast.missing):
+            return models
+        return {label: (with_weights(source), on) for label, (source, on) in models.items()}
 
     def fingerprint(self) -> str:
         from benchmarks.protocols import load_protocol
@@ -93,114 +122,172 @@ class EvaluationStage:
         return digest([self.seed, config.model_dump(mode="json"), models, inputs, protocols, str(self.device.dtype)])
 
     def generate_shard(self) -> None:
-        """The samples of one shard; other processes may be making theirs in the same folder."""
-        from klear_repro.evaluate import generate_shard, make_task
-
+        """Make what is missing, beside other processes in the same folder, and grade nothing."""
         config = self.config.eval
-        for label, (source, on) in self.models().items():
-            tasks = {name: make_task(config, name, self.path / "data") for name in on}
-            for name in on:
-                engine = self.engine(source, tasks[name].protocol)
-                generate_shard(engine, tasks[name], label, source.revision, self.path, self.seed, config.shard)
+        for label, (source, on) in self.with_weights(self.models()).items():
+            tasks = [self._task(name, tests=False) for name in on]
+            for samples, missing in self.generate(label, source, tasks):
+                benchmark = next(iter(samples.keys)).benchmark
+                said = f"{missing} of {len(samples.keys)} samples were missing, and all are there now" if missing else f"all {len(samples.keys)} samples are there"
+                say(f"eval {label} {benchmark}: {said}; grade them with the same command without --eval.shard")
 
-    def run_shards(self) -> None:
-        """Generate with several processes, where that was asked for."""
-        from klear_repro.parallel import run_shards
+    def generate(self, label: str, source: ModelSource, tasks: Sequence[Task]) -> list[tuple[SampleSet, int]]:
+        """Make what is missing of one model's samples, one engine after the other; returns the samples of each task and how many were missing."""
+        from klear_repro.engines.chat import ChatTokenizer
+        from klear_repro.evaluate import context, sample_set
 
-        config = self.config.eval
-        if config.data_parallel == 1:
-            return
-        cuda = self.device.device.type == "cuda"
-        threads = self.config.runtime.threads or max(1, len(os.sched_getaffinity(0)) // config.data_parallel)
-        with self.folder.shared():
-            run_shards(self.path, config.data_parallel, threads=threads, gpus_each=config.tensor_parallel if cuda else 0,
-                       device=self.device.device.type, dtype=str(self.device.dtype).removeprefix("torch."))  # fmt: skip
+        encoder = ChatTokenizer(source)
+        sets = {task.benchmark: sample_set(task, label, source.revision, self.path, encoder, self.seed) for task in tasks}
+        missing: dict[str, int] = {}
+        alike: dict[object, list[Task]] = {}
+        for task in tasks:
+            alike.setdefault(context(task.protocol), []).append(task)
+        for group in alike.values():
+            names = [task.benchmark for task in group]
+            with self.workers(source, group[0].protocol) as workers, self.folder.shared():
+                self.canary(workers, label, [sets[name] for name in names])
+                missing |= zip(names, workers.fill([sets[name] for name in names], f"eval {label} {', '.join(names)}"), strict=True)
+        return [(sets[task.benchmark], missing[task.benchmark]) for task in tasks]
+
+    def canary(self, workers: Workers, label: str, sets: Sequence[SampleSet]) -> None:
+        """Have a few samples made before the rest is queued (`klear_repro.canary`)."""
+        from klear_repro.canary import Watched, run_canary
+
+        watched = [Watched(f"eval {label} {next(iter(one.keys)).benchmark}", one.protocol, one.keys, one.store) for one in sets]
+
+        def make(picked: list[list[SampleKey]]) -> None:
+            parts = [replace(one, keys={key: one.keys[key] for key in keys}) for one, keys in zip(sets, picked, strict=True) if keys]
+            workers.fill(parts, f"eval {label}: canary")
+
+        together = self.forecast.side_by_side() if self.forecast else None
+        run_canary(make, watched, self.config.eval.canary, together)
 
     def evaluate(self, force: bool) -> None:
-        from klear_repro.evaluate import evaluate, make_task
+        """Generate and grade everything, or attribute, and describe it in the manifest."""
+        from klear_repro.evaluate import grade
         from klear_repro.judging import Judges
 
         models = self.models()
+        if self.forecast is None:
+            self.foresee()
         if force:
             for label, (_, on) in models.items():
                 for name in on:
                     (self.path / "generations" / name / f"{label}.jsonl").unlink(missing_ok=True)
             (self.path / "grades" / "programs.jsonl").unlink(missing_ok=True)
+        if self.forecast is None:
+            self.foresee()
+        models = self.with_weights(models)
         if self.config.eval.attribute:
             return self.attribute(models)
-        tasks = {name: make_task(self.config.eval, name, self.path / "data") for name in self.config.eval.benchmarks}
-        self.run_shards()
+        tasks = {name: self._task(name) for name in self.config.eval.benchmarks}
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
             for label, (source, on) in models.items():
-                engine, started = None, None
-                for name in on:
-                    protocol = tasks[name].protocol
-                    if engine is None or started != (protocol.rope, protocol.max_model_len):
-                        engine = None  # its memory is needed for the next one
-                        engine, started = self.engine(source, protocol), (protocol.rope, protocol.max_model_len)
-                    entry = evaluate(engine, tasks[name], label, source.revision, self.path, self.seed, judges)
-                    others = [old for old in self.folder.manifest["evaluations"] if (old["benchmark"], old["model"]) != (name, label)]
-                    self.folder.manifest["evaluations"] = [*others, entry]
-                    self.folder.save()
+                for samples, missing in self.generate(label, source, [tasks[name] for name in on]):
+                    task = tasks[next(iter(samples.keys)).benchmark]
+                    if not missing:
+                        say(f"eval {label} {task.benchmark}: all {len(samples.keys)} samples are there, none generated")
+                    self._record("evaluations", grade(task, samples, self.config.eval.engine, self.path, judges))
 
-    def attribute(self, models: dict[str, tuple[Any, tuple[str, ...]]]) -> None:
+    def attribute(self, models: dict[str, tuple[ModelSource, tuple[str, ...]]]) -> None:
         """Which differences of two protocols change each model's score (`klear_repro.attribution`)."""
         from klear_repro.attribution import attribute
+        from klear_repro.engines.chat import ChatTokenizer
         from klear_repro.judging import Judges
 
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
             for label, (source, on) in models.items():
                 for name in on:
+                    start, end = (self._task(name, protocol) for protocol in self.config.eval.attribute)
                     entry = attribute(
-                        self.config.eval, name, self.path, label, source.revision, self.seed, judges, partial(self.engine, source)
+                        start, end, self.path, label, source.revision, self.seed, judges, ChatTokenizer(source), partial(self.workers, source)
                     )
-                    others = [old for old in self.folder.manifest["attributions"] if (old["benchmark"], old["model"]) != (name, label)]
-                    self.folder.manifest["attributions"] = [*others, entry]
-                    self.folder.save()
+                    self._record("attributions", entry)
 
-    def engine(self, source: Any, protocol: Any) -> Any:
-        """The engine that was asked for; it starts when it has something to generate."""
-        from klear_repro.engines.lazy import LazyEngine
+    def _task(self, benchmark: str, protocol: str = "", *, tests: bool = True) -> Task:
+        from klear_repro.evaluate import make_task
 
-        return LazyEngine(self.config.eval.engine, source, partial(self._start_engine, source, protocol))
+        return make_task(self.config.eval, benchmark, self.path / "data", protocol, tests=tests)
 
-    def _start_engine(self, source: Any, protocol: Any) -> Any:
-        from klear_repro.models import as_folder, load
+    def _record(self, kind: str, entry: dict[str, Any]) -> None:
+        """Put an entry of the manifest in the place of the one before of the same benchmark and model."""
+        others = [old for old in self.folder.manifest[kind] if (old["benchmark"], old["model"]) != (entry["benchmark"], entry["model"])]
+        self.folder.manifest[kind] = [*others, entry]
+        self.folder.save()
 
-        config = self.config.eval
-        length = protocol.max_model_len or 0
-        if config.engine == "vllm":
-            from klear_repro.engines.vllm import VLLMEngine
+    def workers(self, source: ModelSource, protocol: Protocol) -> Workers:
+        """The workers of an engine with a protocol's context setting; they start when there is something to generate."""
+        from klear_repro.parallel import Plan, Workers
 
-            return VLLMEngine(
-                as_folder(source, self.path / "models"), device=self.device, max_model_len=length, rope=protocol.rope, seed=self.seed,
-                slots=config.slots, tensor_parallel=config.tensor_parallel,
-            )  # fmt: skip
-        if config.engine == "openai":
-            from klear_repro.engines.openai import OpenAIEngine
-
-            return OpenAIEngine(
-                as_folder(source, self.path / "models"), endpoints=config.endpoints, model=config.served_name, slots=config.slots,
-                request_s=config.request_s,
-            )  # fmt: skip
-        from klear_repro.engines.hf import HFEngine
-
-        if protocol.rope is not None:  # a GGUF file has no configuration that can be extended
-            source = as_folder(source, self.path / "models")
-        model, tokenizer = load(source, self.device, protocol.rope, length)
-        try:
-            return HFEngine(model, tokenizer, slots=config.slots, max_model_len=length)
-        except ValueError as error:
-            raise UserError(f"model {source.name}: {error}") from None
+        config, cuda = self.config.eval, self.device.device.type == "cuda"
+        threads = self.device.threads
+        if config.data_parallel > 1 and not self.config.runtime.threads:
+            threads = max(1, len(os.sched_getaffinity(0)) // config.data_parallel)
+        where = self.device.device.type, str(self.device.dtype).removeprefix("torch."), threads
+        commands = int(config.shard.partition("/")[2] or 1)
+        return Workers(Plan(
+            self.path, partial(start_engine, self.config, self.path, source, protocol, where), config.data_parallel, config.data_parallel * commands,
+            gpus_each=config.tensor_parallel if cuda and config.engine != "openai" else 0, fresh=cuda,
+        ))  # fmt: skip
 
     def import_fingerprint(self) -> str:
-        files = [file_hash(Path(path)) if Path(path).is_file() else "" for path in self.config.traces.paths]
+        from klear_repro.importing import input_hashes
+
         config = self.config.eval
+        files = input_hashes(self.config.traces.paths)
         return digest([files, self.config.traces.model_dump(mode="json"), config.benchmarks, config.benchmark_path, config.protocol, config.code_mode])
+
+    def prepare_import(self) -> None:
+        """Read what is to be imported before anything is written, so that a refused import leaves nothing behind."""
+        from klear_repro.importing import check_label, prepare_import
+
+        self._import = prepare_import(self.config)
+        check_label(self._import, self.folder.manifest)
 
     def import_traces(self) -> None:
         from klear_repro.importing import import_traces
         from klear_repro.judging import Judges
 
+        assert self._import is not None
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
-            import_traces(self.config, self.folder, judges)
+            import_traces(self._import, self.folder, judges)
+
+
+def start_engine(config: Config, folder: Path, source: ModelSource, protocol: Protocol, where: tuple[str, str, int]) -> Engine:
+    """The engine that was asked for, in this process.
+
+    Args:
+        folder: the run folder.
+        protocol: one with the context setting that is needed.
+        where: device, data type and threads, as `choose_device` takes them.
+    """
+    import transformers
+
+    from klear_repro.models import as_folder, load
+
+    transformers.utils.logging.disable_progress_bar()
+    device, settings = choose_device(*where), config.eval
+    length = protocol.max_model_len or 0
+    if settings.engine == "vllm":
+        from klear_repro.engines.vllm import VLLMEngine
+
+        return VLLMEngine(
+            as_folder(source, folder / "models"), device=device, max_model_len=length, rope=protocol.rope, seed=config.runtime.seed,
+            slots=settings.slots, tensor_parallel=settings.tensor_parallel,
+        )  # fmt: skip
+    if settings.engine == "openai":
+        from klear_repro.engines.openai import OpenAIEngine
+
+        return OpenAIEngine(
+            as_folder(source, folder / "models"), endpoints=settings.endpoints, model=settings.served_name, slots=settings.slots,
+            request_s=settings.request_s,
+        )  # fmt: skip
+    from klear_repro.engines.hf import HFEngine
+
+    if protocol.rope is not None:  # a GGUF file has no configuration that can be extended
+        source = as_folder(source, folder / "models")
+    model, tokenizer = load(source, device, protocol.rope, length)
+    try:
+        return HFEngine(model, tokenizer, slots=settings.slots, max_model_len=length)
+    except ValueError as error:
+        raise UserError(f"model {source.name}: {error}") from None

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+_KEPT_FROM_BYTES = 1 << 24
+_SETTLED_S = 2.0
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -140,18 +148,45 @@ def keep_rows(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
 
 def file_hash(path: Path) -> str:
     """First 16 hex digits of the SHA-256 of a file."""
-    import hashlib
-
     with open(path, "rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest()[:16]
 
 
-def folder_hash(path: Path, patterns: tuple[str, ...] = ("*",)) -> str:
-    """Hash of the names and contents of the files of a folder that match."""
-    import hashlib
+def kept_file_hash(path: Path) -> str:
+    """`file_hash`, which for a large file is remembered in the user's cache folder until the file changes.
 
+    A changed file has another size, inode or time of change, the last of which no program can set.  A hash is not kept for
+    a file that was changed in the last `_SETTLED_S` seconds: within a clock tick it may change again.
+    """
+    about = path.stat()
+    if about.st_size < _KEPT_FROM_BYTES:
+        return file_hash(path)
+    identity = [str(path.resolve()), about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev]
+    kept = cache_folder() / "hashes" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    try:
+        found = kept.read_text(encoding="ascii")
+        if re.fullmatch("[0-9a-f]{16}", found):
+            return found
+    except (OSError, UnicodeDecodeError):  # not there yet, or damaged
+        pass
+    found = file_hash(path)
+    if time.time() - max(about.st_mtime, about.st_ctime) > _SETTLED_S and path.stat() == about:
+        with suppress(OSError):  # a cache folder that cannot be written costs time only
+            write_atomic(kept, found)
+    return found
+
+
+def cache_folder() -> Path:
+    """Where this program keeps what can be computed again: `$XDG_CACHE_HOME/klear-repro`, by default in `~/.cache`."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "klear-repro"
+
+
+def folder_hash(path: Path, patterns: tuple[str, ...] = ("*",), hash_of: Callable[[Path], str] = file_hash) -> str:
+    """Hash of the names and contents of the files of a folder that match; `hash_of` gives that of one file."""
     names = sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
     digest = hashlib.sha256()
-    for file in names:
-        digest.update(f"{file.name}\0{file_hash(file)}\0".encode())
+    with ThreadPoolExecutor(8) as pool:
+        for file, content in zip(names, pool.map(hash_of, names), strict=True):
+            digest.update(f"{file.name}\0{content}\0".encode())
     return digest.hexdigest()[:16]

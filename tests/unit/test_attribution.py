@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,12 @@ from klear_repro.config import Config, EvalConfig, ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.engines.hf import HFEngine
 from klear_repro.errors import UserError
-from klear_repro.evaluate import Task, generate, make_task, sample_keys
+from klear_repro.evaluate import Task, make_task, sample_set
 from klear_repro.judging import Judges
+from klear_repro.leases import Leases
 from klear_repro.models import new_model
 from klear_repro.store import SampleStore
+from klear_repro.work import SampleSet, Tally, fill
 
 WORDS = "Find 12 + 34. <think>\n\n</think>\n\n\\boxed{46} What is 7 times 8? " * 20
 
@@ -32,6 +37,26 @@ def engine() -> HFEngine:
     config = ModelConfig(hidden_size=32, layers=1, heads=2, kv_heads=1, head_dim=16, intermediate_size=64, vocab_size=320,
                          max_position=512, initializer_range=0.3)  # fmt: skip
     return HFEngine(new_model(config, tokenizer, 5).eval(), tokenizer, slots=16)
+
+
+@dataclass
+class Here:
+    """Workers without processes: the engine of this one."""
+
+    engine: HFEngine
+    folder: Path
+
+    def fill(self, sets: Sequence[SampleSet], label: str) -> list[int]:
+        with Tally(sets) as tally, Leases(self.folder) as leases:
+            fill(self.engine, sets, leases)
+            return tally.missing
+
+
+def attributed(engine: HFEngine, folder: Path, problems: Path, names: Sequence[str]) -> dict[str, Any]:
+    """The entry of an attribution between two protocol files, in a run folder."""
+    start, end = (make_task(EvalConfig(benchmark_path=str(problems)), "mini-aime", folder, name) for name in names)
+    with Judges(Config()) as judges:
+        return attribute(start, end, folder, "m", "r", 0, judges, engine, lambda protocol: nullcontext(Here(engine, folder)))
 
 
 def protocol(**changes: Any) -> Protocol:
@@ -81,9 +106,7 @@ def write(path: Path, made: Protocol) -> str:
 def test_effects_are_measured_sample_by_sample_and_add_up(engine: HFEngine, problems: Path, tmp_path: Path):
     first = write(tmp_path / "first.toml", protocol(max_new_tokens=24))
     second = write(tmp_path / "second.toml", protocol(max_new_tokens=40, **{"sampling.top_k": 5, "judges": ("strict", "klear")}))
-    config = EvalConfig(attribute=(first, second), benchmark_path=str(problems))
-    with Judges(Config()) as judges:
-        entry = attribute(config, "mini-aime", tmp_path, "m", "r", 0, judges, lambda protocol: engine)
+    entry = attributed(engine, tmp_path, problems, (first, second))
     assert set(entry["variants"]) == {FROM, "top_k", BUDGET, "judge", TO}
     assert entry["variants"]["judge"] == entry["variants"]["judge"] | {"generated": 0}
     assert entry["variants"][FROM]["generated"] == 30
@@ -99,17 +122,15 @@ def test_effects_are_measured_sample_by_sample_and_add_up(engine: HFEngine, prob
     assert len(shared) == sum(one["shared"] for one in entry["variants"].values())
     for row in shared:
         assert row.finish_reason == "stop" and row.token_count <= 40
-    task = make_task(config, "mini-aime", tmp_path, first)
-    alone = Task("mini-aime", task.problems, budget)
-    keys = sample_keys(alone, "m", "r", engine, 0)
-    with SampleStore(tmp_path / "alone.jsonl") as store:
-        generate(engine, alone, keys, store, 0)
+    task = make_task(EvalConfig(benchmark_path=str(problems)), "mini-aime", tmp_path, first)
+    alone = sample_set(Task("mini-aime", task.problems, budget), "m", "r", tmp_path / "alone", engine, 0)
+    assert Here(engine, tmp_path).fill([alone], "") == [30]
+    with SampleStore(alone.store) as store:
         fresh = {row.key: row.text for row in store}
     assert {row.key: row.text for row in stored if row.sampling_hash == budget.sampling_hash(0)} == fresh
     tables = {file.stem: list(read_grades(file)) for file in (tmp_path / "attribution" / "mini-aime" / "m").glob("*.parquet")}
     assert set(tables) == set(entry["variants"]) and {len(rows) for rows in tables.values()} == {60}
-    with Judges(Config()) as judges:
-        again = attribute(config, "mini-aime", tmp_path, "m", "r", 0, judges, lambda protocol: engine)
+    again = attributed(engine, tmp_path, problems, (first, second))
     assert all(one["generated"] == 0 == one["shared"] for one in again["variants"].values())
     assert again["judges"] == entry["judges"]
 
@@ -117,15 +138,15 @@ def test_effects_are_measured_sample_by_sample_and_add_up(engine: HFEngine, prob
 def test_only_what_ended_by_itself_within_the_budget_is_shared(engine: HFEngine, tmp_path: Path, problems: Path):
     made, other = protocol(max_new_tokens=24), protocol(max_new_tokens=8)
     hotter = protocol(max_new_tokens=8, **{"sampling.temperature": 0.5})
-    task = Task("mini-aime", make_task(EvalConfig(benchmark_path=str(problems)), "mini-aime", tmp_path).problems, made)
-    with SampleStore(tmp_path / "m.jsonl") as store:
-        generate(engine, task, sample_keys(task, "m", "r", engine, 0), store, 0)
+    found = make_task(EvalConfig(benchmark_path=str(problems)), "mini-aime", tmp_path).problems
+    sets = {one: sample_set(Task("mini-aime", found, one), "m", "r", tmp_path, engine, 0) for one in (made, other, hotter)}
+    Here(engine, tmp_path).fill([sets[made]], "")
+    with SampleStore(sets[made].store) as store:
         long = list(store)
-        keys = list(sample_keys(Task("mini-aime", task.problems, other), "m", "r", engine, 0))
         siblings = {one.sampling_hash(0): one for one in (made, other, hotter)}
-        copied = share(store, keys, other, siblings)
+        copied = share(store, list(sets[other].keys), other, siblings)
         assert copied == sum(row.finish_reason == "stop" and row.token_count <= 8 for row in long)
-        assert share(store, list(sample_keys(Task("mini-aime", task.problems, hotter), "m", "r", engine, 0)), hotter, siblings) == 0
+        assert share(store, list(sets[hotter].keys), hotter, siblings) == 0
 
 
 @given(st.integers(2, 12), st.integers(2, 16), st.floats(0.1, 0.9), st.integers(0, 2**31))
@@ -153,9 +174,7 @@ def test_the_interval_covers_the_true_effect_as_often_as_it_says():
 @pytest.mark.parametrize("judges", [(("klear",), ("strict",)), (("strict",), ("klear",))])
 def test_protocols_with_one_judge_each_are_attributed_to_the_judge(engine: HFEngine, problems: Path, tmp_path: Path, judges: Any):
     files = [write(tmp_path / f"{name}.toml", protocol(judges=one)) for name, one in zip(("x", "y"), judges, strict=True)]
-    config = EvalConfig(attribute=tuple(files), benchmark_path=str(problems))
-    with Judges(Config()) as made:
-        entry = attribute(config, "mini-aime", tmp_path, "m", "r", 0, made, lambda protocol: engine)
+    entry = attributed(engine, tmp_path, problems, files)
     assert next(iter(entry["judges"])) == f"{judges[0][0]} → {judges[1][0]}" and set(entry["variants"]) == {FROM, "judge", TO}
     assert all(row["ci95"][0] < row["ci95"][1] for rows in entry["judges"].values() for row in rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
+from klear_repro.engines import base
 from klear_repro.engines.base import Completion, Request, Sampling
 from klear_repro.engines.hf import HFEngine, choose_tokens
 from klear_repro.models import new_model
@@ -108,6 +110,54 @@ def test_a_sample_is_bit_for_bit_the_same_whatever_else_is_in_the_batch(
     for name, (some, slots) in companies.items():
         for tag, one in generate(model, tokenizer, some, how, slots).items():
             assert (one.token_ids, one.logprobs) == reference[tag], (name, tag)
+
+
+def trickle(wanted: list[Request], taken: list[Any]) -> Iterator[Request | None]:
+    """Requests that come now and then, as from a queue that others fill; `taken` gets their tags."""
+    for index, request in enumerate(wanted):
+        yield from [None] * (index * 7 % 5)
+        taken.append(request.tag)
+        yield request
+
+
+@pytest.mark.parametrize("slots", [8, 64])
+@pytest.mark.parametrize("how", [sampling(70), sampling(70, 0.6, 0.95, 20, 0.0, 1.05)], ids=["plain", "filtered"])
+def test_requests_that_trickle_in_make_the_same_samples_bit_for_bit(
+    model: Any, tokenizer: Any, prompts: list[tuple[int, ...]], how: Sampling, slots: int
+) -> None:
+    wanted = requests(prompts, 40)
+    reference = {tag: (one.token_ids, one.logprobs) for tag, one in generate(model, tokenizer, wanted, how).items()}
+    for some in (wanted, wanted[::-1]):
+        trickled = HFEngine(model, tokenizer, slots=slots).generate(trickle(some, []), how)
+        assert {one.tag: (one.token_ids, one.logprobs) for one in trickled} == reference
+
+
+def test_a_prompt_that_was_let_go_is_computed_again(model: Any, tokenizer: Any) -> None:
+    many = [Request((again, index), (5, 6, index % 250, 7), index) for again in range(2) for index in range(140)]
+    found = generate(model, tokenizer, many, sampling(2))
+    assert all(found[0, index].token_ids == found[1, index].token_ids for index in range(140))
+
+
+def test_requests_are_pulled_only_into_free_slots(model: Any, tokenizer: Any, prompts: list[tuple[int, ...]]) -> None:
+    taken: list[Any] = []
+    engine = HFEngine(model, tokenizer, slots=4)
+    for done, _ in enumerate(engine.generate(trickle(requests(prompts, 30), taken), sampling(12)), 1):
+        assert len(taken) - done < engine.slots
+    assert taken == list(range(30))
+
+
+def test_new_tokens_are_reported_while_samples_run(
+    model: Any, tokenizer: Any, prompts: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "REPORT_S", 0.0)
+    reports: list[int] = []
+    before_the_first = 0
+    done = []
+    for one in HFEngine(model, tokenizer, slots=8).generate(requests(prompts, 20), sampling(40), reports.append):
+        before_the_first = before_the_first or len(reports)
+        done.append(one)
+    assert before_the_first > 1 and all(count > 0 for count in reports)
+    assert sum(reports) == sum(one.token_count for one in done)
 
 
 def test_another_seed_is_another_sample(model: Any, tokenizer: Any, prompts: list[tuple[int, ...]]) -> None:

@@ -236,6 +236,26 @@ def test_a_refused_request_is_not_repeated(local, server):
     assert "\n" not in str(error.value) and engine.retries == 0
 
 
+def test_requests_that_trickle_in_are_pulled_in_the_callers_thread_into_free_slots_alone(local, server):
+    engine = OpenAIEngine(local[0], endpoints=[server.url], slots=3)
+    asked, taken, threads, reports = requests(engine, 12), [], set(), []
+
+    def trickle() -> Iterator[Request | None]:
+        for index, request in enumerate(asked):
+            threads.add(threading.current_thread())
+            yield from [None] * (index % 3)
+            taken.append(request)
+            yield request
+
+    done = []
+    for one in engine.generate(trickle(), GREEDY, reports.append):
+        done.append(one)
+        assert len(taken) - len(done) < engine.slots
+    here = {c.tag: c.text for c in local[1].generate(asked, GREEDY)}
+    assert {one.tag: one.text for one in done} == here and threads == {threading.current_thread()}
+    assert sum(reports) == sum(one.token_count for one in done) and server.most_under_way <= 3
+
+
 def test_a_caller_that_leaves_ends_the_others(local, server):
     server.fault = lambda handler, number: number > 0 and _stall(handler)
     engine = OpenAIEngine(local[0], endpoints=[server.url], slots=4)

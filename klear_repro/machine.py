@@ -1,0 +1,113 @@
+"""What the machine has: GPUs with their memory, main memory, free disk.  Read from the system; no CUDA context is made.
+
+A CUDA context would take half a gigabyte of every GPU from the processes that generate, so memory is asked of `nvidia-smi`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+NVIDIA_SMI_S = 10.0
+"""Seconds that `nvidia-smi` may take; it hangs where the driver does."""
+
+
+@dataclass(frozen=True)
+class GPU:
+    """One GPU that this process may use.  Sizes are bytes; 0: not known."""
+
+    name: str
+    total: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is to generate with."""
+
+    gpus: tuple[GPU, ...]
+    memory: int
+    """Main memory that is free, bytes; 0: not known."""
+
+
+def this_machine() -> Machine:
+    """The machine that runs this."""
+    return Machine(tuple(visible_gpus(os.environ)), free_memory())
+
+
+def visible_gpus(environ: Mapping[str, str]) -> list[GPU]:
+    """The GPUs of `nvidia-smi` that `CUDA_VISIBLE_DEVICES` leaves; none where there is no such program or it fails.
+
+    A part of a GPU (MIG) is listed with unknown sizes.
+    """
+    query = ["nvidia-smi", "--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, errors="replace", timeout=NVIDIA_SMI_S, check=False, env=dict(environ))
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    found: dict[str, tuple[str, GPU]] = {}
+    for line in done.stdout.splitlines() if not done.returncode else ():
+        words = [word.strip() for word in line.split(",")]
+        if len(words) == 5:
+            index, uuid, name, total, free = words
+            found[index] = uuid, GPU(name, _mebibytes(total), _mebibytes(free))
+    if "CUDA_VISIBLE_DEVICES" not in environ:
+        return [gpu for _, gpu in found.values()]
+    chosen = []
+    for word in environ["CUDA_VISIBLE_DEVICES"].split(","):
+        name = word.strip()
+        if name in found:
+            chosen.append(found[name][1])
+        elif name.startswith("MIG-"):
+            chosen.append(GPU("part of a GPU", 0, 0))
+        elif matching := [gpu for uuid, gpu in found.values() if name and uuid.startswith(name)]:
+            chosen.append(matching[0])
+        else:  # CUDA stops at the first one that does not exist
+            break
+    return chosen
+
+
+def _mebibytes(text: str) -> int:
+    return int(text) << 20 if text.isdecimal() else 0
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Main memory that a new process can have, bytes, within the limit of its control group; 0: not known."""
+    available = 0
+    for line in _text(root / "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1]) << 10
+    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+        most, now = _text(root / "sys/fs/cgroup" / limit).strip(), _text(root / "sys/fs/cgroup" / used).strip()
+        if most.isdecimal() and now.isdecimal():  # else «max»: no limit
+            left = max(0, int(most) - int(now))
+            available = min(available, left) if available else left
+    return available
+
+
+def free_disk(path: Path) -> int:
+    """Bytes that may be written at `path`, which need not exist."""
+    return shutil.disk_usage(_there(path)).free
+
+
+def same_disk(one: Path, other: Path) -> bool:
+    """Whether two paths, which need not exist, are on one file system."""
+    return _there(one).stat().st_dev == _there(other).stat().st_dev
+
+
+def _there(path: Path) -> Path:
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return place
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
