@@ -7,21 +7,14 @@ A mistake is a name, the command line, what the line must say, and what lies on 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from klear_program import ROOT, Outcome, environment, finish, inside, klear, snapshot, start
+from klear_program import Outcome, inside, snapshot
 
 EVAL = "--profile klear-8b-eval --engine hf --stage eval,report --run-dir {run} "
 MINI = EVAL + "--benchmark mini-aime --benchmark-path {data} --protocol smoke-math --samples 1 "
