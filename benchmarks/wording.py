@@ -33,6 +33,10 @@ _INSTRUCTION = re.compile(
     r"|请(?:逐步|一步)|最终答案",
     re.IGNORECASE,
 )
+_KNOWN_END = re.compile(
+    r"\s*(?:please\s+)?(?:reason|think|let['’]?s think) step[\s-]by[\s-]step[,.]?\s(?:[^\n\\]{0,120})\$?\\+boxed\s*\{\s*\}\$?\.?$",
+    re.IGNORECASE,
+)
 _ASKS = re.compile(r"\$|\\\(|\b(?:find|compute|determine|evaluate|calculate|how many|prove)\b", re.IGNORECASE)
 _BOX = re.compile(r"\$*(?:\\\()?\\+boxed\s*\{[^{}]{0,40}\{?[^{}]{0,40}\}*(?:\\\))?\$*")
 _SENTENCE = re.compile(r"[.?!:。](?=\s|[A-Z][a-z]+ )[ \t]*|\n+")
@@ -106,6 +110,8 @@ def _without_last(text: str) -> str | None:
     if label := _TAIL_LABEL.search(text[-40:]):
         return text[: len(text) - len(text[-40:]) + label.start()]
     text = text.rstrip()
+    if known := _KNOWN_END.search(text, max(0, len(text) - 300)):
+        return text[: known.start()] or None
     start = max((found.end() for found in _SENTENCE.finditer(text) if found.end() < len(text)), default=0)
     if start and _is_instruction(text[start:]):
         return text[:start].rstrip() or None
