@@ -127,6 +127,7 @@ _FIGURE = re.compile(
     r"\[asy\].*?(?:\[/asy\]|$)|<asy>.*?(?:</asy>|$)|\\begin\{(asy|tikzpicture)\}.*?(?:\\end\{\1\}|$)|```(?:asy|tikz).*?(?:```|$)|!\[[^\]]{0,200}\]\([^)]{0,400}\)",
     re.DOTALL,
 )
+_TAG = re.compile(r"</?(?:[pbi]|(?:br|div|span|em|strong|sub|sup|li|ul|ol|math|center|img)(?:\s[^<>]{0,200})?)\s*/?>", re.IGNORECASE)
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{[^{}]*\}")
 _COMMAND = re.compile(r"\\[a-z]+")
 _NAMES = re.compile(r"\b(?:angles?|triangles?|lines?|segments?|cdot|times)\b")
@@ -137,7 +138,7 @@ def words(statement: str) -> list[str]:
 
     `$\tfrac12 \angle ABC$`, `\(\frac{1}{2}\angle ABC\)` and `½ ∠ABC` give nearly the same.
     """
-    text = unicodedata.normalize("NFKC", html.unescape(_FIGURE.sub(" ", statement))).lower().replace("⁄", " ")
+    text = unicodedata.normalize("NFKC", html.unescape(_TAG.sub(" ", _FIGURE.sub(" ", statement)))).lower().replace("⁄", " ")
     text = re.sub(r"(\\[dt]?frac)\s*(\d)\s*(\d)(?!\d)", r"\1 \2 \3", text)
     text = _NAMES.sub(" ", _COMMAND.sub(" ", _ENVIRONMENT.sub(" ", text)))
     return re.findall(r"[a-z]+|[0-9]+", text)
