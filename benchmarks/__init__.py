@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.records import Problem
 
 BENCHMARKS = (
-    "aime24", "aime25", "hmmt25", "lcb_v5", "lcb_v6", "gsm8k", "math500", "humaneval", "mini-aime", "mini-lcb", "mini-words",
+    "aime24", "aime25", "hmmt25", "aime26", "hmmt26", "lcb_v5", "lcb_v6", "gsm8k", "math500", "humaneval", "mini-aime", "mini-lcb", "mini-words",
 )  # fmt: skip
 """Names that `load_benchmark` knows."""
 

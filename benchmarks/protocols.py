@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import Thinking, digest
 
+Context = Literal["off", "yarn", "model"]
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -113,8 +115,11 @@ class Protocol(_Part):
     """Budget of one generation in tokens."""
     max_model_len: int | None = Field(default=None, gt=0)
     """Prompt and generation together in tokens; null: what the model's configuration allows."""
+    context: Context = "model"
+    """Context extension: none, even where the checkpoint's configuration has one; YaRN as `rope` says; or what that configuration has.
+    A file that does not say means `yarn` where it has `rope`, else `model`."""
     rope: Rope | None = None
-    """Null: the model's own positions."""
+    """Where `context` is `yarn`."""
     samples: int = Field(gt=0)
     """Generations a problem; the n of avg@n."""
     judges: tuple[Literal["klear", "strict"], ...] = ("klear", "strict")
@@ -126,8 +131,19 @@ class Protocol(_Part):
     code: CodePart | None = None
     """Null: programs are asked for like answers."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _context_of_rope(cls, values: Any) -> Any:
+        """Files and run folders of before there was `context` have `rope` or not."""
+        if isinstance(values, Mapping) and "context" not in values and values.get("rope") is not None:
+            return {**values, "context": "yarn"}
+        return values
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if (self.context == "yarn") != (self.rope is not None):
+            needs = "needs [rope] with factor and original_max_position_embeddings"
+            raise ValueError(f"context={self.context!r} {needs if self.rope is None else 'is not possible with [rope]; it must be yarn'}")
         if self.max_model_len is not None and self.max_model_len <= self.max_new_tokens:
             raise ValueError(
                 f"max_model_len={self.max_model_len} leaves no room for a prompt"
@@ -150,7 +166,9 @@ class Protocol(_Part):
     def sampling_hash(self, seed: int) -> str:
         """Hash of what may change a generation beside the prompt: sampling, budget, context extension, seed.
 
-        The number of samples and the judges are not in it: more samples or another judge share generations.
+        The number of samples and the judges are not in it: more samples or another judge share generations.  `off` and
+        `model` are not told apart either, as most checkpoints have no extension of their own; where one has, the report
+        compares what the engine resolved with the protocol.
         """
         values = self.model_dump(mode="json", include={"sampling", "max_new_tokens", "max_model_len", "rope"})
         return digest(values | {"seed": seed})
@@ -178,6 +196,10 @@ class Protocol(_Part):
                     f"protocol {self.name}: no field {field!r}; fields: {', '.join(sorted(holder))}"
                 )
             holder[last] = value
+        if "rope" in overrides and "context" not in overrides:
+            del values["context"]  # it follows
+        elif values["context"] != "yarn" and "rope" not in overrides:
+            values["rope"] = None
         changed = _validated(values, self.name)
         compared = {"name", "description"}
         if changed.model_dump(exclude=compared) == self.model_dump(exclude=compared):

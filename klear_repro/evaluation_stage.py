@@ -23,6 +23,7 @@ from klear_repro.runfolder import RunFolder
 if TYPE_CHECKING:
     from klear_repro.evaluate import Task
     from klear_repro.forecast import Forecast
+    from klear_repro.importing import Import
     from klear_repro.parallel import Workers
     from klear_repro.work import SampleSet
 
@@ -38,6 +39,7 @@ class EvaluationStage:
         self.config, self.folder, self.device = config, folder, device
         self.path = folder.path
         self.seed = config.runtime.seed
+        self._import: Import | None = None
         self.forecast: Forecast | None = None
         """What `check` found; None where models or problems are made by an earlier stage of this run."""
 
@@ -226,16 +228,30 @@ class EvaluationStage:
         ))  # fmt: skip
 
     def import_fingerprint(self) -> str:
-        files = [file_hash(Path(path)) if Path(path).is_file() else "" for path in self.config.traces.paths]
+        from klear_repro.importing import input_hashes
+
         config = self.config.eval
+        files = input_hashes(self.config.traces.paths)
         return digest([files, self.config.traces.model_dump(mode="json"), config.benchmarks, config.benchmark_path, config.protocol, config.code_mode])
+
+    def prepare_import(self) -> None:
+        """Read what is to be imported before anything is written, so that a refused import leaves nothing behind."""
+        from klear_repro.importing import check_label, prepare_import
+
+        self._import = prepare_import(self.config)
+        check_label(self._import, self.folder.manifest)
 
     def import_traces(self) -> None:
         from klear_repro.importing import import_traces
         from klear_repro.judging import Judges
 
+        assert self._import is not None
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
-            import_traces(self.config, self.folder, judges)
+            import_traces(self._import, self.folder, judges)
+
+
+PROMPT_TOKENS = 512
+"""Tokens of a prompt where an engine reckons how many samples memory holds."""
 
 
 def start_engine(config: Config, folder: Path, source: ModelSource, protocol: Protocol, where: tuple[str, str, int]) -> Engine:
@@ -253,26 +269,28 @@ def start_engine(config: Config, folder: Path, source: ModelSource, protocol: Pr
     transformers.utils.logging.disable_progress_bar()
     device, settings = choose_device(*where), config.eval
     length = protocol.max_model_len or 0
+    longest = protocol.max_new_tokens + PROMPT_TOKENS
     if settings.engine == "vllm":
         from klear_repro.engines.vllm import VLLMEngine
 
         return VLLMEngine(
-            as_folder(source, folder / "models"), device=device, max_model_len=length, rope=protocol.rope, seed=config.runtime.seed,
-            slots=settings.slots, tensor_parallel=settings.tensor_parallel,
+            as_folder(source, folder / "models"), device=device, max_model_len=length, rope=protocol.rope, context=protocol.context,
+            seed=config.runtime.seed, slots=settings.slots, longest=longest, tensor_parallel=settings.tensor_parallel,
+            end_of_turn=settings.end_of_turn, options=settings.vllm_options(),
         )  # fmt: skip
     if settings.engine == "openai":
         from klear_repro.engines.openai import OpenAIEngine
 
         return OpenAIEngine(
             as_folder(source, folder / "models"), endpoints=settings.endpoints, model=settings.served_name, slots=settings.slots,
-            request_s=settings.request_s,
+            request_s=settings.request_s, end_of_turn=settings.end_of_turn,
         )  # fmt: skip
     from klear_repro.engines.hf import HFEngine
 
     if protocol.rope is not None:  # a GGUF file has no configuration that can be extended
         source = as_folder(source, folder / "models")
-    model, tokenizer = load(source, device, protocol.rope, length)
+    model, tokenizer = load(source, device, protocol.rope, length, protocol.context)
     try:
-        return HFEngine(model, tokenizer, slots=settings.slots, max_model_len=length)
+        return HFEngine(model, tokenizer, slots=settings.slots, max_model_len=length, longest=longest, end_of_turn=settings.end_of_turn)
     except ValueError as error:
         raise UserError(f"model {source.name}: {error}") from None

@@ -185,6 +185,8 @@ class _Pipeline:
             check_trackers(self.config.runtime.trackers)
         if "import" in stages and not self.config.traces.paths:
             raise UserError("traces.paths: needed by --stage import; pass --traces.paths FILE")
+        if "import" in stages and (force or not self.folder.is_done("import", self.evaluation.import_fingerprint())):
+            self.evaluation.prepare_import()
         if "eval" in stages:
             self.evaluation.check(trains="sft" in stages, makes_data="data" in stages, force=force)
         if "report" in stages and not {"eval", "import"} & set(stages) and not (self.path / "manifest.json").exists():
@@ -455,7 +457,7 @@ class _Pipeline:
     # --- report ---------------------------------------------------------------------------------
 
     def report_fingerprint(self) -> str:
-        manifest = {name: value for name, value in self.folder.manifest.items() if name in ("evaluations", "attributions", "stand_in", "model_note", "preset")}
+        manifest = {name: value for name, value in self.folder.manifest.items() if name in ("evaluations", "attributions", "imports", "stand_in", "model_note", "preset")}
         stages = {name: record["fingerprint"] for name, record in self.folder.manifest["stages"].items() if name != "report"}
         metrics = folder_hash(self.path / "metrics") if (self.path / "metrics").is_dir() else ""
         grades = [file_hash(file) for file in sorted((self.path / "grades").glob("*/*.parquet"))]

@@ -105,8 +105,7 @@ class RewardModel:
             elif rollout.data_source in CODE_SOURCES:
                 code.append(index)
             else:
-                known = ", ".join(sorted(MATH_SOURCES | CODE_SOURCES))
-                raise ValueError(f"data_source={rollout.data_source!r}: allowed are {known}")
+                raise ValueError(f"data_source={rollout.data_source!r}: allowed are {known_sources()}")
         for indices, verify in ((maths, self._math), (code, self._code)):
             todo = [index for index in indices if scores[index] is None]
             for index, score in zip(todo, verify([rollouts[index] for index in todo]), strict=True):
@@ -148,6 +147,12 @@ class RewardModel:
             else:
                 scores.append(code_score(results[key].pass_rate, self.preset, str(results[key].verdict)))
         return scores
+
+
+def known_sources() -> str:
+    """The values of `data_source` and what each stands for, for messages."""
+    kinds = ((MATH_SOURCES, "maths with an answer"), (CODE_SOURCES, "programs with tests"))
+    return " and ".join(f"{', '.join(sorted(names))} for {kind}" for names, kind in kinds)
 
 
 def after_thinking(response: str) -> str:

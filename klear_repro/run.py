@@ -6,8 +6,14 @@ Exit codes: 0 done, 1 failed, 2 bad arguments or configuration, 130 interrupted 
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which an interrupt or an old Python may end
+    import sys
+
+    from klear_repro.entry import main as enter
+
+    sys.exit(enter())
+
 import argparse
-import errno
 import os
 import signal
 import sys
@@ -16,7 +22,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from klear_repro.config import SECTIONS, Config, ConfigError, fields, load_config, profile_names
-from klear_repro.errors import RunError, UserError
+from klear_repro.entry import interruptible
+from klear_repro.errors import RunError, UserError, machine_failure
 
 STAGES = ("data", "sft", "rl-math", "rl-code", "eval", "import", "report")
 ALONE = ("import",)
@@ -151,17 +158,23 @@ def _main(argv: Sequence[str] | None) -> int:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, and the same command goes on from there", 130)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(f"no space left on the disk of {error.filename or 'the run folder'}; what was finished is kept, and the same command goes on", 1)
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-            return _fail(f"{error.filename}: {error.strerror}", 1)
-        raise
+    except _machine_errors() as error:
+        line = machine_failure(error)
+        if line is None:
+            raise
+        return _fail(line, 1)
+
+
+def _machine_errors() -> tuple[type[Exception], ...]:
+    """What may come of a full disk or too little memory; safetensors has an error of its own, if it was imported at all."""
+    of_safetensors = getattr(sys.modules.get("safetensors"), "SafetensorError", MemoryError)
+    return (OSError, MemoryError, RuntimeError, of_safetensors)
 
 
 def _run(config: Config, run_dir: Path, stages: list[str], force: bool) -> int:
     from klear_repro.pipeline import run
 
+    interruptible()
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         run(config, run_dir, stages, force=force)
@@ -188,6 +201,3 @@ def _leave(code: int) -> NoReturn:
     sys.stderr.flush()
     os._exit(code)
 
-
-if __name__ == "__main__":
-    sys.exit(main())

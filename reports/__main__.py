@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 when everything was written, 1 when it could not be stored, 2 for a bad folder or file."""
+    if sys.version_info < (3, 11):
+        print(f"reports: Python 3.11 or later is needed, this is {sys.version.split()[0]}", file=sys.stderr)
+        return 2
     parser = argparse.ArgumentParser(
         prog="python -m reports",
         description="Write the report of each run folder, RUN/report/index.html and report.md.  Several runs are compared too: "
@@ -46,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotARunFolder, NotOurs, BenchmarkError) as error:
         print(f"reports: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"reports: the report cannot be written: {error}", file=sys.stderr)
+    except OSError as error:  # of a folder `shutil` gathers one for each file: the first says it
+        reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error
+        print(f"reports: the report cannot be written: {reason}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,6 +1,7 @@
 """The run beside the published numbers (`benchmarks.published`), with a verdict where one can be given.
 
-A verdict compares a measurement with the published row of the same model, benchmark and token budget.
+A verdict compares a measurement with the published row of the same model, benchmark and token budget; a measurement of a model without
+published numbers is set against none, and one whose budget nobody knows is shown beside every row of its model without a verdict.
 Whatever makes the two runs incomparable is a blocker and forces "inconclusive" (reports.statistics); what the
 numbers alone would say is shown beside it.  A stand-in run gets no verdict at all.
 """
@@ -8,7 +9,7 @@ numbers alone would say is shown beside it.  A stand-in run gets no verdict at a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,16 +20,16 @@ from pydantic import ValidationError
 from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Protocol, load_protocol, protocol_diff, protocol_names
 from benchmarks.published import PublishedScore, built_in, model_key
+from benchmarks.traces import is_from_file
 from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, percent_range, points, signed, table
+from reports.engines import engine_blockers
 from reports.load import Run
-from reports.measurements import Evaluation, Measurement
+from reports.measurements import Evaluation, Measurement, of_programs
 from reports.scores import Scores, defects, expected_problems, scores
 from reports.statistics import Verdict, reproduction_verdict
 from reports.text import brief, counted
 
 TARGET = "Klear-Reasoner-8B"
-UNKNOWN_BUDGET = 32_768
-"""Where the manifest has no budget, the comparison is with the row of this many tokens."""
 HEAVY_TRUNCATION = 0.25
 """Share of samples at the length limit above which a score says more of the budget than of the model."""
 SHOWN = (("Klear-Reasoner-8B-SFT", "32K"), (TARGET, "32K"), (TARGET, "64K"))
@@ -36,62 +37,112 @@ SHOWN = (("Klear-Reasoner-8B-SFT", "32K"), (TARGET, "32K"), (TARGET, "64K"))
 
 @dataclass(frozen=True)
 class Comparison:
-    """One measurement against one published score, under one grader."""
+    """One measurement against the published score of its model, under one grader."""
 
     measurement: Measurement
     result: Scores
     row: PublishedScore
     verdict: Verdict
-
-    @property
-    def same_model(self) -> bool:
-        """Whether the published score is this very model's, by its name."""
-        return _same_model(self.measurement, self.row)
+    independent: tuple[PublishedScore, ...] = ()
+    """What others measured under the measurement's own protocol."""
 
     @property
     def sentence(self) -> str:
         """The comparison in one sentence."""
         published = f"{points(self.row.score)} published for {self.row.model} at {self.row.length}"
-        measured = f"{self.row.benchmark}, {self.result.grader} grader: {points(self.result.score)} measured"
-        if not self.same_model:
-            return f"{measured} for {self.measurement.label}, which has no published score ({published})."
-        several = f" for {self.measurement.label}" if self.measurement.label != self.measurement.model else ""
-        return f"{measured}{several}, {published}: {self.verdict.label}."
+        others = "".join(f" Measured by others under the same protocol: {independent_words(one)}." for one in self.independent)
+        return f"{_measured(self.measurement, self.result)}, {published}: {self.verdict.label}.{others}"
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """One measurement of a model with published scores whose token budget nobody knows: which of them it is to be compared with neither."""
+
+    measurement: Measurement
+    result: Scores
+    rows: tuple[PublishedScore, ...]
+
+    @property
+    def published(self) -> str:
+        """The published scores with their budgets."""
+        return ", ".join(f"{points(row.score)} ({row.length})" for row in self.rows)
+
+    @property
+    def sentence(self) -> str:
+        """What is known, in one sentence."""
+        return f"{_measured(self.measurement, self.result)}; published {self.published}; not judged, because the token budget is unknown."
+
+
+def _measured(measurement: Measurement, result: Scores) -> str:
+    several = f" for {measurement.label}" if measurement.label != measurement.model else ""
+    return f"{measurement.benchmark}, {result.grader} grader: {points(result.score)} measured{several}"
+
+
+def independent_words(row: PublishedScore) -> str:
+    """An independent score with its source."""
+    return f"{points(row.score)} ({row.source})"
 
 
 def comparable(run: Run, measurement: Measurement) -> bool:
-    """Whether published numbers of this benchmark exist and the run is not a stand-in."""
-    return run.manifest.stand_in is not True and measurement.benchmark in run.published.targets
+    """Whether published numbers of this benchmark exist, the run is not a stand-in, and the answers are the benchmark's."""
+    own = is_from_file(measurement.benchmark) or (measurement.evaluation is not None and measurement.evaluation.gold == "file")
+    return run.manifest.stand_in is not True and measurement.benchmark in run.published.targets and not own
 
 
 def comparisons(run: Run) -> list[Comparison]:
-    """Every graded measurement of a comparable benchmark, under each of its graders."""
+    """Every graded measurement whose model has a published score on its benchmark and whose budget is known, under each of its graders."""
     found = []
     for measurement in run.measurements:
-        row = _published_row(run, measurement) if comparable(run, measurement) else None
-        for grader in measurement.graders if row else []:
+        rows, budget = _published_rows(run, measurement), _budget(measurement)
+        if not rows or budget is None:
+            continue
+        protocol = measurement.protocol_name
+        row = min(rows, key=lambda row: (row.samples is None, abs(math.log(row.budget / budget)), row.protocol != protocol))
+        others = _independent(run, measurement, row)
+        for grader in measurement.graders:
             result = scores(measurement, grader)
-            if row is not None and result is not None:
-                found.append(Comparison(measurement, result, row, _verdict(run, measurement, result, row)))
+            if result is not None:
+                found.append(Comparison(measurement, result, row, _verdict(run, measurement, result, row), others))
     return found
 
 
-def _published_row(run: Run, measurement: Measurement) -> PublishedScore | None:
-    """The row of the same model, else of the reproduction's target, else of any, whose budget is next to the measurement's."""
-    find = run.published.find
-    rows = [
-        row
-        for row in find(measurement.benchmark, measurement.model) or find(measurement.benchmark, TARGET) or find(measurement.benchmark)
-        if row.measured_by != "independent"
-    ]
+def unjudged(run: Run) -> list[Unjudged]:
+    """Every graded measurement whose model has published scores on its benchmark and whose budget nobody knows."""
+    found = []
+    for measurement in run.measurements:
+        rows = _published_rows(run, measurement)
+        if rows and _budget(measurement) is None:
+            results = [scores(measurement, grader) for grader in measurement.graders]
+            found += [Unjudged(measurement, result, tuple(rows)) for result in results if result is not None]
+    return found
+
+
+def _published_rows(run: Run, measurement: Measurement) -> list[PublishedScore]:
+    """The scores that the measured model's authors, or the paper's, published on this benchmark; no other model's."""
+    if not comparable(run, measurement):
+        return []
+    return [row for row in run.published.find(measurement.benchmark, measurement.model) if row.measured_by != "independent"]
+
+
+def _independent(run: Run, measurement: Measurement, row: PublishedScore) -> tuple[PublishedScore, ...]:
+    """What others measured of the same model with the same budget, under a protocol that differs in nothing from the measurement's."""
+    ours = resolved_protocol(measurement.evaluation)
+    found = run.published.find(measurement.benchmark, measurement.model, row.length, "independent")
+    return tuple(one for one in found if ours is not None and one.protocol and _is_same(ours, one))
+
+
+def _is_same(ours: Protocol, row: PublishedScore) -> bool:
+    theirs = _protocol_of(row)
+    return theirs is not None and not protocol_words(ours, theirs)
+
+
+def _budget(measurement: Measurement) -> int | None:
+    """Tokens that a response could have; None where nobody knows."""
     evaluation = measurement.evaluation
     budget = evaluation.protocol_field("max_new_tokens") if evaluation else None
     if budget is None:
         budget = _budget_of(measurement.protocol_name)
-    wanted = budget if isinstance(budget, int) and 0 < budget < 2**40 else UNKNOWN_BUDGET
-    ours = evaluation.protocol_name if evaluation else ""
-    rows.sort(key=lambda row: (row.samples is None, abs(math.log(row.budget / wanted)), row.protocol != ours))
-    return rows[0] if rows else None
+    return budget if isinstance(budget, int) and not isinstance(budget, bool) and 0 < budget < 2**40 else None
 
 
 def _budget_of(protocol: str) -> int | None:
@@ -128,9 +179,10 @@ def _blockers(run: Run, measurement: Measurement, result: Scores, row: Published
         found.append(f"other weights ({run.manifest.model_note})")
     if row.samples is None:
         found.append("the published number does not say of how many samples it is")
-    if not _same_model(measurement, row):
-        found.append(f"other model (the published number is {row.model}'s)")
+    if measurement.evaluation and measurement.evaluation.skipped:
+        found.append(f"{counted(measurement.evaluation.skipped, 'row')} of the imported files left out")
     found += _protocol_blockers(measurement.evaluation, row)
+    found += engine_blockers(measurement, resolved_protocol(measurement.evaluation), _protocol_of(row))
     judge = _published_judge(row)
     if judge and result.grader != judge and not measurement.is_code:
         found.append(f"other judge ({result.grader}; the published number's is {judge})")
@@ -164,13 +216,20 @@ def _protocol_blockers(evaluation: Evaluation | None, row: PublishedScore) -> li
         return ["the run's protocol is unknown"]
     if row.protocol is None:
         return ["the protocol of the published number is not known"]
-    try:
-        kind: Literal["math", "code"] = "code" if "lcb" in row.benchmark else "math"
-        theirs = load_protocol(row.protocol).for_benchmark(row.benchmark, kind)
-    except BenchmarkError:
+    theirs = _protocol_of(row)
+    if theirs is None:
         return [f"the protocol of the published number, {row.protocol}, is not known here"]
     words = protocol_words(ours, theirs)
     return [f"other protocol than {row.protocol}: {', '.join(words)}"] if words else []
+
+
+def _protocol_of(row: PublishedScore) -> Protocol | None:
+    """The protocol that a published row names; None where the project has none of that name."""
+    try:
+        kind: Literal["math", "code"] = "code" if of_programs(row.benchmark) else "math"
+        return load_protocol(row.protocol).for_benchmark(row.benchmark, kind) if row.protocol else None
+    except BenchmarkError:
+        return None
 
 
 def resolved_protocol(evaluation: Evaluation | None) -> Protocol | None:
@@ -178,23 +237,19 @@ def resolved_protocol(evaluation: Evaluation | None) -> Protocol | None:
     if evaluation is None or not isinstance(evaluation.protocol, Mapping):
         return None
     try:
-        kind: Literal["math", "code"] = "code" if "lcb" in evaluation.benchmark else "math"
+        kind: Literal["math", "code"] = "code" if of_programs(evaluation.benchmark) else "math"
         return Protocol.model_validate(evaluation.protocol).for_benchmark(evaluation.benchmark, kind)
     except (ValidationError, BenchmarkError):
         return None
 
 
 def protocol_words(ours: Protocol, theirs: Protocol) -> list[str]:
-    """What differs between two protocols, but for the number of samples and the judges, which have reasons of their own."""
+    """What differs between two protocols, but for samples, judges, and `off` against `model`, which have reasons of their own."""
     return [
         f"{field} {_plain(mine)} instead of {_plain(other)}"
         for field, (mine, other) in sorted(protocol_diff(ours, theirs).items())
-        if field not in ("samples", "judges")
+        if field not in ("samples", "judges") and not (field == "context" and ours.rope is None and theirs.rope is None)
     ]
-
-
-def _same_model(measurement: Measurement, row: PublishedScore) -> bool:
-    return model_key(row.model) == model_key(measurement.model)
 
 
 def _plain(value: object) -> str:
@@ -203,7 +258,7 @@ def _plain(value: object) -> str:
 
 def published_blocks(run: Run) -> list[Block]:
     """The section on published numbers: verdicts, then the numbers themselves."""
-    found = comparisons(run)
+    found, unknown = comparisons(run), unjudged(run)
     if run.manifest.stand_in:
         first: list[Block] = [
             Paragraph(
@@ -211,39 +266,46 @@ def published_blocks(run: Run) -> list[Block]:
                 "shows what a run on the real benchmarks would be compared with.", note=True
             )
         ]  # fmt: skip
-    elif not found:
-        first = [Paragraph("No benchmark with published numbers was measured and graded in this run.")]
+    elif not found and not unknown:
+        first = [Paragraph("No benchmark was measured and graded in this run on which its model has a published number.")]
     else:
-        first = [verdict_table(run, found), *explanations(found)]
-    return [*first, _published_table(run, found), *_contradictions(run)]
+        first = [verdict_table(run, found, unknown), *explanations(found, unknown)]
+    shown = _published_table(run, found, unknown)
+    return [*first, *([shown, *_contradictions(run)] if shown else [])]
 
 
-def verdict_table(run: Run, found: list[Comparison]) -> Block:
-    """Every comparison in a row, with the verdict and what the numbers alone would say."""
+def verdict_table(run: Run, found: list[Comparison], unknown: list[Unjudged]) -> Block:
+    """Every comparison in a row, with the verdict and what the numbers alone would say; then what is not judged."""
     rows: list[list[Cell | str]] = []
     for one in found:
         verdict = one.verdict
         rows.append(
             [
-                one.row.benchmark,
-                one.measurement.row_label,
-                one.measurement.protocol_name,
-                one.result.grader,
-                f"{points(one.result.score)} (avg@{int(np.max(one.result.samples))})",
-                percent_range(*one.result.truncated),
+                *_row_start(one.measurement, one.result),
                 f"{points(one.row.score)} ({one.row.length}{f', avg@{one.row.samples}' if one.row.samples else ''})",
+                ", ".join(map(independent_words, one.independent)) or "–",
                 f"{signed(verdict.difference)} ({between(*verdict.ci90, sign=True)})",
                 Cell(_label(verdict.label, verdict), _tone(verdict)),
                 _by_numbers(verdict),
             ]
         )
-    header = ["benchmark", "model", "protocol", "grader", "measured", "truncated", "published", "difference (90 %)", "verdict"]
-    return table(f"Measured against published, in points ({_margins(run, found)})", [*header, "without blockers"], rows, {0, 1, 2, 3, 8, 9})
+    rows += [[*_row_start(one.measurement, one.result), one.published, "–", "–", Cell("not judged", "muted"), "–"] for one in unknown]
+    header = ["benchmark", "model", "protocol", "grader", "measured", "truncated", "published", "by others, same protocol"]
+    header += ["difference (90 %)", "verdict", "without blockers"]
+    margins = _margins(run, [*(one.row.benchmark for one in found), *(one.measurement.benchmark for one in unknown)])
+    return table(f"Measured against published, in points ({margins})", header, rows, {0, 1, 2, 3, 7, 9, 10})
 
 
-def _margins(run: Run, found: list[Comparison]) -> str:
+def _row_start(measurement: Measurement, result: Scores) -> list[Cell | str]:
+    return [
+        measurement.benchmark, measurement.row_label, measurement.protocol_name, result.grader,
+        f"{points(result.score)} (avg@{int(np.max(result.samples))})", percent_range(*result.truncated),
+    ]  # fmt: skip
+
+
+def _margins(run: Run, benchmarks: Sequence[str]) -> str:
     """The margins of what is compared: the project's own, and those of a user's file."""
-    names = list(dict.fromkeys(one.row.benchmark for one in found))
+    names = list(dict.fromkeys(benchmarks))
     own = built_in().targets
     margins = {name: run.published.targets[name].margin for name in names}
     resized = [
@@ -277,8 +339,8 @@ def _tone(verdict: Verdict) -> Tone:
     return tones.get(verdict.label, "muted")
 
 
-def explanations(found: list[Comparison]) -> list[Block]:
-    """Why each verdict is what it is, and what a verdict of this size can show."""
+def explanations(found: list[Comparison], unknown: list[Unjudged]) -> list[Block]:
+    """Why each verdict is what it is, and what a verdict of this size can show; why there is none."""
     blocks: list[Block] = []
     for one in found:
         verdict = one.verdict
@@ -294,6 +356,12 @@ def explanations(found: list[Comparison]) -> list[Block]:
             f"difference that it would call not reproduced in four runs of five is {points(verdict.detectable)} points."
         )
         blocks.append(Paragraph(words))
+    for measurement in {id(one.measurement): one.measurement for one in unknown}.values():
+        say = " An import says it with --protocol." if measurement.engine_name == "imported" else ""
+        blocks.append(Paragraph(
+            f"{measurement.label} on {measurement.benchmark} is not judged: nobody knows the token budget of its samples, and so not "
+            f"which published number is of the same.{say}"
+        ))  # fmt: skip
     return blocks
 
 
@@ -304,29 +372,37 @@ def _what_would_decide(verdict: Verdict, row: PublishedScore) -> str:
     return f"At this difference the numbers would decide with {verdict.samples_needed} samples a problem."
 
 
-def _published_table(run: Run, found: list[Comparison]) -> Block:
-    """What the target, the measured models and a user's files have, and the run's measurement that is nearest to being comparable."""
+def _published_table(run: Run, found: list[Comparison], unknown: list[Unjudged]) -> Block | None:
+    """What the measured models and a user's files have, and the run's measurement that is nearest to being comparable.
+
+    The numbers of the reproduction's own models are shown where one of them was measured, or nothing real was.
+    """
     measured: dict[tuple[str, str, str], Comparison] = {}
     for one in found:
         key = (model_key(one.row.model), one.row.length, one.row.benchmark)
-        if one.same_model and (key not in measured or one.verdict.incomparable < measured[key].verdict.incomparable):
+        if key not in measured or one.verdict.incomparable < measured[key].verdict.incomparable:
             measured[key] = one
+    beside = {(model_key(row.model), row.length, row.benchmark): one for one in reversed(unknown) for row in one.rows}
     missing = "not measured: stand-in run" if run.manifest.stand_in else "not measured"
+    models = {model_key(one.model) for one in run.measurements}
+    targets = SHOWN if run.manifest.stand_in or not models or models & {model_key(model) for model, _ in SHOWN} else ()
     others = [(row.model, row.length) for row in run.published.scores if row not in built_in().scores]
-    others += [(one.row.model, one.row.length) for one in found if one.same_model]
-    shown = dict.fromkeys((model_key(model), length) for model, length in [*SHOWN, *others])
+    others += [(one.row.model, one.row.length) for one in found] + [(row.model, row.length) for one in unknown for row in one.rows]
+    shown = dict.fromkeys((model_key(model), length) for model, length in [*targets, *others])
     rows: list[list[Cell | str]] = []
     for model, length in shown:
         for benchmark in run.published.targets:
             for row in run.published.find(benchmark, model, length):
                 if row.measured_by == "independent":
                     continue
-                here = measured.get((model, length, benchmark))
+                here, near = measured.get((model, length, benchmark)), beside.get((model, length, benchmark))
                 tries = run.published.find(benchmark, model, length, "independent")
                 other = ", ".join(points(one.score) for one in tries) or "–"
-                cell = Cell(_measured_here(here)) if here else Cell(missing, "muted")
+                words = _measured_here(here) if here else f"{points(near.result.score)} ({near.result.grader}; not judged)" if near else ""
                 said = f"{points(row.score)} (avg@{row.samples})" if row.samples else points(row.score)
-                rows.append([row.model, length, benchmark, said, other, cell, row.source])
+                rows.append([row.model, length, benchmark, said, other, words or Cell(missing, "muted"), row.source])
+    if not rows:
+        return None
     header = ["model", "budget", "benchmark", "published", "independent attempt", "this run", "source"]
     caption = "Published numbers, pass@1 in percent (P: arXiv 2508.07629; the independent attempt used another protocol)"
     return table(caption, header, rows, {0, 1, 2, 5, 6})

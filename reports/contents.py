@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.against_published import comparisons, published_blocks
+from reports.against_published import comparisons, published_blocks, unjudged
 from reports.attributions import attribution_blocks
 from reports.blocks import Block, Bullets, Cell, Figure, Paragraph, Report, Section, Viewer, table
 from reports.canvas import Canvas
@@ -20,6 +20,7 @@ from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stag
 from reports.load import Run
 from reports.many import entries_of
 from reports.pairs import pair_blocks
+from reports.imports import import_paragraphs
 from reports.run_description import OWN_STAGE, cuda_sentence, manifest_blocks, preset_blocks
 from reports.samples import sample_blocks
 from reports.score_tables import score_blocks
@@ -80,6 +81,7 @@ def _what_this_is(run: Run) -> list[Paragraph]:
         benchmarks = ", ".join(dict.fromkeys(one.benchmark for one in run.measurements)) or "no benchmark yet"
         words = f"This run measures {models} on {benchmarks}."
     lead = [Paragraph(words, note=manifest.stand_in is not False)]
+    lead += import_paragraphs(run)
     if manifest.model_note:
         lead.append(Paragraph(f"About the model: {manifest.model_note.rstrip('.')}.", note=True))
     unfinished = [name for name, stage in manifest.stages.items() if stage.get("status") != "done"]
@@ -95,7 +97,7 @@ def _what_this_is(run: Run) -> list[Paragraph]:
 
 def _findings(run: Run, gains: list[StageGains], clip: ClipShares) -> list[Bullets]:
     """The report in a few sentences: verdicts, what training gained on its own benchmark, clip shares."""
-    said = [one.sentence for one in comparisons(run)]
+    said = [one.sentence for one in [*comparisons(run), *unjudged(run)]]
     for stage in gains:
         said += stage.sentences if stage.own_kind else ()
     said += clip.sentences

@@ -58,9 +58,11 @@ def accuracy_by_checkpoint(canvas: Canvas, name: str, dots: Sequence[Dot], capti
             for row, dot in enumerate(group):
                 below, above = max(0.0, dot.score - dot.low), max(0.0, dot.high - dot.score)
                 if dot.published is not None:
-                    axes.barh(row, 2 * dot.margin, left=dot.published - dot.margin, height=0.7, color=SERIES[1], alpha=0.18, lw=0)
+                    left, right = within(dot.published, dot.margin)
+                    axes.barh(row, left + right, left=dot.published - left, height=0.7, color=SERIES[1], alpha=0.18, lw=0)
+                    left, right = within(dot.published, dot.published_half)
                     axes.errorbar(
-                        [dot.published], [row + 0.18], xerr=[[dot.published_half], [dot.published_half]], fmt="D", color=SERIES[1],
+                        [dot.published], [row + 0.18], xerr=[[left], [right]], fmt="D", color=SERIES[1],
                         capsize=3, ms=5, mfc="none", label="published, with its margin",
                     )  # fmt: skip
                 axes.errorbar([dot.score], [row], xerr=[[below], [above]], fmt="o", color=SERIES[0], capsize=3, ms=5, label="measured")
@@ -80,6 +82,11 @@ def accuracy_by_checkpoint(canvas: Canvas, name: str, dots: Sequence[Dot], capti
     )
     columns = _columns(list(short.values()))
     return canvas.draw(name, caption, visible(alt), len(shown), paint, height=1.2 + 0.32 * rows, columns=columns)
+
+
+def within(score: float, half: float) -> tuple[float, float]:
+    """How far an interval reaches below and above a score, in points: no score is below 0 or above 100."""
+    return min(half, score), min(half, 100 - score)
 
 
 def _left_out(panels: Sequence[object]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from reports.against_published import comparisons, explanations, verdict_table
+from reports.against_published import comparisons, explanations, unjudged, verdict_table
 from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, between, percent_range, points, table
 from reports.canvas import Canvas
 from reports.figures_scores import Dot, accuracy_by_checkpoint, problem_heat_map
@@ -59,16 +59,17 @@ def _run_blocks(runs: Sequence[Run], folder: Path) -> list[Block]:
         manifest = run.manifest
         models = ", ".join(dict.fromkeys(one.model for one in run.measurements)) or "none"
         benchmarks = ", ".join(dict.fromkeys(one.benchmark for one in run.measurements)) or "none"
+        engines = ", ".join(dict.fromkeys(one.engine_name for one in run.measurements)) or "none"
         unfinished = [name for name, stage in manifest.stages.items() if stage.get("status") != "done" and name != "report"]
         state = f"unfinished: {', '.join(unfinished)}" if unfinished else "done" if manifest.stages else "unknown"
         page = "./" + quote(os.fsencode(os.path.relpath(run.path.resolve() / "report" / "index.html", folder.resolve())))
         rows.append([
-            Cell(_name(runs, run), link=page), manifest.profile, manifest.created, models, benchmarks,
+            Cell(_name(runs, run), link=page), manifest.profile, manifest.created, models, benchmarks, engines,
             "stand-in" if manifest.stand_in else "real" if manifest.stand_in is False else "unknown",
             Cell(state, "bad" if unfinished else ""), str(len(run.notes)),
         ])  # fmt: skip
-    header = ["run", "profile", "created", "models", "benchmarks", "data", "state", "notes"]
-    return [table("Runs", header, rows, {0, 1, 2, 3, 4, 5, 6})]
+    header = ["run", "profile", "created", "models", "benchmarks", "engine", "data", "state", "notes"]
+    return [table("Runs", header, rows, {0, 1, 2, 3, 4, 5, 6, 7})]
 
 
 def _score_blocks(runs: Sequence[Run], entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
@@ -79,17 +80,18 @@ def _score_blocks(runs: Sequence[Run], entries: Sequence[Entry], canvas: Canvas)
     for entry, result in graded:
         protocol = entry.measurement.protocol_name
         rows.append([
-            entry.measurement.benchmark, entry.name, protocol, result.grader, points(result.score), between(*result.interval),
+            entry.measurement.benchmark, entry.name, entry.measurement.engine_name, protocol, result.grader, points(result.score),
+            between(*result.interval),
             str(len(result.problem_ids)), f"{result.total:,}", percent_range(*result.truncated),
         ])  # fmt: skip
-    header = ["benchmark", "measurement", "protocol", "grader", "score", "95 %", "problems", "samples", "truncated"]
+    header = ["benchmark", "measurement", "engine", "protocol", "grader", "score", "95 %", "problems", "samples", "truncated"]
     published = {place: marks for run in runs for place, marks in published_marks(run).items()}
     dots = [
         Dot(entry.measurement.benchmark, entry.name, result.score, *result.interval, *published.get(id(entry.measurement), ()))
         for entry, result in graded
     ]
     blocks: list[Block] = [accuracy_by_checkpoint(canvas, "accuracy", dots, ACCURACY)]
-    blocks.append(table("Scores under each protocol's own judge, in points", header, rows, {0, 1, 2, 3}))
+    blocks.append(table("Scores under each protocol's own judge, in points", header, rows, {0, 1, 2, 3, 4}))
     for number, benchmark in enumerate(dict.fromkeys(dot.benchmark for dot in dots)):
         models = [(entry.name, result) for entry, result in graded if entry.measurement.benchmark == benchmark]
         judges = " and ".join(dict.fromkeys(result.grader for _, result in models))
@@ -105,7 +107,7 @@ def _main(measurement: Measurement) -> Scores | None:
 def _published_blocks(runs: Sequence[Run]) -> list[Block]:
     blocks: list[Block] = []
     for run in runs:
-        found = comparisons(run)
-        if found:
-            blocks += [Paragraph(_name(runs, run)), verdict_table(run, found), *explanations(found)]
-    return blocks or [Paragraph("No run here has a benchmark with published numbers that may be compared.")]
+        found, unknown = comparisons(run), unjudged(run)
+        if found or unknown:
+            blocks += [Paragraph(_name(runs, run)), verdict_table(run, found, unknown), *explanations(found, unknown)]
+    return blocks or [Paragraph("No run here measured a model on a benchmark on which it has a published number.")]

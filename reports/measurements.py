@@ -13,11 +13,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Protocol
 from benchmarks.records import FinishReason, Grade, SampleKey, digest
+from benchmarks.traces import is_from_file
 
 TRAINING_ORDER = ("sft", "rl-math", "rl-math-clip", "rl-math-sft", "rl-code", "rl-code-clip", "rl-code-sft")
 CONTROLS = tuple(name for name in TRAINING_ORDER if name.endswith(("-clip", "-sft")))
 COMPARED = ("sampling", "max_new_tokens", "max_model_len", "rope")
 """Fields of the protocol in a settings file that may change a text."""
+ENGINE = ("dtype", "stop_ids", "max_model_len", "quantization", "kv_cache_dtype")
+"""Fields of the engine in a settings file that may change a text."""
 ROPE = ("rope_type", "factor", "rope_theta", "original_max_position_embeddings")
 """Fields of the engine's rope parameters that every version of a library writes down."""
 BUDGET_ALONE = ("protocol.max_new_tokens", "protocol.max_model_len", "engine.sent.max_tokens")
@@ -48,6 +51,16 @@ class Evaluation(Lenient):
     expected: int | None = None
     problem_ids: tuple[str, ...] = ()
     groups: Mapping[str, Mapping[str, str]] = {}
+    skipped: int = 0
+    """Rows of the imported files that could not be used."""
+    gold: str = ""
+    """`file`: the answers are those of an imported file, and no benchmark's."""
+
+    @property
+    def engine_name(self) -> str:
+        """What generated the samples; `imported` for responses from elsewhere."""
+        name = self.engine if isinstance(self.engine, str) else self.engine.get("name")
+        return str(name) if name else UNKNOWN
 
     @property
     def protocol_name(self) -> str:
@@ -114,6 +127,11 @@ class Measurement:
         return self.evaluation.protocol_name if self.evaluation else UNKNOWN
 
     @property
+    def engine_name(self) -> str:
+        """What generated the samples, "unknown" where the manifest does not say."""
+        return self.evaluation.engine_name if self.evaluation else UNKNOWN
+
+    @property
     def graders(self) -> list[str]:
         """Graders in the order of the protocol's judges, else `strict` first."""
         order = [*(self.evaluation.judges if self.evaluation else []), "strict", "klear"]
@@ -130,7 +148,12 @@ class Measurement:
     def is_code(self) -> bool:
         """Programs: by the benchmark's name, or because most grades have a sandbox verdict."""
         judged = [grade.verdict is not None for table in self.grades.values() for grade in table.values()]
-        return "lcb" in self.benchmark or 2 * sum(judged) > len(judged)
+        return of_programs(self.benchmark) or 2 * sum(judged) > len(judged)
+
+
+def of_programs(benchmark: str) -> bool:
+    """Whether a benchmark's name says that its answers are programs; a file's name says nothing."""
+    return "lcb" in benchmark and not is_from_file(benchmark)
 
 
 def name_measurements(measurements: Sequence[Measurement]) -> None:
@@ -162,7 +185,7 @@ def settings_fields(content: Mapping[str, Any]) -> dict[str, Any]:
     """Of what samples were made with (`settings/HASH.json`): the fields that may change a text, with what is not known left out."""
     engine, protocol = content.get("engine"), content.get("protocol")
     engine = engine if isinstance(engine, Mapping) else {}
-    parts: dict[str, object] = {"engine": {name: engine.get(name) for name in ("dtype", "stop_ids", "max_model_len")}}
+    parts: dict[str, object] = {"engine": {name: engine.get(name) for name in ENGINE}}
     rope = engine.get("rope_parameters")
     parts["engine.rope_parameters"] = {name: rope.get(name) for name in ROPE} if isinstance(rope, Mapping) else {}
     sent = engine.get("sent")

@@ -154,6 +154,9 @@ def _sentence(pair: Pair, p: float) -> str:
         said += f" Their protocols differ ({', '.join(pair.protocol)}): the difference may be the protocol's."
     elif pair.protocol:
         said += f" The protocols differ in {', '.join(pair.protocol)}."
+    engines = [pair.first.measurement.engine_name, pair.second.measurement.engine_name]
+    if engines[0] != engines[1]:
+        said += f" Their engines differ ({engines[1]} instead of {engines[0]})."
     unfit = list(dict.fromkeys(
         f"{entry.name}: {defect}" for entry, result in zip((pair.first, pair.second), pair.scores, strict=True)
         for defect in defects(entry.measurement, result.grader)

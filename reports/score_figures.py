@@ -45,11 +45,10 @@ def published_marks(run: Run) -> dict[int, tuple[float, float, float]]:
     """Identity of a measurement → published score of its model, half its 95 % interval and the margin, in points."""
     marks: dict[int, tuple[float, float, float]] = {}
     for one in comparisons(run):
-        if one.same_model:
-            most = int(one.result.samples.max())
-            variance = sampling_variance(one.result.correct, one.result.samples) * most / (one.row.samples or most)
-            half = Z95 * math.sqrt(variance) * 100
-            marks.setdefault(id(one.measurement), (one.row.score, half, run.published.targets[one.row.benchmark].margin))
+        most = int(one.result.samples.max())
+        variance = sampling_variance(one.result.correct, one.result.samples) * most / (one.row.samples or most)
+        half = Z95 * math.sqrt(variance) * 100
+        marks.setdefault(id(one.measurement), (one.row.score, half, run.published.targets[one.row.benchmark].margin))
     return marks
 
 

@@ -143,7 +143,7 @@ def reproduction_verdict(
     if near:
         reasons += (
             f"a difference inside the margin only without a reserve for the published run: with its noise at the margin and its rounding "
-            f"in full, the 90 % interval is {reserve[0]:+.2f} to {reserve[1]:+.2f} points",
+            f"in full, the 90 % interval is {max(-100.0, reserve[0]):+.2f} to {min(100.0, reserve[1]):+.2f} points",
         )
     return Verdict(
         label="inconclusive" if reasons else label,

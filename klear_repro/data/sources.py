@@ -5,6 +5,8 @@ Only data is read: no script that comes with a data set is run, and pickled file
 
 from __future__ import annotations
 
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ def read_rows(name: str, revision: str, field: str) -> list[dict[str, Any]]:
     import datasets
 
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it logs what it raises, too
     path = Path(name)
     local = path.suffix in READERS or path.exists() or name.startswith((".", "/", "~"))
     if local and (path.suffix not in READERS or not path.is_file()):
@@ -36,12 +39,47 @@ def read_rows(name: str, revision: str, field: str) -> list[dict[str, Any]]:
             rows = datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
         else:
             rows = datasets.load_dataset(name, revision=revision or None, split="train")
+        found: list[dict[str, Any]] = rows.to_list()
     except (ValueError, OSError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
+        reason = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)[:160]
+        reason = (_broken_row(path) if local and READERS[path.suffix] == "json" else "") or reason
         raise UserError(f"{field}={name!r}: cannot be read ({reason})") from None
-    if not len(rows):
+    if not found:
         raise UserError(f"{field}={name!r}: no rows there")
-    return rows.to_list()
+    return found
+
+
+def _broken_row(path: Path) -> str:
+    """The first row of a JSON file that cannot be read, and why; empty where each can by itself."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+        if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
+            return "row 1: not UTF-8 but UTF-16 or UTF-32; save the file as UTF-8"
+        if start.lstrip().startswith(b"["):
+            return _broken_array(path)
+        file.seek(0)
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except UnicodeDecodeError as error:
+                return f"row {number}: not UTF-8 at byte {error.start + 1}"
+            except (ValueError, RecursionError) as error:
+                return f"row {number}: not JSON, {error}"
+            if not isinstance(row, dict):
+                return f"row {number}: {type(row).__name__}, must be an object with a field for each column"
+    return ""
+
+
+def _broken_array(path: Path) -> str:
+    """The same of a file that is one JSON array."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        return f"not a JSON array, {error}"
+    wrong = [number for number, row in enumerate(rows, 1) if not isinstance(row, dict)]
+    return f"row {wrong[0]}: must be an object with a field for each column" if wrong else ""
 
 
 def sft_rows(name: str, revision: str = "") -> list[dict[str, Any]]:

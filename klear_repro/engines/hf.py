@@ -7,8 +7,8 @@ the cumulative distribution.
 
 Every row is computed independently of its neighbours: prompts are prefilled alone, attention of
 one new token is a matrix product per row over whole blocks of 64 keys, and the batch is always a
-multiple of as many rows as this processor's matrix kernels need to round alike (`narrowest_batch`: 4 on some, 16 on
-others).  On a CPU in
+multiple of as many rows as this processor's matrix kernels need to round alike (`RowRules`: 4 on some, 16 on
+others).  A layer that needs more, as small ones do with many threads, gets zero rows for itself alone.  On a CPU in
 float32 a sample is therefore bit for bit the same whatever else is in the batch, which is what
 resuming an interrupted evaluation relies on.  On CUDA the kernels chosen depend on the batch, and
 the same sample may differ in its last bits.
@@ -19,8 +19,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -31,9 +32,15 @@ from transformers import AttentionInterface, Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
+from klear_repro.engines.turns import stop_ids
+from klear_repro.machine import free_memory
 
 _ATTENTION = "klear_rows"
+MOST_SLOTS = 128
+"""Samples side by side where memory would hold more."""
 _WIDTHS = (4, 8, 16, 32, 64)
+_WIDEST_FOR_ALL = 16
+"""Rows that a whole batch is rounded up to; a layer that needs more has them to itself."""
 _LARGEST_PROBED = 1 << 28
 """Weights of a matrix that is still tried out; a larger one would take gigabytes."""
 _KEPT_PROMPTS = 64
@@ -120,31 +127,71 @@ class _Running:
     logprobs: list[float] = field(default_factory=list)
 
 
-def narrowest_batch(model: Any, slots: int) -> int:
-    """Rows of which every batch must be a multiple, so that a row's result does not depend on their number.
+@dataclass(frozen=True)
+class RowRules:
+    """How many rows matrix products need so that a row's result does not depend on their number."""
 
-    Found by trying out, on random numbers, the shapes of the model's linear layers on this processor with its present number of
-    threads.  On another device or in another type, where nothing is promised, it is the smallest.
+    narrowest: int
+    """Every batch is a multiple of it."""
+    layers: dict[tuple[int, int], tuple[int, bool]]
+    """(inputs, outputs) of a layer that needs more → (rows, whether multiples of them round alike or each block is computed apart)."""
+
+    @contextmanager
+    def applied(self, model: Any) -> Iterator[None]:
+        """The layers of `layers` compute with as many rows as they need; afterwards the model is as it was."""
+        changed = []
+        for module in model.modules() if self.layers else ():
+            rule = self.layers.get(_shape(module)) if isinstance(module, torch.nn.Linear) else None
+            if rule and "forward" not in vars(module):
+                module.forward = partial(_in_blocks, module.forward, *rule)
+                changed.append(module)
+        try:
+            yield
+        finally:
+            for module in changed:
+                del module.forward
+
+
+def _shape(layer: torch.nn.Linear) -> tuple[int, int]:
+    return layer.in_features, layer.out_features
+
+
+def _in_blocks(linear: Callable[[Tensor], Tensor], width: int, alike: bool, rows: Tensor) -> Tensor:
+    """A layer on [rows, 1, inputs], with zero rows up to a multiple of `width`."""
+    padded = pad(rows, (0, 0, 0, 0, 0, -len(rows) % width))
+    whole = linear(padded) if alike else torch.cat([linear(block) for block in padded.split(width)])
+    return whole[: len(rows)]
+
+
+def row_rules(model: Any, slots: int) -> RowRules:
+    """The rules of a model on this processor with its present number of threads.
+
+    Found by trying out, on random numbers, the shapes of the model's linear layers.  On another device or in another type,
+    where nothing is promised, there are none.
     """
     weight = model.get_input_embeddings().weight
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return _WIDTHS[0]
+        return RowRules(_WIDTHS[0], {})
     layers = (module for module in model.modules() if isinstance(module, torch.nn.Linear))
-    return _narrowest(frozenset((layer.in_features, layer.out_features) for layer in layers), slots, torch.get_num_threads())
+    return _rules(frozenset(_shape(layer) for layer in layers), slots, torch.get_num_threads())
 
 
 @cache
-def _narrowest(shapes: frozenset[tuple[int, int]], slots: int, threads: int) -> int:
-    found = _WIDTHS[0]
+def _rules(shapes: frozenset[tuple[int, int]], slots: int, threads: int) -> RowRules:
+    narrowest, layers = _WIDTHS[0], {}
     for inner, outer in sorted(shapes):
         if inner * outer <= _LARGEST_PROBED:
-            found = max(found, _alike_from(inner, outer, max(slots, _WIDTHS[-1])))
-    return found
+            width, alike = _alike_from(inner, outer, max(slots, _WIDTHS[-1]))
+            if width <= _WIDEST_FOR_ALL and alike:
+                narrowest = max(narrowest, width)
+            else:
+                layers[inner, outer] = (width, alike)
+    return RowRules(narrowest, layers)
 
 
 @torch.inference_mode()
-def _alike_from(inner: int, outer: int, most: int) -> int:
-    """The smallest width whose multiples give every row the same bits as the largest batch does."""
+def _alike_from(inner: int, outer: int, most: int) -> tuple[int, bool]:
+    """The smallest width whose multiples give every row the same bits as the largest batch does, and whether there is one."""
     random = torch.Generator().manual_seed(0)
     weight = torch.randn(outer, inner, generator=random)
     rows = torch.randn(_round_up(most, _WIDTHS[-1]), 1, inner, generator=random)
@@ -154,7 +201,18 @@ def _alike_from(inner: int, outer: int, most: int) -> int:
         sizes = {min(width * times, len(rows)) for times in (1, 2, 3, 4, 5)}
         return all(torch.equal(torch.nn.functional.linear(rows[:size], weight), whole[:size]) for size in sizes)
 
-    return next((width for width in _WIDTHS if alike(width)), _WIDTHS[-1])
+    return next(((width, True) for width in _WIDTHS if alike(width)), (_WIDTHS[-1], False))
+
+
+def _fitting(model: Any, longest: int) -> int:
+    """Samples of this length whose cache the free memory holds, at most `MOST_SLOTS`."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    each = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize * _round_up(longest)
+    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else free_memory()
+    # while it grows a cache is there twice; the rest is for the step itself
+    return max(1, min(MOST_SLOTS, int(0.4 * free) // each)) if free else MOST_SLOTS
 
 
 class HFEngine:
@@ -164,16 +222,20 @@ class HFEngine:
         model: on its device; in `eval` mode while it computes.  Its weights are read anew at every
             call, so a trainer can hand over the model it trains.
         tokenizer: with a chat template.
-        slots: samples that run side by side.
+        slots: samples that run side by side; 0: `MOST_SLOTS`, or as many as memory holds at full length.
         max_model_len: prompt and answer together, tokens; 0: what the model's configuration says.
+        longest: tokens of the longest sample, prompt and answer; 0: `max_model_len`.
+        end_of_turn: the token that ends a turn, by name; empty: what the chat template shows.
     """
 
     name = "hf"
 
-    def __init__(self, model: Any, tokenizer: Any, *, slots: int, max_model_len: int = 0) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, slots: int, max_model_len: int = 0, longest: int = 0, end_of_turn: str = "") -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.narrowest = narrowest_batch(model, slots)
+        slots = slots or _fitting(model, longest or max_model_len or model.config.max_position_embeddings)
+        self._rules = row_rules(model, slots)
+        self.narrowest = self._rules.narrowest
         self.slots = _round_up(slots, self.narrowest)
         self.max_model_len = max_model_len or model.config.max_position_embeddings
         positions = model.config.max_position_embeddings
@@ -182,8 +244,7 @@ class HFEngine:
         kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
         if kinds != {"full_attention"}:
             raise ValueError(f"model has {', '.join(sorted(kinds))} layers: the hf engine has full attention only; use --engine vllm")
-        ends = model.generation_config.eos_token_id
-        self.stop_ids = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
+        self.stop_ids = stop_ids(tokenizer, model.generation_config.eos_token_id, end_of_turn)
 
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""
@@ -297,9 +358,10 @@ class HFEngine:
         cache.positions, cache.length = lengths, longest
         allowed = torch.arange(longest, device=last.device)[None] <= lengths[:, None]
         mask = torch.zeros(allowed.shape, dtype=self.model.dtype, device=last.device).masked_fill_(~allowed, -torch.inf)
-        return self._forward(
-            input_ids=last[:, None], position_ids=lengths[:, None], attention_mask=mask[:, None, None], past_key_values=cache
-        )
+        with self._rules.applied(self.model):
+            return self._forward(
+                input_ids=last[:, None], position_ids=lengths[:, None], attention_mask=mask[:, None, None], past_key_values=cache
+            )
 
     def _forward(self, **inputs: Any) -> Tensor:
         """Logits of the last position, with the attention above; the model is given back as it was."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from klear_repro.engines.base import chat_ids
 from klear_repro.errors import UserError
-from klear_repro.rewards import CODE_SOURCES, MATH_SOURCES
+from klear_repro.rewards import CODE_SOURCES, MATH_SOURCES, known_sources
 from sandbox import Test
 
 TEST_FIELDS = ("input", "expected", "function", "args", "weight")
@@ -55,7 +55,7 @@ def check_row(row: dict[str, Any], where: str) -> None:
     check_messages(row["prompt"], f"{where}: prompt")
     truth, source = row["reward_model"]["ground_truth"], row["data_source"]
     if not isinstance(source, str) or source not in MATH_SOURCES | CODE_SOURCES:
-        raise UserError(f"{where}: data_source={source!r}, allowed are {', '.join(sorted(MATH_SOURCES | CODE_SOURCES))}")
+        raise UserError(f"{where}: data_source={shown(source)}, allowed are {known_sources()} (docs/training.md, «Data of your own»)")
     if source in CODE_SOURCES:
         try:
             code_tests(truth)

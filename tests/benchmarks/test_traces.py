@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -15,7 +16,17 @@ from hypothesis import strategies as st
 
 from benchmarks import BenchmarkError, load_benchmark
 from benchmarks.protocols import load_protocol
-from benchmarks.traces import extractions, file_hashes, find_format, read_traces
+from benchmarks.traces import FORMATS, Format, Trace, extractions
+from benchmarks.traces import read_traces as read_all
+from benchmarks.traces.files import file_hashes
+
+
+def read_traces(path: Path, form: Any = "auto", benchmarks: Any = ()) -> list[Trace]:
+    return read_all([path], form, benchmarks).traces
+
+
+def find_format(path: Path) -> Format:
+    return read_all([path]).files[0].format
 
 
 def released_rows(shared: Path, name: str, repeats: int = 1) -> list[dict[str, Any]]:
@@ -114,13 +125,22 @@ def test_the_official_livecodebench_outputs_give_the_published_score_and_all_ext
     assert round(sum(bool(trace.recorded) for trace in window) / 279, 4) == 0.5197
 
 
-def test_a_row_of_no_known_problem_is_named_and_refused(shared: Path, tmp_path: Path) -> None:
+def test_a_row_of_no_known_problem_is_skipped_and_named_and_too_many_refuse_the_file(shared: Path, tmp_path: Path) -> None:
     rows = released_rows(shared, "aime24")
-    rows[7]["messages"][0] = {"role": "user", "content": "What is the airspeed of a swallow?"}
-    path = written(tmp_path / "t.jsonl", rows)
-    with pytest.raises(BenchmarkError, match=r"t\.jsonl, line 8: not a problem of"):
-        read_traces(path, "klear")
-    with pytest.raises(BenchmarkError, match="not a problem of aime25"):
+    rows[7] = {"id": 7, "messages": [{"role": "user", "content": "What is the airspeed of a swallow?"}, rows[7]["messages"][1]]}
+    found = read_all([written(tmp_path / "t.jsonl", rows)])
+    assert len(found.traces) == 29 and len(found.files[0].skipped) == 1
+    assert str(found.files[0].skipped[0]).startswith("t.jsonl, line 8: not a problem of aime24, aime25")
+    with pytest.raises(BenchmarkError, match=r"2 of 9 rows .*max_skipped=0 allows: t2.jsonl, line 8: not a problem of") as caught:
+        read_all([written(tmp_path / "t2.jsonl", [*rows[:8], rows[7]])], max_skipped=0.0)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_of_a_benchmark_that_was_not_asked_for_are_left_out_and_counted(shared: Path, tmp_path: Path) -> None:
+    both = [*released_rows(shared, "aime24"), *released_rows(shared, "aime25")]
+    found = read_all([written(tmp_path / "t.jsonl", both)], benchmarks=["aime25"])
+    assert {trace.problem.benchmark for trace in found.traces} == {"aime25"} and found.files[0].elsewhere == {"aime24": 30}
+    with pytest.raises(BenchmarkError, match="no response to a problem of aime25; there are 30 of aime24"):
         read_traces(written(tmp_path / "u.jsonl", released_rows(shared, "aime24")), "klear", ["aime25"])
 
 
@@ -128,42 +148,54 @@ def test_a_row_of_no_known_problem_is_named_and_refused(shared: Path, tmp_path: 
     ("content", "reason"),
     [
         ("", "is empty"),
+        ("\n\n", "is empty"),
         ("nonsense\n", "line 1: not JSON"),
         ("[1]\n", "expected a JSON object"),
+        ("[1]\n[2]\n", "line 1: expected a JSON object, got list"),
         ('{"a": 1}\n', "none of the formats"),
         ("[" * 100_000 + "\n", "nested too deeply|not JSON"),
+        ('{"a": ' * 100_000 + "\n", "nested too deeply|not JSON"),
+        ('{"id": ' + "1" * 5000 + "}\n", "not JSON"),
+        ('[{"id": 1}, {"id":', "row 2: not JSON"),
         ('{"messages": []}\n', "a list of messages is expected"),
         ('{"messages": [{"role": "user", "content": "x"}]}\n', "there is no error"),
         ('{"messages": [{"role": "assistant", "content": 3}]}\n', "a message without text"),
         ('{"doc": {}, "resps": [[3]]}\n', "a int where text is expected"),
+        ('{"problem": "x", "answer": "1"}\n', "have no response: these are problems"),
+        ('{"problem": "x", "answer": "1", "response": 3}\n', "a int where the text of a response is expected"),
+        ('{"problem": "x", "response": "y"}\n', "no answer beside it"),
+        ('{"response": "y", "answer": "1", "id": null}\n', "neither a problem's statement nor its id"),
     ],
 )
 def test_files_that_are_no_traces_are_refused_in_one_line(tmp_path: Path, content: str, reason: str) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(content)
     with pytest.raises(BenchmarkError, match=reason) as caught:
-        read_traces(path, find_format(path))
-    assert "\n" not in str(caught.value)
+        read_traces(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["messages", "role", "content", "meta", "doc", "resps", "error", "query", "arguments", "text"]), inner, max_size=4
+        st.sampled_from([
+            "messages", "role", "content", "meta", "doc", "resps", "error", "query", "arguments", "text", "problem", "response", "code", "gt",
+            "generation", "expected_answer", "epoch", "input", "output", "choices", "message", "scores", "target", "index", "model_output",
+            "predictions", "example", "doc", "model_response", "sample_score", "usage", "question_id", "output_list", "correct", "tokens",
+        ]), inner, max_size=5
     ),
     max_leaves=12,
 )  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(VALUES, max_size=3), form=st.sampled_from(["klear", "lm-eval", "lcb"]))
-def test_no_content_of_a_file_raises_anything_but_a_benchmark_error(tmp_path: Path, rows: list[Any], form: Any) -> None:
-    path = tmp_path / "t.jsonl"
-    path.write_text(json.dumps(rows) if form == "lcb" else "".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(BenchmarkError):
-        traces = read_traces(path, form)
-        if form == "lcb" and not traces:
-            raise BenchmarkError("nothing")
+@given(rows=st.lists(VALUES, max_size=3), form=st.sampled_from([*FORMATS, "auto"]), packed=st.sampled_from(["lines", "array", "document"]))
+def test_no_content_of_a_file_raises_anything_but_a_benchmark_error(tmp_path: Path, rows: list[Any], form: Any, packed: str) -> None:
+    path = tmp_path / ("t.jsonl" if packed == "lines" else "t.json")
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_text({"lines": lines, "array": json.dumps(rows), "document": json.dumps({"samples": rows})}[packed])
+    with contextlib.suppress(BenchmarkError):
+        assert all(isinstance(trace.text, str) for trace in read_traces(path, form))
 
 
 def test_the_hash_is_gits(tmp_path: Path) -> None:
@@ -191,9 +223,11 @@ def test_half_a_surrogate_pair_and_an_empty_error_do_no_harm(shared: Path, tmp_p
     assert traces[0].text == "a?b" and traces[1].error is None
 
 
-def test_a_folder_and_broken_zip_data_are_refused(shared: Path, tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="no such file"):
+def test_an_empty_folder_and_broken_zip_data_are_refused(shared: Path, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="no file in it ends in"):
         find_format(tmp_path)
+    with pytest.raises(BenchmarkError, match="no such file"):
+        find_format(tmp_path / "nowhere")
     plain = written(tmp_path / "t.jsonl", released_rows(shared, "aime24"))
     with zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(plain, plain.name)

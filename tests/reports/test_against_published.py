@@ -391,3 +391,47 @@ def test_a_files_own_number_of_problems_is_said(builder: Builder, tmp_path: Path
     own.write_text("[benchmark.aime24]\nproblems = 29\nmargin = 2.0\n")
     page = write_report(builder.write(), published=[own])
     assert "problems of such a file: aime24 29 instead of the project's 30" in page.with_name("report.md").read_text()
+
+
+YARN = {"rope_type": "yarn", "factor": 2.5, "original_max_position_embeddings": 32768, "rope_theta": 1e6}
+
+
+@pytest.mark.parametrize(
+    ("engine", "blockers"),
+    [
+        ({"rope_parameters": YARN}, ()),
+        ({"rope_parameters": YARN, "quantization": None, "kv_cache_dtype": "auto"}, ()),
+        ({"rope_parameters": YARN, "kv_cache_dtype": "bfloat16"}, ()),
+        ({"rope_parameters": YARN, "quantization": "fp8"}, ("the engine ran quantised weights (fp8)",)),
+        ({"rope_parameters": YARN, "kv_cache_dtype": "fp8_e4m3"}, ("the engine's key-value cache is of type fp8_e4m3",)),
+        (
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
+            ("other context extension than the protocol asks for: default instead of yarn 2.5 32768",),
+        ),
+        (
+            {"rope_parameters": YARN | {"factor": 4.0}},
+            ("other context extension than the protocol asks for: yarn 4.0 32768 instead of yarn 2.5 32768",),
+        ),
+        ({"endpoints": 1, "sent": {}}, ()),
+        ({"rope_parameters": [1], "quantization": [], "kv_cache_dtype": None}, ()),
+    ],
+)
+def test_what_the_engine_did_otherwise_than_the_protocol_says_blocks(
+    builder: Builder, engine: dict[str, Any], blockers: tuple[str, ...]
+) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Klear-Reasoner-8B", [58] * 30, 64, protocol=RELEASE, graders=("klear",))
+    with_settings(builder, {"engine": {"dtype": "bfloat16"} | engine})
+    assert only_verdict(builder).blockers == blockers
+
+
+def test_an_extension_of_the_checkpoint_itself_blocks_where_the_published_number_has_none(builder: Builder) -> None:
+    """A run folder of before protocols said so: its protocol has no `context`, which is the model's own."""
+    builder.manifest["stand_in"] = False
+    paper = load_protocol("klear-paper-32k").model_dump(mode="json")
+    del paper["context"]
+    builder.measure("aime24", "Klear-Reasoner-8B", [53] * 30, 64, protocol=paper, graders=("klear",))
+    with_settings(builder, {"engine": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}})
+    assert only_verdict(builder).blockers == ()
+    with_settings(builder, {"engine": {"rope_parameters": YARN}})
+    assert only_verdict(builder).blockers == ("other context extension than klear-paper-32k asks for: yarn 2.5 32768 instead of none",)

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
-from klear_repro.engines import base
+from klear_repro.engines import base, hf
 from klear_repro.engines.base import Completion, Request, Sampling
-from klear_repro.engines.hf import HFEngine, choose_tokens
+from klear_repro.engines.hf import HFEngine, _in_blocks, choose_tokens
 from klear_repro.models import new_model
 
 WORDS = "Find 12 + 34. A shop sells 7 pens and 9 books. Read integers from one line. <think>\n2+4=6 so 46\n</think>\n\n\\boxed{46}"
@@ -110,6 +110,55 @@ def test_a_sample_is_bit_for_bit_the_same_whatever_else_is_in_the_batch(
     for name, (some, slots) in companies.items():
         for tag, one in generate(model, tokenizer, some, how, slots).items():
             assert (one.token_ids, one.logprobs) == reference[tag], (name, tag)
+
+
+def rows_computed(model: Any, tokenizer: Any, wanted: list[Request], slots: int) -> tuple[int, dict[Any, Any]]:
+    """Rows of the widest step, and the tokens of each sample."""
+    widest = 0
+
+    def count(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal widest
+        if output.shape[1] == 1:
+            widest = max(widest, len(output))
+
+    handle = model.get_input_embeddings().register_forward_hook(count)
+    try:
+        made = generate(model, tokenizer, wanted, sampling(40), slots)
+    finally:
+        handle.remove()
+    return widest, {tag: (one.token_ids, one.logprobs) for tag, one in made.items()}
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_six_samples_are_not_padded_to_64_rows_and_have_the_bits_of_a_full_batch(
+    model: Any, tokenizer: Any, prompts: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch, alike: bool
+) -> None:
+    """Some processors round a small layer otherwise from 64 rows on, or otherwise at every number of rows."""
+    measured = hf._alike_from
+    monkeypatch.setattr(hf, "_alike_from", lambda inner, outer, most: (64, alike) if inner == outer else measured(inner, outer, most))
+    hf._rules.cache_clear()
+    wanted = requests(prompts, 100)
+    full, reference = rows_computed(model, tokenizer, wanted, 100)
+    few, found = rows_computed(model, tokenizer, wanted[:6], 100)
+    assert full >= 100 and few <= 16
+    assert found == {tag: reference[tag] for tag in range(6)}
+    assert not [module for module in model.modules() if "forward" in vars(module)]
+    hf._rules.cache_clear()
+
+
+def test_layers_whose_kernels_never_round_alike_are_computed_in_blocks_of_one_size() -> None:
+    layer = torch.nn.Linear(24, 40)
+    sizes: list[int] = []
+
+    def linear(rows: Tensor) -> Tensor:
+        sizes.append(len(rows))
+        return layer(rows)
+
+    rows = torch.randn(70, 1, 24)
+    with torch.no_grad():
+        assert torch.equal(_in_blocks(linear, 64, False, rows)[64:], layer(torch.nn.functional.pad(rows[64:], (0, 0, 0, 0, 0, 58)))[:6])
+        assert _in_blocks(linear, 64, True, rows).shape == (70, 1, 40)
+    assert sizes == [64, 64, 128]
 
 
 def trickle(wanted: list[Request], taken: list[Any]) -> Iterator[Request | None]:

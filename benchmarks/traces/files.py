@@ -1,0 +1,445 @@
+"""Rows of an output file, however it is packed: JSONL, a JSON array or document, Parquet, or a log of inspect_ai; plain, `.gz` or `.zip`.
+
+Nothing is unpacked to disk and no name in an archive is used as a path.  What is read is bounded: characters of a row, of a
+document and of all rows, lines, and members of an archive.  A row that cannot be read is handed on as `Skip`; a file that cannot be
+read any further is refused.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.records import BrokenRow
+
+LONGEST_ROW = 1 << 26
+"""Bytes of one row; more is not a row."""
+LARGEST_FILE = 4 << 30
+"""Bytes of all rows together, which are in memory at once; a small file may hold more than that."""
+LARGEST_DOCUMENT = 1 << 28
+"""Bytes of a JSON file that is one object, or of one sample of a log."""
+MOST_LINES = 10_000_000
+MOST_MEMBERS = 20_000
+"""Files in an archive or a folder."""
+ENDINGS = (".jsonl", ".ndjson", ".json", ".gz", ".zip", ".parquet", ".eval")
+"""Of the files that are looked at in a folder."""
+LISTS = ("samples", "rows", "results", "records", "data", "details", "predictions", "examples")
+"""Keys of a document under which a list of rows may be."""
+HEAVY = ("input_tokens", "logits", "logprobs", "pred_logits", "prediction_logits", "unconditioned_logprobs", "padded")
+"""Columns of Parquet files that are not read."""
+OTHER_PACKERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
+_CHUNK = 1 << 16
+_BETWEEN = re.compile(r"[\s,]*")
+
+Placed = tuple[str, dict[str, Any]]
+"""Where a row is, and the row."""
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A row that is left out: where it is, and why."""
+
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that holds rows: a file, or a member of a zip."""
+
+    path: Path
+    member: str = ""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.path.name}/{self.member}" if self.member else self.path.name
+
+
+def file_hashes(path: Path) -> tuple[str, str]:
+    """SHA-256 of a file, and the hash by which git knows it (SHA-1 of `blob SIZE\\0` and the content)."""
+    sha256, sha1 = hashlib.sha256(), hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with open(path, "rb") as data:
+        while chunk := data.read(1 << 20):
+            sha256.update(chunk)
+            sha1.update(chunk)
+    return sha256.hexdigest(), sha1.hexdigest()
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sort key that puts output-rs2 before output-rs10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", text)]
+
+
+def find_files(path: Path) -> list[Path]:
+    """The file itself, or the files of a folder that may hold rows, in natural order; hidden ones are left out.
+
+    Raises:
+        BenchmarkError: nothing there.
+    """
+    if path.is_dir():
+        found: list[Path] = []
+        for one in path.rglob("*"):
+            hidden = any(part.startswith(".") for part in one.relative_to(path).parts)
+            if one.suffix.lower() in ENDINGS and not hidden and one.is_file():
+                found.append(one)
+            if len(found) > MOST_MEMBERS:
+                raise BenchmarkError(f"{path}: more than {MOST_MEMBERS} files; name the ones that are meant")
+        if not found:
+            raise BenchmarkError(f"{path}: no file in it ends in {', '.join(ENDINGS)}")
+        return sorted(found, key=lambda one: natural(str(one.relative_to(path))))
+    if not path.is_file():
+        raise BenchmarkError(f"{path}: no such file")
+    return [path]
+
+
+def sources(path: Path) -> list[Source]:
+    """The file, or the members of a zip that may hold rows, in natural order."""
+    if not _starts(path).startswith(b"PK"):
+        return [Source(path)]
+    with _archive(path) as archive:
+        names = [one.filename for one in archive.infolist() if not one.is_dir()]
+        if len(names) > MOST_MEMBERS:
+            raise BenchmarkError(f"{path.name}: more than {MOST_MEMBERS} files in it")
+        if _is_log(names):
+            return [Source(path)]
+        kept = [name for name in names if name.lower().endswith((".jsonl", ".ndjson", ".json")) and not name.startswith("__MACOSX")]
+        if not kept:
+            raise BenchmarkError(f"{path.name}: no .jsonl or .json file in it")
+        return [Source(path, name) for name in sorted(kept, key=natural)]
+
+
+def rows(source: Source, is_row: Callable[[Mapping[str, Any]], bool]) -> Iterator[Placed | Skip]:
+    """Every row of a source; `is_row` says whether a JSON document is one row itself.
+
+    Raises:
+        BenchmarkError: the source cannot be read, or holds more than is read.
+    """
+    start = _starts(source.path)
+    if start.startswith(b"PAR1"):
+        yield from _parquet(source.path)
+    elif start.startswith(b"PK") and not source.member:
+        yield from _log_samples(source.path)
+    elif packer := next((name for magic, name in OTHER_PACKERS.items() if start.startswith(magic)), ""):
+        raise BenchmarkError(f"{source.name}: packed with {packer}, which is not read; unpack it, or pack it as .gz or .zip")
+    else:
+        with _opened(source, gzipped=start.startswith(b"\x1f\x8b")) as data:
+            yield from _json(data, source, is_row)
+
+
+def _starts(path: Path) -> bytes:
+    with open(path, "rb") as data:
+        return data.read(8)
+
+
+# --- archives -------------------------------------------------------------------------------------
+
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, UnicodeDecodeError, EOFError, OSError, NotImplementedError, RuntimeError)
+"""What the standard library raises for an archive that is none."""
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except BenchmarkError:
+        raise
+    except _UNREADABLE as error:
+        raise BenchmarkError(f"{path.name}: not a zip file that can be read ({str(error)[:80]})") from error
+
+
+@contextmanager
+def _opened(source: Source, *, gzipped: bool) -> Iterator[BinaryIO]:
+    """The bytes of a source as UTF-8 without a byte-order mark."""
+    if source.member:
+        with _archive(source.path) as archive, archive.open(source.member) as data:
+            yield _decoded(data)
+    elif gzipped:
+        try:
+            with gzip.open(source.path) as data:
+                yield _decoded(data)
+        except BenchmarkError:
+            raise
+        except (OSError, EOFError, zlib.error) as error:
+            raise BenchmarkError(f"{source.name}: not a gzip file that can be read ({str(error)[:80]})") from error
+    else:
+        with open(source.path, "rb") as data:
+            yield _decoded(data)
+
+
+def _decoded(data: Any) -> BinaryIO:
+    buffered = io.BufferedReader(data, _CHUNK)
+    start = buffered.peek(4)[:4]
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return io.BufferedReader(_Recoded(buffered), _CHUNK)
+    if start.startswith(codecs.BOM_UTF8):
+        buffered.read(3)
+    return buffered
+
+
+class _Recoded(io.RawIOBase):
+    """UTF-16 as UTF-8."""
+
+    def __init__(self, data: BinaryIO) -> None:
+        self._data, self._rest = data, b""
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        while not self._rest:
+            chunk = self._data.read(_CHUNK)
+            self._rest = self._decoder.decode(chunk, not chunk).encode()
+            if not chunk and not self._rest:
+                return 0
+        taken, self._rest = self._rest[: len(target)], self._rest[len(target) :]
+        target[: len(taken)] = taken
+        return len(taken)
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def _json(data: BinaryIO, source: Source, is_row: Callable[[Mapping[str, Any]], bool]) -> Iterator[Placed | Skip]:
+    """Lines of objects, an array of them, or one document: what the first line that is not blank says."""
+    blank, line = 0, data.readline(LONGEST_ROW)
+    while line and not line.strip() and blank < MOST_LINES:
+        blank, line = blank + 1, data.readline(LONGEST_ROW)
+    if not line.strip():
+        raise BenchmarkError(f"{source.name} is empty")
+    start, behind, whole = line.lstrip()[:1], b"", _loaded(line)
+    while whole is not None and not behind.strip() and len(behind) < LONGEST_ROW and (more := data.readline(LONGEST_ROW)):
+        behind += more
+    rest, is_alone = _Joined(line + behind, data), not behind.strip()
+    by_lines = Path(source.member or source.path.name.removesuffix(".gz")).suffix.lower() in (".jsonl", ".ndjson")
+    if start == b"[" and (whole is None or is_alone):
+        yield from _array(io.TextIOWrapper(io.BufferedReader(rest, _CHUNK), encoding="utf-8", newline=""), source.name)
+    elif start == b"{" and (is_alone if whole is not None else not by_lines):
+        yield from _document(io.TextIOWrapper(io.BufferedReader(rest, _CHUNK), encoding="utf-8", newline=""), source.name, is_row)
+    else:
+        yield from _lines(io.BufferedReader(rest, _CHUNK), source.name, blank)
+
+
+def _lines(data: BinaryIO, name: str, number: int) -> Iterator[Placed | Skip]:
+    """A row a line; `number` lines are before the first."""
+    total = 0
+    while line := data.readline(LONGEST_ROW):
+        number += 1
+        is_long = len(line) == LONGEST_ROW and not line.endswith(b"\n")
+        if is_long:
+            yield Skip(f"{name}, line {number}", f"longer than {LONGEST_ROW} bytes")
+        elif line.strip():
+            yield _line(name, number, line)
+        total += len(line)
+        while is_long and line and not line.endswith(b"\n"):
+            line = data.readline(LONGEST_ROW)
+            total += len(line)
+            _check_size(name, total)
+        _check_size(name, total)
+        if number > MOST_LINES:
+            raise BenchmarkError(f"{name}: more than {MOST_LINES} lines")
+
+
+def _line(name: str, number: int, line: bytes) -> Placed | Skip:
+    place = f"{name}, line {number}"
+    try:
+        row = json.loads(line.decode())
+    except json.JSONDecodeError as error:
+        return Skip(place, f"not JSON ({error.msg} at column {error.colno})")
+    except UnicodeDecodeError:
+        return Skip(place, "not UTF-8")
+    except RecursionError:
+        return Skip(place, "nested too deeply")
+    except ValueError as error:  # a number of thousands of digits
+        return Skip(place, f"not JSON ({str(error)[:80]})")
+    if not isinstance(row, dict):
+        return Skip(place, f"expected a JSON object, got {type(row).__name__}")
+    return place, row
+
+
+def _loaded(line: bytes) -> object:
+    try:
+        return json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+
+
+class _Joined(io.RawIOBase):
+    """Bytes that were read already, then the rest of a stream."""
+
+    def __init__(self, start: bytes, rest: BinaryIO) -> None:
+        self._start, self._rest = start, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        chunk = self._start[: len(target)] or self._rest.read(len(target))
+        self._start = self._start[len(chunk) :]
+        target[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _array(data: io.TextIOBase, name: str) -> Iterator[Placed | Skip]:
+    """Members of a JSON array one by one, so that a large one is never there twice."""
+    decoder = json.JSONDecoder()
+    buffer, position, size, number, total = "", 0, _CHUNK, 0, 0
+    opened = False
+    while True:
+        if not opened and "[" in buffer:
+            opened, position = True, buffer.index("[") + 1
+        position = found.end() if (found := _BETWEEN.match(buffer, position)) else position
+        if opened and position < len(buffer) and buffer[position] == "]":
+            return
+        problem = "ends before its end"
+        if opened and position < len(buffer):
+            try:
+                value, end = decoder.raw_decode(buffer, position)
+            except RecursionError:
+                raise BrokenRow(f"{name}, row {number + 1}: nested too deeply; nothing behind it can be read") from None
+            except ValueError as error:  # so far: its end may be missing yet
+                problem = f"not JSON ({str(error).partition(': line')[0][:80]})"
+            else:
+                if end < len(buffer):  # a number at the very end may go on
+                    number, position, size = number + 1, end, _CHUNK
+                    place = f"{name}, row {number}"
+                    yield (place, value) if isinstance(value, dict) else Skip(place, f"expected a JSON object, got {type(value).__name__}")
+                    continue
+        if len(buffer) - position > LONGEST_ROW:
+            raise BrokenRow(f"{name}, row {number + 1}: longer than {LONGEST_ROW} characters")
+        try:
+            more = data.read(size)
+        except UnicodeDecodeError:
+            raise BrokenRow(f"{name}, row {number + 1}: not UTF-8") from None
+        if not more:
+            raise BrokenRow(f"{name}, row {number + 1}: {problem}; nothing behind it can be read")
+        total += len(more)
+        _check_size(name, total)
+        buffer, position, size = buffer[position:] + more, 0, min(2 * size, LONGEST_ROW)
+
+
+def _document(data: io.TextIOBase, name: str, is_row: Callable[[Mapping[str, Any]], bool]) -> Iterator[Placed | Skip]:
+    """Rows of a file that is one JSON object: the object, a list in it, or its values."""
+    try:
+        text = data.read(LARGEST_DOCUMENT + 1)
+    except UnicodeDecodeError:
+        raise BrokenRow(f"{name}: not UTF-8") from None
+    if len(text) > LARGEST_DOCUMENT:
+        raise BenchmarkError(f"{name}: one JSON object of more than {LARGEST_DOCUMENT >> 20} MiB; split the file, or write a row a line")
+    yield from _document_rows(_object(text, name), name, is_row)
+
+
+def _object(text: str, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BrokenRow(f"{name}, line {error.lineno}: not JSON ({error.msg} at column {error.colno})") from None
+    except RecursionError:
+        raise BrokenRow(f"{name}: nested too deeply") from None
+    except ValueError as error:
+        raise BrokenRow(f"{name}: not JSON ({str(error)[:80]})") from None
+    if not isinstance(value, dict):
+        raise BrokenRow(f"{name}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _document_rows(value: dict[str, Any], name: str, is_row: Callable[[Mapping[str, Any]], bool]) -> Iterator[Placed | Skip]:
+    if is_row(value):
+        yield name, value
+        return
+    for key in LISTS:
+        members = value.get(key)
+        if isinstance(members, dict) and members and all(isinstance(one, list) for one in members.values()):
+            members = [row for one in members.values() for row in one]  # lm-eval's: task → rows
+        if isinstance(members, list) and any(isinstance(one, dict) for one in members):
+            for number, one in enumerate(members, start=1):
+                place = f"{name}, {key} {number}"
+                yield (place, one) if isinstance(one, dict) else Skip(place, f"expected a JSON object, got {type(one).__name__}")
+            return
+    if value and all(isinstance(one, dict) for one in value.values()):
+        for key, one in value.items():  # the key is a number, or the problem's statement
+            named = one if key.isdecimal() or is_row(one) else {"problem": key, **one}
+            yield f"{name}, {key[:40]!r}", named
+        return
+    yield name, value
+
+
+def _check_size(name: str, total: int) -> None:
+    if total > LARGEST_FILE:
+        raise BenchmarkError(f"{name}: more than {LARGEST_FILE >> 30} GiB of text; split the file")
+
+
+# --- other containers -----------------------------------------------------------------------------
+
+
+def _parquet(path: Path) -> Iterator[Placed | Skip]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    total = number = 0
+    try:
+        file = pq.ParquetFile(path)
+        for batch in file.iter_batches(16, columns=_columns(file.schema_arrow)):
+            total += batch.nbytes
+            _check_size(path.name, total)
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path.name}, row {number}", row
+    except (pa.ArrowException, OSError) as error:
+        raise BrokenRow(f"{path.name}: not a Parquet file that can be read ({str(error)[:80]})") from error
+
+
+def _columns(schema: Any) -> list[str]:
+    """Columns and fields of structures that may say something of a response; lists of tokens and logits may be gigabytes."""
+    import pyarrow as pa
+
+    names: list[str] = []
+    for field in schema:
+        inner = [one.name for one in field.type] if pa.types.is_struct(field.type) else []
+        names += [f"{field.name}.{name}" for name in inner if name not in HEAVY] if inner else [field.name] * (field.name not in HEAVY)
+    return names
+
+
+def _is_log(names: list[str]) -> bool:
+    return "_journal/start.json" in names or ("header.json" in names and any(name.startswith("samples/") for name in names))
+
+
+def _log_samples(path: Path) -> Iterator[Placed | Skip]:
+    """The samples of inspect_ai's `.eval`, in the order of problem and epoch."""
+    with _archive(path) as archive:
+        names = [name for name in archive.namelist() if name.startswith("samples/") and name.endswith(".json")]
+        total = 0
+        for name in sorted(names, key=natural):
+            place = f"{path.name}/{name}"
+            with archive.open(name) as data:
+                content = data.read(LARGEST_DOCUMENT + 1)
+            total += len(content)
+            _check_size(path.name, total)
+            if len(content) > LARGEST_DOCUMENT:
+                yield Skip(place, f"longer than {LARGEST_DOCUMENT} bytes")
+                continue
+            try:
+                yield place, _object(content.decode(), place)
+            except UnicodeDecodeError:
+                yield Skip(place, "not UTF-8")
+            except BrokenRow as error:
+                yield Skip(place, str(error).removeprefix(place).lstrip(",: "))
