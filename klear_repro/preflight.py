@@ -28,7 +28,7 @@ from klear_repro.errors import UserError
 from klear_repro.evaluate import named_protocol, resolved, sample_keys
 from klear_repro.forecast import BYTES_A_TOKEN, Forecast, Room, Work, cache_values, size
 from klear_repro.machine import Machine, free_disk, same_disk, this_machine
-from klear_repro.models import ModelSource
+from klear_repro.models import ModelSource, context_config
 from klear_repro.planning import Models, Planned, describe, plan
 from klear_repro.progress import say
 
@@ -123,7 +123,7 @@ def check_lengths(settings: EvalConfig, source: ModelSource, benchmarks: Sequenc
     for benchmark in benchmarks:
         for name in settings.attribute or ("",):
             protocol = _protocols_of(settings, benchmark, name)
-            longest, positions = length_of(protocol, source), positions_of(source)
+            longest, positions = length_of(protocol, source), positions_of(source, protocol)
             if positions and protocol.rope is None and (protocol.max_model_len or 0) > positions:
                 raise UserError(
                     f"max_model_len={protocol.max_model_len} (protocol {protocol.name}, model {source.name}): the model has {positions} positions; "
@@ -142,11 +142,16 @@ def length_of(protocol: Protocol, source: ModelSource) -> int:
         return protocol.max_model_len
     if protocol.rope is not None:
         return int(protocol.rope.original_max_position_embeddings * protocol.rope.factor)
-    return positions_of(source)
+    return positions_of(source, protocol)
 
 
-def positions_of(source: ModelSource) -> int:
-    """Positions of a model, context extension of its own configuration included, tokens; 0: not known (GGUF)."""
+def positions_of(source: ModelSource, protocol: Protocol | None = None) -> int:
+    """Positions of a model, tokens; 0: not known (GGUF).
+
+    The context extension of its own configuration is included, unless a protocol takes it away.
+    """
+    if protocol is not None and protocol.context == "off" and not source.gguf and (changed := context_config(source, "off", None)):
+        return int(changed.max_position_embeddings)
     config = config_of(source)
     positions = _number(config.get("max_position_embeddings"))
     scaling = config.get("rope_parameters") or config.get("rope_scaling")
@@ -263,11 +268,12 @@ def room_for(settings: EvalConfig, device: Device, machine: Machine, source: Mod
         used = machine.gpus[: spread * settings.data_parallel]
         if not used or not all(gpu.total for gpu in used):
             return Room("GPU memory", 0, weights, token)
+        share = settings.gpu_memory_utilization or GPU_SHARE
         if settings.engine == "vllm":
-            short = next((gpu for gpu in used if gpu.free < GPU_SHARE * gpu.total), None)
+            short = next((gpu for gpu in used if gpu.free < share * gpu.total), None)
             if short is not None:
-                raise UserError(f"eval.engine='vllm': it takes {GPU_SHARE:.0%} of a GPU's memory, and of {short.name} only {size(short.free)} of {size(short.total)} are free; another process has the rest")
-        usable = min(int(GPU_SHARE * gpu.total) if settings.engine == "vllm" else gpu.free for gpu in used) * spread
+                raise UserError(f"eval.engine='vllm': it takes {share:.0%} of a GPU's memory, and of {short.name} only {size(short.free)} of {size(short.total)} are free; another process has the rest")
+        usable = min(int(share * gpu.total) if settings.engine == "vllm" else gpu.free for gpu in used) * spread
         heads = _number(config.get("num_key_value_heads") or config.get("num_attention_heads"))
         if token and heads and spread > heads:  # every GPU has a head of its own, though there are fewer
             token = token * spread // heads
