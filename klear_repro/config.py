@@ -265,6 +265,8 @@ class EvalConfig(Section):
     def _shaped(self) -> Self:
         if not self.benchmarks:
             raise ValueError("benchmarks='': must be at least one name")
+        if self.endpoints and self.engine != "openai":
+            raise ValueError(f"endpoints={','.join(self.endpoints)!r}: for engine=openai, and engine is {self.engine}")
         if self.attribute and len(self.attribute) != 2:
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
         if self.shard and self.attribute:

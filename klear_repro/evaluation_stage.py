@@ -168,8 +168,6 @@ class EvaluationStage:
         from klear_repro.judging import Judges
 
         models = self.models()
-        if self.forecast is None:
-            self.foresee()
         if force:
             for label, (_, on) in models.items():
                 for name in on:

@@ -24,8 +24,6 @@ UNUSUAL = frozenset(
      "mamba_d_state", "ssm_cfg", "state_size", "linear_num_key_heads", "cross_attention_layers", "attn_layer_period", "text_config", "encoder_layers")
 )  # fmt: skip
 """Fields of config.json of models that keep something other than keys and values of every token in every layer."""
-EQUAL_SHARE = {"math": 0.45, "code": 0.28}
-"""The noise of a score beside that of equally hard problems, as in docs/reports.md: the real problems are that unequal."""
 
 
 def cache_values(config: Mapping[str, Any]) -> int | None:
@@ -247,33 +245,11 @@ class Forecast:
             if one.doubts:
                 text += f", inconclusive whatever comes out ({'; '.join(one.doubts)})"
             if one.power is not None:
-                text += f"{'; by the numbers alone' if one.doubts else ','} a perfect reproduction is called reproduced with probability {one.power:.2f}"
+                text += f"{'; by the numbers alone' if one.doubts else ','} a perfect reproduction is called reproduced with a probability of about {one.power:.2f}"
             parts.append(text)
         greedy = any(one.greedy and one.samples > 1 for one in self.work)
         repeated = " Temperature 0 gives the same text for all samples of a problem; one (--samples 1) is enough." if greedy else ""
         return (f"Verdict: {'; '.join(parts)}." if parts else "Verdict: none, nothing published is of this model and these benchmarks.") + repeated
-
-
-def expected_power(row: PublishedScore, problems: int, samples: int, margin: float, kind: str) -> float:
-    """Power of a run of this size before anything is measured (`reports.statistics.Verdict.power`).
-
-    Problems are taken to be as unequal as the real ones (`EQUAL_SHARE`): some always right, some always wrong, the others alike.
-    """
-    from reports.statistics import reproduction_verdict
-
-    rate = row.score / 100
-    wanted = EQUAL_SHARE[kind] * problems * rate * (1 - rate)
-
-    def off(shape: tuple[int, int]) -> float:
-        right, between = shape
-        share = (rate * problems - right) / between
-        return abs(between * share * (1 - share) - wanted) if 0 <= share <= 1 else math.inf
-
-    right, between = min(((right, between) for right in range(problems) for between in range(1, problems - right + 1)), key=off)
-    left = min(max(round(rate * problems * samples) - right * samples, 0), between * samples)
-    middle = [left // between + (place < left % between) for place in range(between)]
-    counts = [samples] * right + middle + [0] * (problems - between - right)
-    return reproduction_verdict(counts, samples, published=row.score, published_samples=row.samples or samples, margin=margin).power
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

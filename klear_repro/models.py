@@ -156,6 +156,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     Raises:
         UserError: it cannot be read.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoTokenizer
 
     extra: dict[str, Any] = {"gguf_file": source.gguf} if source.gguf else {}
@@ -164,8 +165,10 @@ def load_tokenizer(source: ModelSource) -> Any:
         end = _gguf_eos(source.folder / source.gguf) if source.gguf else None
         if end is not None:
             tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
-    except UNREADABLE as error:
+    except (*UNREADABLE, StrictDataclassError) as error:
         raise UserError(f"model {source.name}: its tokenizer cannot be read ({_first_line(error)})") from None
+    if not tokenizer.encode("1", add_special_tokens=False):  # transformers makes an empty one up where there is no file
+        raise UserError(f"model {source.name}: its tokenizer has no vocabulary; a folder in Hub format has a tokenizer.json")
     return tokenizer
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks.errors import BenchmarkError
-from benchmarks.protocols import Protocol, load_protocol
-from benchmarks.published import PublishedScore, load_published
 from benchmarks.records import Generation, SampleKey, read_generations
 from klear_repro.config import Config, EvalConfig
-from klear_repro.evaluate import STAND_INS, Task, make_task, store_path
-from klear_repro.forecast import Work, expected_power
+from klear_repro.evaluate import Task, make_task, store_path
+from klear_repro.forecast import Work
 from klear_repro.models import ModelSource
+from klear_repro.outlook import doubts, power_of, published_row
 
 ENOUGH = 4
 """Stored samples from which the length of the next ones is expected."""
@@ -113,53 +110,10 @@ def describe(config: Config, planned: Planned, keys: Mapping[SampleKey, Sequence
     there = {row.key for row in planned.own}
     each, seen = planned.each()
     row = None if config.stand_in else published_row(config, planned.label, task)
-    power = None
-    if row is not None:
-        target = load_published(_files(config)).targets[task.benchmark]
-        power = expected_power(row, len(task.problems), protocol.samples, target.margin, task.problems[0].kind)
+    power = power_of(config, task, row) if row else None
     return Work(
         model=planned.label, benchmark=task.benchmark, kind=task.problems[0].kind, protocol=protocol.name, problems=len(task.problems),
         samples=protocol.samples, missing=sum(key not in there for key in keys), budget=protocol.max_new_tokens,
         prompt=max(len(ids) for ids in keys.values()), each=each, each_from=seen, speed=planned.speed(),
         greedy=protocol.sampling.temperature == 0, published=row, power=power, doubts=doubts(config, task, row) if row else (),
     )  # fmt: skip
-
-
-def published_row(config: Config, label: str, task: Task) -> PublishedScore | None:
-    """The published number that a run of this model is compared with: the one of the nearest budget; None: there is none."""
-    published = load_published(_files(config))
-    if task.benchmark not in published.targets or task.benchmark in STAND_INS:
-        return None
-    rows = [row for row in published.find(task.benchmark, label) if row.measured_by != "independent"]
-    return min(rows, key=lambda row: (row.samples is None, abs(math.log(row.budget / task.protocol.max_new_tokens))), default=None)
-
-
-def doubts(config: Config, task: Task, row: PublishedScore) -> tuple[str, ...]:
-    """What makes the verdict inconclusive whatever the samples say, as far as that is known before (`reports.against_published`)."""
-    from reports.against_published import protocol_words
-
-    found = [f"other weights ({config.eval.note})"] if config.eval.note else []
-    target = load_published(_files(config)).targets[task.benchmark]
-    if len(task.problems) != target.problems:
-        found.append(f"{len(task.problems)} of {target.problems} problems")
-    if row.samples is None:
-        found.append("nobody knows of how many samples the published number is")
-    elif task.protocol.samples < row.samples:
-        found.append(f"{task.protocol.samples} samples a problem, the published run had {row.samples}")
-    theirs = _protocol(row, task)
-    if theirs is None:
-        found.append("the protocol of the published number is not known")
-    elif words := protocol_words(task.protocol, theirs):
-        found.append(f"other protocol: {', '.join(words[:3])}" + (" …" if len(words) > 3 else ""))
-    return tuple(found)
-
-
-def _protocol(row: PublishedScore, task: Task) -> Protocol | None:
-    try:
-        return load_protocol(row.protocol).for_benchmark(task.benchmark, task.problems[0].kind) if row.protocol else None
-    except BenchmarkError:
-        return None
-
-
-def _files(config: Config) -> tuple[Path, ...]:
-    return tuple(Path(path) for path in config.report.published)

@@ -1,8 +1,10 @@
-"""Cheap checks first: whatever is wrong is refused in one line, and no weight is asked for, against a local server that speaks the Hub's protocol."""
+"""Cheap checks first: what is wrong is refused in one line, and no weight is asked for, against a local server with the Hub's protocol."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from klear_program import ROOT, environment
+from klear_program import ROOT, environment, finish, klear, rows, start
 
 from benchmarks.records import Generation, Problem
 from klear_repro.config import ModelConfig
@@ -98,8 +100,8 @@ def problems(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mini-aime.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows))
     (folder / "torn.jsonl").write_text(rows[0].model_dump_json() + "\n{\n")
     stored = [
-        Generation(model="tiny", revision="other", benchmark="mini-aime", problem_id="p0", sample_index=index, prompt_hash="x", sampling_hash="y",
-                   text="t", token_count=3000, finish_reason="stop", seed=index, seconds=30.0)
+        Generation(model="tiny", revision="other", benchmark="mini-aime", problem_id="p0", sample_index=index, prompt_hash="x",
+                   sampling_hash="y", text="t", token_count=3000, finish_reason="stop", seed=index, seconds=30.0)
         for index in range(8)
     ]  # fmt: skip
     (folder / "run" / "generations" / "mini-aime").mkdir(parents=True)
@@ -115,8 +117,8 @@ CASES = {
     "published": Case(("--report.published", "nosuch.toml"), "refused: report.published: nosuch.toml: cannot be read"),
     "no-endpoint": Case(("--engine", "openai"), "refused: eval.endpoints: needed by the engine openai"),
     "model": Case(("--model", "org/nothing"), "refused: eval.model='org/nothing': not on the Hub"),
-    "length": Case(("--max-new-tokens", "50000"), "refused: max_new_tokens=50000 (protocol klear-paper-32k+changed): leaves no room for a prompt in the length of 40960"),
-    "model-len": Case(("--eval.max_model_len", "41000"), "refused: max_model_len=41000 (protocol klear-paper-32k+changed, model tiny): the model has 40960 positions"),
+    "length": Case(("--max-new-tokens", "50000"), "refused: max_new_tokens=50000 (protocol klear-paper-32k+changed): leaves no room"),
+    "model-len": Case(("--eval.max_model_len", "41000"), "refused: max_model_len=41000 (protocol klear-paper-32k+changed, model tiny)"),
     "problems": Case(("--benchmark-path", "{problems}/torn.jsonl"), "refused: {problems}/torn.jsonl, line 2"),
     "server": Case(("--engine", "openai", "--eval.endpoints", "http://127.0.0.1:9/v1"), "refused: eval.endpoints: http://127.0.0.1:9/v1"),
     "weights": Case((), "refused: model tiny: its weights take", memory=100_000),
@@ -127,7 +129,7 @@ CASES = {
     "no-template": Case((), "refused: eval.model: its chat template cannot be used", model="org/bare"),
     "tokenizer": Case((), "refused: model broken: its tokenizer cannot be read", model="org/broken"),
     "prompt-length": Case(("--eval.max_model_len", "32780"), "refused: max_new_tokens=32768: with a prompt of"),
-    "right": Case((), "what will happen: 384 samples of tiny (problems × samples: mini-aime 6 × 64) under klear-paper-32k; none is there yet. Tokens: about 1.2 million expected"),
+    "right": Case((), "mini-aime 6 × 64) under klear-paper-32k; none is there yet. Tokens: about 1.2 million expected"),
 }  # fmt: skip
 
 
@@ -197,3 +199,59 @@ def test_wrong_names_ask_the_hub_for_nothing(name: str, said: dict[str, tuple[st
 
 def test_the_run_folder_is_left_alone(said: dict[str, tuple[str, list[str]]], problems: Path) -> None:
     assert sorted(path.name for path in (problems / "run").rglob("*")) == ["generations", "mini-aime", "tiny.jsonl"]
+
+
+# --- as a user runs it -----------------------------------------------------------------------------
+
+
+def words(problems: Path, run: Path, *more: str) -> list[str | Path]:
+    return ["--stage", "eval", "--profile", "klear-8b-eval", "--engine", "hf", "--benchmark", "mini-aime", "--benchmark-path", problems,
+            "--protocol", "klear-paper-32k", "--run-dir", run, "--runtime.threads", "1", *more]  # fmt: skip
+
+
+def test_the_paragraph_comes_before_the_first_byte_of_the_weights(hub: FakeHub, problems: Path, tmp_path: Path) -> None:
+    hub.stalls[WEIGHTS] = 0
+    env = environment(HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0", HF_HOME=str(tmp_path / "home"), HF_HUB_DISABLE_TELEMETRY="1")
+    process = start(*words(problems, tmp_path / "run", "--model", "org/tiny"), env=env)
+    try:
+        assert hub.stalled.wait(120)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+    shown = finish(process).lines
+    (prompt,) = [line for line in shown if line.startswith("eval: the prompt of mini-aime, problem p0, for tiny")]
+    (paragraph,) = [line for line in shown if line.startswith("what will happen: ")]
+    assert "of weights are downloaded first" in paragraph and "<|im_start|>assistant\\n" in prompt
+    assert not (tmp_path / "run" / "generations").exists()
+
+
+@pytest.fixture(scope="module")
+def folder(files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint as a folder."""
+    path = tmp_path_factory.mktemp("model") / "tiny"
+    path.mkdir()
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    return path
+
+
+@pytest.mark.slow
+def test_a_canary_that_comes_to_no_good_end_stops_the_run_and_the_next_run_reads_it(folder: Path, problems: Path, tmp_path: Path) -> None:
+    """The model is untrained: greedily, it repeats itself."""
+    run = tmp_path / "run"
+    small = ("--samples", "1", "--limit", "5", "--max-new-tokens", "1100", "--temperature", "0")
+    command = words(problems, run, "--model", str(folder), *small)
+    outcome = klear(*command)
+    assert outcome.code == 1 and "canary: " in outcome.lines[-1] and "--eval.canary 0 goes on as it is" in outcome.lines[-1], outcome.err
+    stored = run / "generations" / "mini-aime" / "tiny.jsonl"
+    assert sorted((row["problem_id"], row["sample_index"]) for row in rows(stored)) == [(f"p{i}", 0) for i in range(4)]
+    assert not (run / "grades" / "mini-aime").exists()
+    before = stored.read_bytes()
+    again = klear(*command)
+    assert again.code == 1 and again.lines[-1] == outcome.lines[-1] and stored.read_bytes() == before
+    assert any("4 are there, 1 are made" in line for line in again.lines)
+    through = klear(*command, "--eval.canary", "0")
+    assert through.code == 0, through.err
+    assert stored.read_bytes().startswith(before) and len(rows(stored)) == 5
+    assert any("tokens/s" in line and line.startswith("eval tiny mini-aime: 4/5 samples, 0 tokens") for line in through.lines)
+    done = klear(*command, "--eval.canary", "3")
+    assert done.code == 0 and any("all 5 samples are there; nothing is generated" in line for line in done.lines), done.err

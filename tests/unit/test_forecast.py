@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.published import built_in
-from klear_repro.forecast import Forecast, Room, Work, cache_values, expected_power, hours, size, tokens
+from klear_repro.forecast import Forecast, Room, Work, cache_values, hours, size, tokens
 from klear_repro.machine import GPU, free_disk, free_memory, same_disk, visible_gpus
+from klear_repro.outlook import expected_power
 
 QWEN3_8B = {
     "architectures": ["Qwen3ForCausalLM"],
@@ -209,7 +210,7 @@ def test_the_verdict_names_the_published_number_its_power_and_what_blocks_it() -
     text = forecast(work(published=row, power=0.83)).paragraph()
     assert (
         "aime24 is compared with 90.5 published for Klear-Reasoner-8B at 64K, a perfect reproduction is called reproduced "
-        "with probability 0.83."
+        "with a probability of about 0.83."
         in text
     )
     text = forecast(work(published=row, power=0.17, doubts=("16 samples a problem, the published run had 64",))).paragraph()
