@@ -157,7 +157,8 @@ class Forecast:
         limits = [limit for limit in (self.slots or None, None if held is None else max(1, held)) if limit is not None]
         if not limits:
             return None
-        return min(self.missing, self.copies * min(limits))
+        largest = max(sum(one.missing for one in self.work if one.model == model) for model in {one.model for one in self.work})
+        return min(largest, self.copies * min(limits))  # one model after the other
 
     def _held(self, *, expected: bool) -> int | None:
         """Samples that the cache of one copy holds, at their full or, where that is known, at their expected length."""

@@ -195,6 +195,11 @@ def test_unknown_memory_and_servers_are_said_to_be() -> None:
     assert "at most 65,536 tokens each" in forecast(slots=0).paragraph()
 
 
+def test_models_run_one_after_the_other() -> None:
+    four = [work(model=f"m{place}", missing=10) for place in range(4)]
+    assert forecast(*four).side_by_side() == 10 and forecast(*four, slots=3).side_by_side() == 3
+
+
 def test_nothing_missing_needs_no_forecast() -> None:
     text = forecast(work(missing=0)).paragraph()
     assert "all 1,920 samples are there; nothing is generated" in text and "kill" not in text
