@@ -14,11 +14,12 @@ import hashlib
 import re
 import tomllib
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -27,7 +28,7 @@ from benchmarks.wording import LONGEST, readings, words
 KEYED = ("aime24", "aime25", "hmmt25", "aime26", "hmmt26", "gsm8k", "math500")
 """Benchmarks of mathematics with an official key."""
 SKETCH_SIZE = 48
-_WHOLE = 1 << 32
+_LARGEST = 1 << 32
 SAME_PROBLEM = 0.45
 """Resemblance of two statements (0 to 1) from which they are taken for one problem where a row gives no answer."""
 NEAR_PROBLEM = 0.2
@@ -85,15 +86,15 @@ class AnswerKey:
         return {_plain(entry.id): entry for entry in self.problems}
 
     @cached_property
-    def sketches(self) -> tuple[tuple[KeyEntry, frozenset[int]], ...]:
+    def sketches(self) -> tuple[tuple[KeyEntry, _Pairs], ...]:
         """Every wording that has a sketch, with its problem."""
         pairs = [(entry, one) for entry in self.problems for one in (entry.sketch, *(other.sketch for other in entry.others))]
-        return tuple((entry, sketch) for entry, sketch in pairs if sketch)
+        return tuple((entry, _Pairs(sketch)) for entry, sketch in pairs if sketch)
 
     @cached_property
     def sketched(self) -> frozenset[int]:
         """All hashes of all sketches."""
-        return frozenset().union(*(sketch for _, sketch in self.sketches))
+        return frozenset().union(*(sketch.hashes for _, sketch in self.sketches))
 
 
 def statement_hash(statement: str) -> str:
@@ -122,11 +123,28 @@ def _pairs(statement: str) -> frozenset[int]:
     return frozenset(_pair_hash(first, second) for first, second in pairwise(words(statement)))
 
 
+class _Pairs:
+    """Hashes of pairs of words, and the weight of those up to a hash."""
+
+    def __init__(self, hashes: frozenset[int]) -> None:
+        weights = _weights()
+        self.hashes = hashes
+        self.ordered = sorted(hashes)
+        self.sums = [0.0, *accumulate(weights.get(one, 1.0) for one in self.ordered)]
+
+    def weight(self, limit: int) -> float:
+        """Of the pairs whose hash is not above the limit.
+
+        A pair counts less, the more other problems have it: «relatively prime positive integers» says little.
+        """
+        return self.sums[bisect_right(self.ordered, limit)]
+
+
 @lru_cache(16)
-def _looked_at(text: str) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[int]]:
+def _looked_at(text: str) -> tuple[tuple[str, ...], tuple[str, ...], _Pairs]:
     """The readings of a text, their hashes, and the pairs of the barest one; the same text is asked of several keys."""
     found = tuple(readings(text))
-    return found, tuple(statement_hash(one) for one in found), _pairs(found[-1])
+    return found, tuple(statement_hash(one) for one in found), _Pairs(_pairs(found[-1]))
 
 
 @cache
@@ -181,7 +199,7 @@ def recognise(
     `benchmarks.wording.LONGEST` characters.
     """
     if len(statement) > LONGEST:
-        texts, hashes, pairs = (statement,), (statement_hash(statement),), frozenset[int]()
+        texts, hashes, pairs = (statement,), (statement_hash(statement),), _Pairs(frozenset())
     else:
         texts, hashes, pairs = _looked_at(statement)
     for text, hashed in zip(texts, hashes, strict=True):
@@ -218,16 +236,15 @@ def plain_answer(answer: str) -> str:
     return str(int(float(text))) if re.fullmatch(r"\d{1,9}(?:\.0*)?", text) else text
 
 
-def _resembling(key: AnswerKey, pairs: frozenset[int], answers: list[str]) -> KeyEntry | None:
+def _resembling(key: AnswerKey, pairs: _Pairs, answers: list[str]) -> KeyEntry | None:
     """The only problem that a text with these pairs resembles."""
-    shared = pairs & key.sketched
-    if not shared or len(pairs) < FEWEST_PAIRS:
+    shared = pairs.hashes & key.sketched
+    if not shared or len(pairs.hashes) < FEWEST_PAIRS:
         return None
-    weights = _weights()
     scores: dict[str, tuple[float, KeyEntry]] = {}
     for entry, sketch in key.sketches:
-        if common := sketch & shared:
-            score = _resemblance(sketch, pairs, common, weights)
+        if common := sketch.hashes & shared:
+            score = _resemblance(sketch, pairs, common)
             if score > scores.get(entry.id, (0.0, entry))[0]:
                 scores[entry.id] = (score, entry)
     ranked = sorted(scores.values(), key=lambda one: -one[0])
@@ -239,16 +256,12 @@ def _resembling(key: AnswerKey, pairs: frozenset[int], answers: list[str]) -> Ke
     return entry if score >= SAME_PROBLEM else None
 
 
-def _resemblance(sketch: frozenset[int], pairs: frozenset[int], common: frozenset[int], weights: Mapping[int, float]) -> float:
-    """Harmonic mean of the estimated shares of either statement's pairs that are in the other.
-
-    A pair counts less, the more other problems have it: «relatively prime positive integers» says little.
-    """
+def _resemblance(sketch: _Pairs, pairs: _Pairs, common: frozenset[int]) -> float:
+    """Harmonic mean of the estimated shares of either statement's pairs that are in the other."""
+    weights = _weights()
     shared = sum(weights.get(one, 1.0) for one in common)
-    of_sketch = shared / sum(weights.get(one, 1.0) for one in sketch)
-    limit = max(sketch) if len(sketch) == SKETCH_SIZE else _WHOLE
-    of_text = shared / sum(weights.get(one, 1.0) for one in pairs if one <= limit)
-    return 2 * of_sketch * of_text / (of_sketch + of_text)
+    limit = sketch.ordered[-1] if len(sketch.ordered) == SKETCH_SIZE else _LARGEST
+    return 2 * shared / (sketch.weight(_LARGEST) + pairs.weight(limit))
 
 
 @cache

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import Thinking, digest
 
+Context = Literal["off", "yarn", "model"]
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -113,7 +115,7 @@ class Protocol(_Part):
     """Budget of one generation in tokens."""
     max_model_len: int | None = Field(default=None, gt=0)
     """Prompt and generation together in tokens; null: what the model's configuration allows."""
-    context: Literal["off", "yarn", "model"] = "model"
+    context: Context = "model"
     """Context extension: none, even where the checkpoint's configuration has one; YaRN as `rope` says; or what that configuration has.
     A file that does not say means `yarn` where it has `rope`, else `model`."""
     rope: Rope | None = None

@@ -37,7 +37,7 @@ from klear_repro.work import SampleSet
 FROM, TO = "from", "to"
 BUDGET, EXTENSION = "budget", "context extension"
 GROUPS = {
-    "max_new_tokens": BUDGET, "max_model_len": BUDGET, "rope": EXTENSION, "prompt": "prompt", "judges": "judge",
+    "max_new_tokens": BUDGET, "max_model_len": BUDGET, "rope": EXTENSION, "context": EXTENSION, "prompt": "prompt", "judges": "judge",
     "thinking": "thinking rule", "extraction": "extraction",
 }  # fmt: skip
 """Protocol field → factor; each sampling parameter is a factor of its own."""
@@ -64,6 +64,8 @@ def variants(start: Protocol, end: Protocol) -> list[Variant]:
         UserError: they differ in nothing that changes a sample or its grade.
     """
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
+    if start.rope is None and end.rope is None:  # `off` and `model` have one key (`Protocol.sampling_hash`): all under FROM's
+        end = end.model_copy(update={"context": start.context})
     for name, values in protocol_diff(start, end).items():
         head, _, rest = name.partition(".")
         factor = rest if head == "sampling" else GROUPS.get(head)
@@ -101,7 +103,7 @@ def share(store: SampleStore, keys: Sequence[SampleKey], protocol: Protocol, sib
     `siblings`: sampling hash → protocol, of the other variants.
     """
     alike = {
-        name for name, other in siblings.items() if other.sampling == protocol.sampling and other.rope == protocol.rope
+        name for name, other in siblings.items() if other.sampling == protocol.sampling and (other.context, other.rope) == (protocol.context, protocol.rope)
     }
     missing = {key.model_copy(update={"sampling_hash": ""}): key for key in store.missing(keys)}
     copied = 0

@@ -207,6 +207,13 @@ class RLConfig(Section):
         return self
 
 
+VLLM_OPTIONS = (
+    "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "kv_cache_memory_bytes", "kv_cache_dtype", "quantization", "cpu_offload_gb",
+    "block_size", "attention_backend", "enforce_eager", "enable_prefix_caching", "disable_custom_all_reduce",
+)  # fmt: skip
+"""Fields of `EvalConfig` that go to vLLM as they are."""
+
+
 class EvalConfig(Section):
     """Evaluation of checkpoints (paper §4.1)."""
 
@@ -232,10 +239,23 @@ class EvalConfig(Section):
     endpoints: tuple[str, ...] = Field((), description="engine openai: base addresses such as http://127.0.0.1:8000/v1, comma-separated")
     served_name: str = Field("", description="engine openai: the model's name at the endpoints; empty: the only one that they serve")
     request_s: PositiveFloat = Field(7200, description="engine openai: time limit of one request, seconds")
-    slots: Positive = Field(128, description="samples that are generated side by side")
+    slots: Count = Field(0, description="samples that are generated side by side; 0: what memory holds, for engine openai 128 requests")
     max_model_len: Count = Field(0, description="prompt and answer together, tokens; 0: what the protocol or the model says")
     data_parallel: Positive = Field(1, description="workers that take samples from one queue, each a process with its own copy of the model", le=64)
     tensor_parallel: Positive = Field(1, description="engine vllm: GPUs that one copy of the model is spread over", le=64)
+    end_of_turn: str = Field("", description="token that ends the assistant's turn, for a chat template that shows none; empty: what the template puts there")
+    gpu_memory_utilization: Annotated[float | None, Unset] = Field(None, gt=0, le=1, allow_inf_nan=False, description="engine vllm: share of a GPU's memory that it may take; empty: 0.9")
+    max_num_seqs: Annotated[int | None, Unset] = Field(None, ge=1, description="engine vllm: sequences in one step; empty: as slots")
+    max_num_batched_tokens: Annotated[int | None, Unset] = Field(None, ge=1, description="engine vllm: tokens in one step; empty: vLLM's default")
+    kv_cache_memory_bytes: Annotated[int | None, Unset] = Field(None, ge=1, description="engine vllm: size of the key-value cache, bytes for each GPU; empty: what gpu_memory_utilization leaves")
+    kv_cache_dtype: str = Field("", description="engine vllm: type of the key-value cache, such as fp8, which blocks a verdict; empty: the model's type")
+    quantization: str = Field("", description="engine vllm: method by which weights are quantised, such as fp8, which blocks a verdict; empty: as the checkpoint says")
+    cpu_offload_gb: Annotated[float | None, Unset] = Field(None, ge=0, allow_inf_nan=False, description="engine vllm: GiB of weights that stay in main memory, for each GPU; empty: none")
+    block_size: Annotated[int | None, Unset] = Field(None, ge=1, description="engine vllm: tokens in a block of the key-value cache; empty: vLLM's default")
+    attention_backend: str = Field("", description="engine vllm: attention kernels by vLLM's name, such as FLASH_ATTN or FLASHINFER; empty: vLLM's choice")
+    enforce_eager: bool = Field(False, description="engine vllm: no compilation and no CUDA graphs: starts faster, generates slower")
+    enable_prefix_caching: bool = Field(True, description="engine vllm: compute a prompt once for all its samples")
+    disable_custom_all_reduce: bool = Field(False, description="engine vllm: plain NCCL between GPUs, where vLLM's own kernel hangs")
     shard: str = Field("", description="I/N: the I-th of about N commands that take samples from the queue of one run folder; grades nothing")
     code_mode: Literal["auto", "native", "lcb_compat", "both"] = Field("auto", description="how programs are judged; auto: both modes for LiveCodeBench, else native")
     soft_tests: Count = Field(16, description="tests that the soft score of a failing program is measured on, drawn from all; 0: all of them")
@@ -244,6 +264,8 @@ class EvalConfig(Section):
     def _shaped(self) -> Self:
         if not self.benchmarks:
             raise ValueError("benchmarks='': must be at least one name")
+        if self.endpoints and self.engine != "openai":
+            raise ValueError(f"endpoints={','.join(self.endpoints)!r}: for engine=openai, and engine is {self.engine}")
         if self.attribute and len(self.attribute) != 2:
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
         if self.shard and self.attribute:
@@ -251,7 +273,14 @@ class EvalConfig(Section):
         index, _, count = self.shard.partition("/")
         if self.shard and not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
             raise ValueError(f"shard={self.shard!r}: must be I/N with I from 1 to N, such as 1/4")
+        if self.engine != "vllm" and (given := self.vllm_options()):
+            name, value = next(iter(given.items()))
+            raise ValueError(f"{name}={value!r}: only with engine='vllm', not {self.engine!r}; leave it out")
         return self
+
+    def vllm_options(self) -> dict[str, Any]:
+        """The options of vLLM that differ from their defaults, under vLLM's own names."""
+        return {name: value for name in VLLM_OPTIONS if (value := getattr(self, name)) != type(self).model_fields[name].default}
 
 
 class TracesConfig(Section):

@@ -92,9 +92,9 @@ def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
     return protocol.resolve(overrides)
 
 
-def context(protocol: Protocol) -> tuple[Rope | None, int | None]:
+def context(protocol: Protocol) -> tuple[str, Rope | None, int | None]:
     """What an engine is started with for a protocol: another context extension or length needs another engine."""
-    return protocol.rope, protocol.max_model_len
+    return protocol.context, protocol.rope, protocol.max_model_len
 
 
 def prompt_ids(encoder: Engine | ChatTokenizer, prompt: Prompt, problem: Problem) -> tuple[int, ...]:

@@ -168,8 +168,6 @@ class EvaluationStage:
         from klear_repro.judging import Judges
 
         models = self.models()
-        if self.forecast is None:
-            self.foresee()
         if force:
             for label, (_, on) in models.items():
                 for name in on:
@@ -253,6 +251,10 @@ class EvaluationStage:
             import_traces(self._import, self.folder, judges)
 
 
+PROMPT_TOKENS = 512
+"""Tokens of a prompt where an engine reckons how many samples memory holds."""
+
+
 def start_engine(config: Config, folder: Path, source: ModelSource, protocol: Protocol, where: tuple[str, str, int]) -> Engine:
     """The engine that was asked for, in this process.
 
@@ -268,26 +270,28 @@ def start_engine(config: Config, folder: Path, source: ModelSource, protocol: Pr
     transformers.utils.logging.disable_progress_bar()
     device, settings = choose_device(*where), config.eval
     length = protocol.max_model_len or 0
+    longest = protocol.max_new_tokens + PROMPT_TOKENS
     if settings.engine == "vllm":
         from klear_repro.engines.vllm import VLLMEngine
 
         return VLLMEngine(
-            as_folder(source, folder / "models"), device=device, max_model_len=length, rope=protocol.rope, seed=config.runtime.seed,
-            slots=settings.slots, tensor_parallel=settings.tensor_parallel,
+            as_folder(source, folder / "models"), device=device, max_model_len=length, rope=protocol.rope, context=protocol.context,
+            seed=config.runtime.seed, slots=settings.slots, longest=longest, tensor_parallel=settings.tensor_parallel,
+            end_of_turn=settings.end_of_turn, options=settings.vllm_options(),
         )  # fmt: skip
     if settings.engine == "openai":
         from klear_repro.engines.openai import OpenAIEngine
 
         return OpenAIEngine(
             as_folder(source, folder / "models"), endpoints=settings.endpoints, model=settings.served_name, slots=settings.slots,
-            request_s=settings.request_s,
+            request_s=settings.request_s, end_of_turn=settings.end_of_turn,
         )  # fmt: skip
     from klear_repro.engines.hf import HFEngine
 
     if protocol.rope is not None:  # a GGUF file has no configuration that can be extended
         source = as_folder(source, folder / "models")
-    model, tokenizer = load(source, device, protocol.rope, length)
+    model, tokenizer = load(source, device, protocol.rope, length, protocol.context)
     try:
-        return HFEngine(model, tokenizer, slots=settings.slots, max_model_len=length)
+        return HFEngine(model, tokenizer, slots=settings.slots, max_model_len=length, longest=longest, end_of_turn=settings.end_of_turn)
     except ValueError as error:
         raise UserError(f"model {source.name}: {error}") from None

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmarks import load_benchmark
+from benchmarks.errors import BenchmarkError
 from benchmarks.livecodebench_problems import WINDOWS, ids_hash
 from benchmarks.protocols import Protocol, load_protocol
 from benchmarks.records import BrokenRow, Generation, Grade, Problem, Reason, Thinking, digest, read_jsonl, write_grades
@@ -79,11 +80,17 @@ def prepare_import(config: Config) -> Import:
 
 
 def input_hashes(paths: Sequence[str]) -> list[str]:
-    """SHA-256 of every file that an import would read; empty for one that is not there."""
+    """SHA-256 of every file that an import would read; empty for one that is not there.
+
+    Raises:
+        UserError: a folder without such files.
+    """
     found: list[str] = []
-    for text in paths:
-        path = Path(text)
-        found += [file_hashes(file)[0] for file in find_files(path)] if path.exists() else [""]
+    for path in map(Path, paths):
+        try:
+            found += [file_hashes(file)[0] for file in find_files(path)] if path.exists() else [""]
+        except BenchmarkError as error:
+            raise UserError(f"traces.paths: {error}") from None
     return found
 
 

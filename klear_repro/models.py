@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.protocols import Rope
+from benchmarks.protocols import Context, Rope
 from klear_repro.config import ModelConfig
 from klear_repro.device import Device
 from klear_repro.errors import UserError
@@ -33,6 +33,13 @@ SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 HUB_TIMEOUT_S = 20.0
 FILES = ("*.safetensors", "*.gguf", *SMALL_FILES)
 INDEX = "model.safetensors.index.json"
+STRETCHED = ("yarn", "linear", "dynamic")
+"""Types of rope that stretch the positions that a model was trained on."""
+SCALING = (
+    "factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "short_factor", "long_factor",
+    "low_freq_factor", "high_freq_factor", "mscale", "mscale_all_dim", "truncate",
+)  # fmt: skip
+"""Rope parameters of an extension."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -108,8 +115,11 @@ def with_weights(source: ModelSource) -> ModelSource:
     return replace(source, missing=(), branch="")
 
 
-def load(source: ModelSource, device: Device, rope: Rope | None = None, max_model_len: int = 0) -> tuple[Any, Any]:
-    """The model on its device, in `eval` mode, and its tokenizer; with YaRN, if asked, up to `max_model_len` tokens."""
+def load(source: ModelSource, device: Device, rope: Rope | None = None, max_model_len: int = 0, context: Context = "model") -> tuple[Any, Any]:
+    """The model on its device, in `eval` mode, and its tokenizer; with YaRN, if asked, up to `max_model_len` tokens.
+
+    `context` is that of `Protocol`; of a GGUF file only what it has itself.
+    """
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -123,8 +133,9 @@ def load(source: ModelSource, device: Device, rope: Rope | None = None, max_mode
         extra = {"gguf_file": source.gguf}
         options["quantization_config"] = GgufConfig(dequantize=True)
     try:
-        if rope is not None:
-            options["config"] = extended_config(source, rope, max_model_len)
+        config = None if source.gguf else context_config(source, context, rope, max_model_len)
+        if config is not None:
+            options["config"] = config
         model, info = AutoModelForCausalLM.from_pretrained(
             source.folder, trust_remote_code=False, use_safetensors=None if source.gguf else True, output_loading_info=True,
             **options, **extra,
@@ -145,6 +156,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     Raises:
         UserError: it cannot be read.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoTokenizer
 
     extra: dict[str, Any] = {"gguf_file": source.gguf} if source.gguf else {}
@@ -153,8 +165,10 @@ def load_tokenizer(source: ModelSource) -> Any:
         end = _gguf_eos(source.folder / source.gguf) if source.gguf else None
         if end is not None:
             tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
-    except UNREADABLE as error:
+    except (*UNREADABLE, StrictDataclassError) as error:
         raise UserError(f"model {source.name}: its tokenizer cannot be read ({_first_line(error)})") from None
+    if not tokenizer.encode("1", add_special_tokens=False):  # transformers makes an empty one up where there is no file
+        raise UserError(f"model {source.name}: its tokenizer has no vocabulary; a folder in Hub format has a tokenizer.json")
     return tokenizer
 
 
@@ -191,13 +205,29 @@ def as_folder(source: ModelSource, home: Path) -> ModelSource:
     return replace(source, folder=folder, gguf="")
 
 
-def extended_config(source: ModelSource, rope: Rope, max_model_len: int) -> Any:
-    """The model's configuration with its context extended by YaRN (arXiv 2309.00071)."""
+def context_config(source: ModelSource, context: Context, rope: Rope | None, max_model_len: int = 0) -> Any:
+    """The model's configuration with its context extended by YaRN (arXiv 2309.00071) or not at all; None: as it is.
+
+    `off` takes away what stretches positions (`STRETCHED`).  What a model was trained with, such as Llama's `llama3`, stays,
+    and the report says that it is there.
+    """
     from transformers import AutoConfig
 
+    if context == "model" and rope is None:
+        return None
     config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-    config.rope_parameters = {**config.rope_parameters, **rope_override(rope)}
-    config.max_position_embeddings = max_model_len or int(rope.original_max_position_embeddings * rope.factor)
+    given = getattr(config, "rope_parameters", None) or {}
+    own = {name: value for name, value in given.items() if name not in SCALING}
+    if rope is not None:
+        config.rope_parameters = {**own, **rope_override(rope)}
+        config.max_position_embeddings = max_model_len or int(rope.original_max_position_embeddings * rope.factor)
+        return config
+    if given.get("rope_type") not in STRETCHED:
+        return None
+    config.rope_parameters = {**own, "rope_type": "default"}
+    original = given.get("original_max_position_embeddings")
+    if original and config.max_position_embeddings >= original * given.get("factor", 1.0):  # else the number is of the model without it
+        config.max_position_embeddings = int(original)
     return config
 
 

@@ -43,6 +43,8 @@ def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = Fals
         device = choose_device(config.runtime.device, config.runtime.dtype, config.runtime.threads)
     except ValueError as error:
         raise UserError(str(error)) from None
+    if config.eval.shard and list(stages) != ["eval"]:
+        raise UserError(f"eval.shard={config.eval.shard!r}: with --stage eval alone, not {','.join(stages)}")
     if "report" in stages:
         _check_published(config.report.published)
     transformers.utils.logging.disable_progress_bar()  # the stages have their own
@@ -98,8 +100,6 @@ def _run_together(config: Config, path: Path, stages: Sequence[str], device: Dev
 
 
 def _generate_shard(pipeline: _Pipeline, stages: Sequence[str]) -> None:
-    if list(stages) != ["eval"]:
-        raise UserError(f"eval.shard={pipeline.config.eval.shard!r}: with --stage eval alone, not {','.join(stages)}")
     pipeline.check(stages, force=False)
     pipeline.evaluation.generate_shard()
 

@@ -23,6 +23,7 @@ from benchmarks.published import load_published
 from klear_repro.config import Config, EvalConfig
 from klear_repro.device import Device
 from klear_repro.engines.chat import ChatTokenizer
+from klear_repro.engines.turns import require_end_of_turn
 from klear_repro.errors import UserError
 from klear_repro.evaluate import named_protocol, resolved, sample_keys
 from klear_repro.forecast import BYTES_A_TOKEN, Forecast, Room, Work, cache_values, size
@@ -338,6 +339,8 @@ def check_prompts(config: Config, planned: Sequence[Planned]) -> tuple[Work, ...
     for one in planned:
         place = one.source.folder / one.source.gguf
         renderer = renderers[place] = renderers.get(place) or ChatTokenizer(one.source)
+        if one.task.protocol.prompt.chat_template:
+            require_end_of_turn(renderer.tokenizer, one.source.name, config.eval.end_of_turn)
         keys = sample_keys(one.task, one.label, one.source.revision, renderer, config.runtime.seed)
         longest, protocol = max(keys.values(), key=len), one.task.protocol
         length = length_of(protocol, one.source) if config.eval.engine != "openai" else protocol.max_model_len or 0

@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--stage", default="all", metavar="NAMES", help=f"comma-separated: {', '.join(STAGES)}, or all, which is all but {', '.join(ALONE)} (default: all)")
     parser.add_argument("--profile", default="", metavar="NAME|FILE", help="named configuration or TOML file (default: the run folder's own, else smoke)")
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="run folder (default: runs/PROFILE)")
+    parser.add_argument("--run-dir", type=_folder, metavar="DIR", help="run folder (default: runs/PROFILE)")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where the run folder stands (the default)")
     again.add_argument("--force", action="store_true", help="do the named stages anew, even if finished or made with other settings")
@@ -80,6 +80,12 @@ def build_parser() -> argparse.ArgumentParser:
         text = f"{info.description} (default: {shown if shown not in ('', None) else 'empty'})".replace("%", "%%")
         groups[section].add_argument(f"--{section}.{name}", dest=f"{section}.{name}", metavar="VALUE", help=text)
     return parser
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"run-dir={text!r}: must name a folder")
+    return Path(text)
 
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, dict[str, str]]:

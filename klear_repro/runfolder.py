@@ -101,12 +101,13 @@ class RunFolder:
         self._lock.close()
 
     def _undo(self) -> None:
-        """Leave a folder that a refused run began as it was: without the files that say only that it was begun."""
-        new = {file for file in self.path.iterdir() if file.name not in self._files}
-        if "manifest.json" in self._files or any(file.name not in BEGUN or file.is_dir() for file in new):
-            return  # a run from before, or something was made
-        for file in new:
-            file.unlink()
+        """Leave a folder that a refused run began as it was, unless it has something to show."""
+        made = [file for file in self.path.rglob("*") if file.is_file() and file.relative_to(self.path).parts[0] not in self._files]
+        if "manifest.json" in self._files or any(file.stat().st_size for file in made if file.name not in BEGUN or file.parent != self.path):
+            return
+        for place in self.path.iterdir():
+            if place.name not in self._files:
+                shutil.rmtree(place) if place.is_dir() else place.unlink()
         for folder in self._made:
             try:
                 folder.rmdir()

@@ -7,6 +7,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a wrong argument, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"reports: {message} (--help lists what is allowed)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.version_info < (3, 11):
         print(f"reports: Python 3.11 or later is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m reports",
         description="Write the report of each run folder, RUN/report/index.html and report.md.  Several runs are compared too: "
         "with the first, problem by problem, in OUT/index.html and comparison.md.",

@@ -22,6 +22,7 @@ from benchmarks.protocols import Protocol, load_protocol, protocol_diff, protoco
 from benchmarks.published import PublishedScore, built_in, model_key
 from benchmarks.traces import is_from_file
 from reports.blocks import Block, Bullets, Cell, Paragraph, Tone, between, percent, percent_range, points, signed, table
+from reports.engines import engine_blockers
 from reports.load import Run
 from reports.measurements import Evaluation, Measurement, of_programs
 from reports.scores import Scores, defects, expected_problems, scores
@@ -181,6 +182,7 @@ def _blockers(run: Run, measurement: Measurement, result: Scores, row: Published
     if measurement.evaluation and measurement.evaluation.skipped:
         found.append(f"{counted(measurement.evaluation.skipped, 'row')} of the imported files left out")
     found += _protocol_blockers(measurement.evaluation, row)
+    found += engine_blockers(measurement, resolved_protocol(measurement.evaluation), _protocol_of(row))
     judge = _published_judge(row)
     if judge and result.grader != judge and not measurement.is_code:
         found.append(f"other judge ({result.grader}; the published number's is {judge})")
@@ -242,11 +244,11 @@ def resolved_protocol(evaluation: Evaluation | None) -> Protocol | None:
 
 
 def protocol_words(ours: Protocol, theirs: Protocol) -> list[str]:
-    """What differs between two protocols, but for the number of samples and the judges, which have reasons of their own."""
+    """What differs between two protocols, but for samples, judges, and `off` against `model`, which have reasons of their own."""
     return [
         f"{field} {_plain(mine)} instead of {_plain(other)}"
         for field, (mine, other) in sorted(protocol_diff(ours, theirs).items())
-        if field not in ("samples", "judges")
+        if field not in ("samples", "judges") and not (field == "context" and ours.rope is None and theirs.rope is None)
     ]
 
 

@@ -137,7 +137,7 @@ def signed(value: float) -> str:
 
 
 def between(low: float, high: float, sign: bool = False) -> str:
-    """An interval of a score: 80.1 to 86.0, which ends at 0 and 100, or of a difference, which ends at ±100; "unknown" where it is unbounded."""
+    """An interval of a score, 80.1 to 86.0, which ends at 0 and 100, or of a difference, which ends at ±100; "unknown" where unbounded."""
     if not (abs(low) < float("inf") and abs(high) < float("inf")):
         return "unknown"
     low, high = max(-100.0 if sign else 0.0, low), min(100.0, high)

@@ -17,10 +17,10 @@ from reports.blocks import Block, Bullets, Cell, Figure, Paragraph, Report, Sect
 from reports.canvas import Canvas
 from reports.figures_training import draw_clip_shares, draw_ratios, funnel, held_out_progress, learning_curves, rl_runs, training_curves
 from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stage_gains
+from reports.imports import import_paragraphs
 from reports.load import Run
 from reports.many import entries_of
 from reports.pairs import pair_blocks
-from reports.imports import import_paragraphs
 from reports.run_description import OWN_STAGE, cuda_sentence, manifest_blocks, preset_blocks
 from reports.samples import sample_blocks
 from reports.score_tables import score_blocks

@@ -19,6 +19,8 @@ TRAINING_ORDER = ("sft", "rl-math", "rl-math-clip", "rl-math-sft", "rl-code", "r
 CONTROLS = tuple(name for name in TRAINING_ORDER if name.endswith(("-clip", "-sft")))
 COMPARED = ("sampling", "max_new_tokens", "max_model_len", "rope")
 """Fields of the protocol in a settings file that may change a text."""
+ENGINE = ("dtype", "stop_ids", "max_model_len", "quantization", "kv_cache_dtype")
+"""Fields of the engine in a settings file that may change a text."""
 ROPE = ("rope_type", "factor", "rope_theta", "original_max_position_embeddings")
 """Fields of the engine's rope parameters that every version of a library writes down."""
 BUDGET_ALONE = ("protocol.max_new_tokens", "protocol.max_model_len", "engine.sent.max_tokens")
@@ -183,7 +185,7 @@ def settings_fields(content: Mapping[str, Any]) -> dict[str, Any]:
     """Of what samples were made with (`settings/HASH.json`): the fields that may change a text, with what is not known left out."""
     engine, protocol = content.get("engine"), content.get("protocol")
     engine = engine if isinstance(engine, Mapping) else {}
-    parts: dict[str, object] = {"engine": {name: engine.get(name) for name in ("dtype", "stop_ids", "max_model_len")}}
+    parts: dict[str, object] = {"engine": {name: engine.get(name) for name in ENGINE}}
     rope = engine.get("rope_parameters")
     parts["engine.rope_parameters"] = {name: rope.get(name) for name in ROPE} if isinstance(rope, Mapping) else {}
     sent = engine.get("sent")

@@ -14,6 +14,7 @@ import hmac
 import ipaddress
 import os
 import secrets
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from .executor import Executor
 from .model import TIERS, Cancelled, IsolationUnavailable, Limits, Result, Test, Verdict
@@ -407,8 +408,15 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+class _Parser(argparse.ArgumentParser):
+    """One line for a wrong argument, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"sandbox.server: {message} (--help lists what is allowed)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m sandbox.server", description="Runs untrusted Python programs for clients on this machine.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
@@ -464,14 +472,19 @@ def main(argv: list[str] | None = None) -> int:
             arguments.memory_mb, arguments.output_mb,
         )  # fmt: skip
     except ValueError as error:
-        print(error, file=sys.stderr)
+        print(f"sandbox.server: {error}", file=sys.stderr)
         return 2
+    family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
     try:
-        config = uvicorn.Config(make_app(settings), arguments.host, arguments.port, log_level="warning", backlog=_BACKLOG)
-        listener = config.bind_socket()
-        listener.listen(_BACKLOG)
+        listener = socket.create_server((arguments.host, arguments.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        print(f"sandbox.server: --host {arguments.host} --port {arguments.port}: {reason}", file=sys.stderr)
+        return 1
+    try:
+        config = uvicorn.Config(make_app(settings), log_level="warning", backlog=_BACKLOG)
     except IsolationUnavailable as error:
-        print(error, file=sys.stderr)
+        print(f"sandbox.server: {error}", file=sys.stderr)
         return 1
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     print(f"listening on http://{host}:{listener.getsockname()[1]}", flush=True)

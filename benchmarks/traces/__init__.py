@@ -165,7 +165,8 @@ def find_format(source: Source) -> Format:
         raise BenchmarkError(str(unread[0]) if unread else f"{source.name} is empty")
     fields = ", ".join(str(name)[:40] for name in list(seen)[:6])
     if any(name in seen for name in (*generic.STATEMENTS, "content", "url", "statement")):
-        raise BenchmarkError(f"{source.name}: rows with {fields} have no response: these are problems, not outputs (--benchmark-path takes them)")
+        why = "these are problems, not outputs (--benchmark-path takes them)"
+        raise BenchmarkError(f"{source.name}: rows with {fields} have no response: {why}")
     raise BenchmarkError(f"{source.name}: a row with {fields} is none of the formats {', '.join(FORMATS)}")
 
 
@@ -244,7 +245,8 @@ def _read_file(
         raise BenchmarkError(f"{file.name} holds no response that can be used: {skipped[0] if skipped else 'no row'}")
     if len(skipped) > (max(1, max_skipped * total) if max_skipped else 0):
         shown = "; ".join(map(str, skipped[:3]))
-        raise BenchmarkError(f"{len(skipped)} of {total} rows of {file.name} cannot be used, more than traces.max_skipped={max_skipped:g} allows: {shown}")
+        found_bad = f"{len(skipped)} of {total} rows of {file.name} cannot be used"
+        raise BenchmarkError(f"{found_bad}, more than traces.max_skipped={max_skipped:g} allows: {shown}")
     found.traces += traces
     found.files.append(
         TraceFile(file, len(parts), parts[0][1], len(traces), sha256, RELEASED.get(git, ""), tuple(skipped), dict(elsewhere))

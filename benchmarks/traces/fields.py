@@ -21,10 +21,10 @@ GOLDS = (
     "Answer", "label", "reference", "solution", "Solution",
 )  # fmt: skip
 """Fields that may hold the right answer; the first one that does counts."""
-IDS = ("id", "problem_id", "question_id", "unique_id", "uid")
+IDS = ("id", "problem_id", "question_id", "unique_id", "uid", "url")
 LONGEST_GOLD = 400
 """Characters; a longer text without a box is a solution, not an answer."""
-LONGEST_ID = 100
+LONGEST_ID = 200
 NO_RESPONSE = "no response in the file"
 """What is stored as the error of a response that is null."""
 _STOPS = {"stop", "eos", "end_turn", "stop_sequence", "eos_token", "end_of_text", "complete", "completed", "finished"}

@@ -151,7 +151,9 @@ def _starts(path: Path) -> bytes:
 
 # --- archives -------------------------------------------------------------------------------------
 
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, UnicodeDecodeError, EOFError, OSError, NotImplementedError, RuntimeError)
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, UnicodeDecodeError, EOFError, OSError, NotImplementedError, RuntimeError,
+)  # fmt: skip
 """What the standard library raises for an archive that is none."""
 
 

@@ -124,7 +124,9 @@ def _response(row: Mapping[str, Any], given: object, number: int, of: int) -> Re
 
     def said(names: tuple[str, ...]) -> Any:
         own_value = first(own, names)
-        return own_value if own_value is not None else next((found for name in names if (found := at(row.get(name), number, of)) is not None), None)
+        if own_value is not None:
+            return own_value
+        return next((found for name in names if (found := at(row.get(name), number, of)) is not None), None)
 
     usage = said(TOKENS)
     if isinstance(usage, Mapping):
@@ -137,6 +139,8 @@ def _response(row: Mapping[str, Any], given: object, number: int, of: int) -> Re
 
 def _recorded(own: Mapping[str, Any], row: Mapping[str, Any], number: int, of: int) -> bool | None:
     for name in VERDICTS:
+        if name not in own and name not in row:
+            continue
         for value in (own.get(name), at(row.get(name), number, of)):
             if (found := verdict(value)) is not None:
                 return found

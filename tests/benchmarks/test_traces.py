@@ -179,7 +179,8 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
         st.sampled_from([
-            "messages", "role", "content", "meta", "doc", "resps", "error", "query", "arguments", "text", "problem", "response", "code", "gt",
+            "messages", "role", "content", "meta", "doc", "resps", "error", "query", "arguments", "text", "problem", "response",
+            "code", "gt",
             "generation", "expected_answer", "epoch", "input", "output", "choices", "message", "scores", "target", "index", "model_output",
             "predictions", "example", "doc", "model_response", "sample_score", "usage", "question_id", "output_list", "correct", "tokens",
         ]), inner, max_size=5

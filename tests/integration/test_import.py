@@ -115,12 +115,16 @@ def test_aime_files_of_two_shapes_give_the_same_score(shared: Path, tmp_path: Pa
         (("--traces.paths", "nowhere.jsonl"), "no such file"),
         (("--traces.paths", "README.md"), "not JSON"),
         (("--traces.paths", "README.md", "--traces.format", "tsv"), "traces.format='tsv'"),
-        (("--traces.paths", "README.md", "--traces.model", "a/b"), "without /"),
+        (("--traces.paths", "README.md", "--traces.model", "a/b/c"), "must be NAME or ORGANISATION/NAME"),
+        (("--traces.paths", "README.md", "--traces.model", "../x"), "must be NAME or ORGANISATION/NAME"),
+        (("--traces.paths", "README.md", "--traces.max-skipped", "2"), "traces.max_skipped"),
+        (("--traces.paths", "docs"), "no file in it ends in"),
     ],
 )
 def test_what_cannot_be_imported_is_refused_in_one_line(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     outcome = inside("--stage", "import", "--run-dir", tmp_path / "run", *words)
     assert outcome.code == 2 and message in outcome.lines[-1] and "Traceback" not in outcome.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_perfect_sheet_under_the_published_protocol_gets_a_verdict(shared: Path, tmp_path: Path) -> None:
@@ -154,3 +158,121 @@ def test_an_import_does_not_replace_an_evaluation_nor_count_a_file_twice(shared:
     (run / "manifest.json").write_text(json.dumps(manifest))
     outcome = inside("--stage", "import", "--traces", file, "--run-dir", run)
     assert outcome.code == 2 and "has evaluated a model of that name" in outcome.lines[-1]
+
+
+ASKED = "What is seven times eight, plus one?"
+
+
+def outputs(path: Path, texts: list[str | None], **fields: Any) -> Path:
+    """Generic rows of one problem that no benchmark has, a response each."""
+    return written(path, [{"problem": ASKED, "answer": "57", "response": text, **fields} for text in texts])
+
+
+def entries(run: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    manifest = json.loads((run / "manifest.json").read_text())
+    return {(one["benchmark"], one["model"]): one for one in manifest["evaluations"]}
+
+
+def test_a_refused_import_leaves_nothing_behind(tmp_path: Path) -> None:
+    bad = written(tmp_path / "bad.jsonl", [{"problem": ASKED, "response": "57"}] * 4)
+    outcome = inside("--stage", "import,report", "--traces", bad, "--run-dir", tmp_path / "deep" / "er" / "run")
+    assert outcome.code == 2 and "no answer beside it" in outcome.lines[-1] and not (tmp_path / "deep").exists()
+    run = tmp_path / "run"
+    assert inside("--stage", "import", "--traces", outputs(tmp_path / "good.jsonl", ["57"]), "--run-dir", run).code == 0
+
+    def state() -> dict[str, bytes]:
+        return {str(file): file.read_bytes() for file in sorted(run.rglob("*")) if file.is_file()}
+
+    before = state()
+    assert inside("--stage", "import", "--traces", bad, "--run-dir", run).code == 2 and state() == before
+    (tmp_path / "mine").mkdir()
+    assert inside("--stage", "import", "--traces", bad, "--run-dir", tmp_path / "mine").code == 2
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_problems_of_the_file_alone_are_judged_against_its_answers_beside_its_verdicts(tmp_path: Path) -> None:
+    rows = [
+        {"problem": ASKED, "answer": 57, "response": ["so \\boxed{57}", "so \\boxed{56}", None], "correct": [True, True],
+         "tokens": [11, 12],
+         "finish_reason": ["stop", "length"]},
+        {"problem": "no answer here", "response": "x"}, "not a row",
+        *({"problem": f"{ASKED} {number}", "answer": "1", "response": "\\boxed{1}"} for number in range(8)),
+    ]  # fmt: skip
+    file = written(tmp_path / "aime24.jsonl", rows)
+    outcome = klear("--stage", "import,report", "--traces", file, "--traces.model", "Org/Model-1", "--run-dir", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert (
+        "import aime24.jsonl: 2 skipped: aime24.jsonl, line 2: not a problem of" in outcome.err
+        and "line 3: expected a JSON object" in outcome.err
+    )
+    stored, _ = read_generations(tmp_path / "run" / "generations" / "file-aime24" / "Org--Model-1.jsonl")
+    assert [(row.model, row.finish_reason, row.token_count, row.error) for row in stored[:3]] == [
+        ("Org/Model-1", "stop", 11, None), ("Org/Model-1", "length", 12, None), ("Org/Model-1", "error", 0, "no response in the file"),
+    ]  # fmt: skip
+    assert share(tmp_path / "run", "file-aime24", "Org--Model-1", "strict") == (9 / 10, 10)
+    assert share(tmp_path / "run", "file-aime24", "Org--Model-1", "klear") == (9 / 11, 11)
+    assert share(tmp_path / "run", "file-aime24", "Org--Model-1", "recorded") == (1.0, 2)
+    grades = list(read_grades(tmp_path / "run" / "grades" / "file-aime24" / "Org--Model-1.parquet"))
+    assert {grade.reason for grade in grades if grade.grader == "strict" and grade.finish_reason == "length"} == {"truncated"}
+    entry = entries(tmp_path / "run")["file-aime24", "Org/Model-1"]
+    assert (entry["gold"], entry["skipped"], entry["engine"]) == ("file", 2, "imported")
+    report = (tmp_path / "run" / "report" / "report.md").read_text().replace("\\", "")
+    assert (
+        "Org/Model-1 were generated elsewhere and imported from aime24.jsonl (generic, 11 responses, SHA-256 " in report.partition("## ")[0]
+    )
+    assert "2 rows could not be used and are left out" in report.partition("## ")[0] and "9.1 %" in report
+    assert "No benchmark was measured and graded in this run on which its model has a published number." in report
+
+
+def test_imports_under_one_name_add_benchmarks_and_replace_their_own(shared: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first = written(tmp_path / "a.jsonl", answered(shared, "aime24.qs.jsonl", lambda problem, repeat: "x", 1))
+    words = ("--stage", "import", "--traces.model", "Org/M", "--run-dir", run)
+    assert inside(*words, "--traces", first).code == 0
+    again = inside(*words, "--traces", first)
+    assert again.code == 0 and "done already" in again.err
+    more = inside(*words, "--traces", outputs(tmp_path / "b.jsonl", ["\\boxed{57}"] * 2))
+    assert more.code == 0 and "replaces" not in more.err
+    assert entries(run).keys() == {("aime24", "Org/M"), ("file-b", "Org/M")}
+    changed = inside(*words, "--traces", outputs(tmp_path / "b.jsonl", ["\\boxed{1}"] * 3))
+    assert changed.code == 0 and "import Org/M file-b: replaces the earlier import under this name" in changed.err
+    assert len(read_generations(run / "generations" / "file-b" / "Org--M.jsonl")[0]) == 3
+    imports = json.loads((run / "manifest.json").read_text())["imports"]
+    assert [(one["benchmarks"], one["files"][0]["name"]) for one in imports] == [(["aime24"], "a.jsonl"), (["file-b"], "b.jsonl")]
+    other = inside("--stage", "import", "--traces.model", "N", "--run-dir", run, "--traces", outputs(tmp_path / "b.jsonl", ["\\boxed{57}"]))
+    assert other.code == 0 and entries(run).keys() == {("aime24", "Org/M"), ("file-b", "Org/M"), ("file-b", "N")}
+    assert entries(run)["file-b", "N"]["problem_ids"] == entries(run)["file-b", "Org/M"]["problem_ids"]
+    taken = inside(
+        "--stage", "import", "--traces.model", "Org--M", "--run-dir", run, "--traces", outputs(tmp_path / "b.jsonl", ["\\boxed{5}"])
+    )
+    assert taken.code == 2 and "has a model 'Org/M' with a file of the same name" in taken.lines[-1]
+
+
+def test_an_imported_klear_file_without_a_protocol_is_judged_against_neither_published_row(shared: Path, tmp_path: Path) -> None:
+    rows = answered(shared, "aime24.qs.jsonl", lambda problem, repeat: f"<think>hm</think>\\boxed{{{problem.answer}}} {repeat}", 2)
+    file = written(tmp_path / "t.jsonl", rows)
+    words = ("--stage", "import,report", "--traces", file, "--traces.model", "Kwai-Klear/Klear-Reasoner-8B")
+    assert inside(*words, "--run-dir", tmp_path / "a").code == 0
+    report = (tmp_path / "a" / "report" / "report.md").read_text()
+    assert "published 83.2 (32K), 90.5 (64K); not judged" in report and "reproduced" not in report.partition("## ")[0]
+    assert "Nobody said under which protocol" in report.partition("## ")[0]
+    assert inside(*words, "--protocol", "klear-issue2-64k", "--run-dir", tmp_path / "b").code == 0
+    report = (tmp_path / "b" / "report" / "report.md").read_text()
+    assert "Measured by others under the same protocol: 85.6 (I2)." in report.partition("## ")[0]
+    assert "is the importer's word" in report.partition("## ")[0]
+
+
+def test_the_documented_example_is_imported(root: Path, tmp_path: Path) -> None:
+    text = (root / "docs" / "evaluation.md").read_text().partition("## Imports")[2]
+    rows = text.partition("```json\n")[2].partition("```")[0]
+    (tmp_path / "mine.jsonl").write_text(rows)
+    (command,) = [line for line in text.splitlines() if line.startswith("klear-repro --stage import,report --traces mine.jsonl")]
+    words = command.split()[1:]
+    words[words.index("mine.jsonl")] = str(tmp_path / "mine.jsonl")
+    words[words.index("runs/mine")] = str(tmp_path / "run")
+    outcome = klear(*words)
+    assert outcome.code == 0, outcome.err
+    stored, _ = read_generations(tmp_path / "run" / "generations" / "file-mine" / "Org--Model.jsonl")
+    assert len(stored) == 4 and [row.token_count for row in stored] == [812, 1204, 0, 0]
+    assert share(tmp_path / "run", "file-mine", "Org--Model", "strict")[1] == 4
+    assert (tmp_path / "run" / "report" / "index.html").is_file()

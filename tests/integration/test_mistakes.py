@@ -7,21 +7,14 @@ A mistake is a name, the command line, what the line must say, and what lies on 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from klear_program import ROOT, Outcome, environment, finish, inside, klear, snapshot, start
+from klear_program import Outcome, inside, snapshot
 
 EVAL = "--profile klear-8b-eval --engine hf --stage eval,report --run-dir {run} "
 MINI = EVAL + "--benchmark mini-aime --benchmark-path {data} --protocol smoke-math --samples 1 "
@@ -131,7 +124,7 @@ ARGUMENTS = [
     Mistake("empty run folder", "--stage data --run-dir ''", ("run-dir=''",)),
     Mistake("engine in capitals", EVAL + "--engine HF", ("eval.engine='HF'", "'hf'")),
     Mistake("unknown engine", EVAL + "--engine sglang", ("eval.engine='sglang'", "vllm")),
-    Mistake("no benchmark", EVAL + "--model {model} --benchmark ''", ("eval.benchmarks",)),
+    Mistake("no benchmark", EVAL + "--model {model} --benchmark ''", ("benchmarks=''",)),
     Mistake("unknown device", "--runtime.device gpu --run-dir {run}", ("runtime.device='gpu'", "cuda")),
     Mistake("unknown tier", "--runtime.tier docker --run-dir {run}", ("runtime.tier='docker'", "landlock")),
     Mistake("unknown tracker", "--runtime.trackers mlflow --run-dir {run}", ("runtime.trackers", "mlflow", "wandb")),

@@ -18,9 +18,11 @@ from klear_repro.data.tokenizer import TURN_END, train_tokenizer
 from klear_repro.device import choose_device
 from klear_repro.engines.base import Request, Sampling
 from klear_repro.engines.hf import HFEngine
-from klear_repro.evaluate import Task, evaluate
+from klear_repro.evaluate import Task, grade, sample_set
 from klear_repro.judging import Judges
+from klear_repro.leases import Leases
 from klear_repro.models import find_model, load
+from klear_repro.work import fill
 
 from .queueing import compare, geometric_model, sentence
 
@@ -108,9 +110,14 @@ def test_the_time_of_a_sample_does_not_grow_with_their_number(report, tmp_path):
     ]
 
     def seconds(samples: int, turn: int, judges: Judges) -> float:
-        protocol = Protocol(name="x", description="", max_new_tokens=32, samples=samples)
+        task = Task("mini-aime", problems, Protocol(name="x", description="", max_new_tokens=32, samples=samples))
+        folder = tmp_path / f"{samples}-{turn}"
+        folder.mkdir()
         began = time.perf_counter()
-        evaluate(engine, Task("mini-aime", problems, protocol), "m", "r", tmp_path / f"{samples}-{turn}", 0, judges)
+        wanted = sample_set(task, "m", "r", folder, engine, 0)
+        with Leases(folder) as leases:
+            fill(engine, [wanted], leases)
+        grade(task, wanted, "hf", folder, judges)
         return (time.perf_counter() - began) / (samples * len(problems))
 
     ratios = []

@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks.protocols import load_protocol
 from benchmarks.records import read_grades, write_grades
-from reports.against_published import comparisons
+from reports.against_published import comparisons, unjudged
+from reports.blocks import between
+from reports.figures_scores import within
 from reports.load import load_run
 from reports.render import write_report
 from reports.statistics import Verdict
@@ -86,7 +88,8 @@ def test_another_protocol_blocks_and_names_the_fields(builder: Builder) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda entry, manifest: entry.update(protocol="other"), "protocol is unknown"),
+        (lambda entry, manifest: entry.update(protocol={"name": "other", "max_new_tokens": 65536}), "protocol is unknown"),
+        (lambda entry, manifest: entry.update(skipped=3), "3 rows of the imported files left out"),
         (lambda entry, manifest: entry.update(protocol={"name": "klear-release-64k"}), "protocol is unknown"),
         (lambda entry, manifest: entry.update(expected=30 * 64 + 5), "5 of 1925 samples missing"),
         (
@@ -173,13 +176,59 @@ def test_samples_of_two_prompts_block(builder: Builder) -> None:
     assert "samples of different prompts for the same problem" in only_verdict(builder).blockers
 
 
-def test_fewer_problems_and_another_model_block(builder: Builder) -> None:
-    measured(builder, RIGHT[:3], model="SmolLM2-135M-Instruct")
-    reasons = "; ".join(only_verdict(builder).blockers)
-    assert "3 of the benchmark's 30 problems" in reasons
-    assert "other model" in reasons
+def test_fewer_problems_block(builder: Builder) -> None:
+    measured(builder, RIGHT[:3])
+    assert "3 of the benchmark's 30 problems" in "; ".join(only_verdict(builder).blockers)
+
+
+def test_no_other_model_is_set_against_a_published_score(builder: Builder) -> None:
+    measured(builder, model="SmolLM2-135M-Instruct")
+    assert comparisons(load_run(builder.write())) == []
+    page = write_report(builder.path)
+    markdown = page.with_name("report.md").read_text()
+    assert "No benchmark was measured and graded in this run on which its model has a published number." in markdown
+    said = markdown + "".join(file.read_text() for file in (page.parent / "figures").glob("*.svg"))
+    assert "90.5 (64K" not in said and "published, with its margin" not in said and "Klear" not in said
+
+
+def test_without_a_known_budget_all_published_rows_are_shown_and_none_is_judged(builder: Builder) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Klear-Reasoner-8B", RIGHT, 64, graders=("klear",))
+    builder.manifest["evaluations"][0] |= {"engine": "imported", "protocol": {"name": "imported", "judges": ["klear"]}}
+    run = load_run(builder.write())
+    assert comparisons(run) == []
+    (one,) = unjudged(run)
+    said = "published 83.2 (32K), 90.5 (64K); not judged, because the token budget is unknown."
+    assert one.sentence == f"aime24, klear grader: 90.5 measured; {said}"
     markdown = write_report(builder.path).with_name("report.md").read_text()
-    assert "for SmolLM2-135M-Instruct, which has no published score" in markdown
+    assert "| 83.2 (32K), 90.5 (64K) | – | – | not judged | – |" in markdown and "reproduced" not in markdown.partition("## ")[0]
+    assert markdown.count("| 90.5 (klear; not judged) |") == 2 and "An import says it with --protocol." in markdown
+
+
+@pytest.mark.parametrize(
+    ("protocol", "score"), [("klear-issue2-64k", "85.6 (I2)"), ("klear-release-64k", ""), ("klear-paper-32k", "81.3 (I2)")]
+)
+def test_an_independent_number_of_the_same_protocol_stands_beside_the_verdict(builder: Builder, protocol: str, score: str) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Kwai-Klear/Klear-Reasoner-8B", RIGHT, 64, protocol=load_protocol(protocol).model_dump(mode="json"), file="k")
+    markdown = write_report(builder.write()).with_name("report.md").read_text()
+    assert (f"Measured by others under the same protocol: {score}." in markdown) == bool(score)
+    assert (f" | {score} | " in markdown) == bool(score)
+
+
+def test_a_protocol_that_was_changed_is_not_the_independent_numbers(builder: Builder) -> None:
+    changed = load_protocol("klear-issue2-64k").resolve({"sampling.temperature": 0.7})
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Klear-Reasoner-8B", RIGHT, 64, protocol=changed.model_dump(mode="json"))
+    assert [one.independent for one in comparisons(load_run(builder.write()))] == [(), ()]
+
+
+def test_shown_intervals_end_where_scores_and_differences_do(builder: Builder) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Klear-Reasoner-8B", [1, 1, 1, 0], 1, protocol=RELEASE, graders=("klear",))
+    verdict = only_verdict(builder)
+    assert verdict.ci90[0] < -30 and between(-130.0, 120.0, sign=True) == "−100.0 to +100.0" and between(-3.0, 101.0) == "0.0 to 100.0"
+    assert within(99.5, 1.0) == (1.0, 0.5) and within(0.4, 2.0) == (0.4, 2.0)
 
 
 def test_identical_generations_block(builder: Builder) -> None:
@@ -213,9 +262,8 @@ def test_a_stand_in_is_never_compared_even_on_a_real_benchmark(builder: Builder)
 def test_a_grade_without_a_manifest_entry_is_measured_but_not_judged(builder: Builder) -> None:
     builder.manifest["stand_in"] = False
     builder.measure("aime24", "Klear-Reasoner-8B", RIGHT, 64, graders=("klear",), describe=False)
-    verdict = only_verdict(builder)
-    assert verdict.label == "inconclusive"
-    assert "protocol is unknown" in "; ".join(verdict.blockers)
+    run = load_run(builder.write())
+    assert comparisons(run) == [] and [one.published for one in unjudged(run)] == ["83.2 (32K), 90.5 (64K)"]
 
 
 def test_what_would_decide_is_said(builder: Builder) -> None:
@@ -251,7 +299,7 @@ def test_the_measurement_that_can_be_compared_stands_beside_the_published_number
     assert "50.0 measured for Klear-Reasoner-8B, hot hothot, 90.5 published" in markdown
 
 
-def test_a_published_number_without_samples_or_of_another_model_is_shown_and_blocks(builder: Builder, tmp_path: Path) -> None:
+def test_a_published_number_without_samples_is_shown_and_blocks_and_another_models_is_not(builder: Builder, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     row = '[[score]]\nmodel = "{}"\nbenchmark = "{}"\nscore = 61.5\n{}length = "64K"\nmeasured_by = "model"\nsource = "us"\n'
     ours = "[benchmark.ours]\nproblems = 30\nmargin = 3.0\n"
@@ -259,13 +307,13 @@ def test_a_published_number_without_samples_or_of_another_model_is_shown_and_blo
     builder.manifest["stand_in"] = False
     for benchmark in ("ours", "aime24"):
         builder.measure(benchmark, "MyModel", RIGHT, 64, protocol=RELEASE, graders=("klear",))
-    other, unknown = comparisons(load_run(builder.write(), [file]))
-    assert "other model (the published number is TheirModel's)" in other.verdict.blockers
+    (unknown,) = comparisons(load_run(builder.write(), [file]))
     assert "the published number does not say of how many samples it is" in unknown.verdict.blockers
-    assert other.verdict.label == unknown.verdict.label == "inconclusive"
+    assert unknown.verdict.label == "inconclusive"
     markdown = write_report(builder.path, [file]).with_name("report.md").read_text()
-    assert "No benchmark with published numbers" not in markdown and "| 61.5 (64K) |" in markdown
+    assert "| 61.5 (64K) |" in markdown
     assert "| MyModel | 64K | aime24 | 61.5 | – | 90.5 (klear; not comparable, see above) | us |" in markdown
+    assert "| TheirModel | 64K | ours | 61.5 (avg@64) | – | not measured | us |" in markdown.replace("\\", "")
 
 
 def regraded(builder: Builder, change: Any) -> None:
@@ -391,3 +439,47 @@ def test_a_files_own_number_of_problems_is_said(builder: Builder, tmp_path: Path
     own.write_text("[benchmark.aime24]\nproblems = 29\nmargin = 2.0\n")
     page = write_report(builder.write(), published=[own])
     assert "problems of such a file: aime24 29 instead of the project's 30" in page.with_name("report.md").read_text()
+
+
+YARN = {"rope_type": "yarn", "factor": 2.5, "original_max_position_embeddings": 32768, "rope_theta": 1e6}
+
+
+@pytest.mark.parametrize(
+    ("engine", "blockers"),
+    [
+        ({"rope_parameters": YARN}, ()),
+        ({"rope_parameters": YARN, "quantization": None, "kv_cache_dtype": "auto"}, ()),
+        ({"rope_parameters": YARN, "kv_cache_dtype": "bfloat16"}, ()),
+        ({"rope_parameters": YARN, "quantization": "fp8"}, ("the engine ran quantised weights (fp8)",)),
+        ({"rope_parameters": YARN, "kv_cache_dtype": "fp8_e4m3"}, ("the engine's key-value cache is of type fp8_e4m3",)),
+        (
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
+            ("other context extension than the protocol asks for: default instead of yarn 2.5 32768",),
+        ),
+        (
+            {"rope_parameters": YARN | {"factor": 4.0}},
+            ("other context extension than the protocol asks for: yarn 4.0 32768 instead of yarn 2.5 32768",),
+        ),
+        ({"endpoints": 1, "sent": {}}, ()),
+        ({"rope_parameters": [1], "quantization": [], "kv_cache_dtype": None}, ()),
+    ],
+)
+def test_what_the_engine_did_otherwise_than_the_protocol_says_blocks(
+    builder: Builder, engine: dict[str, Any], blockers: tuple[str, ...]
+) -> None:
+    builder.manifest["stand_in"] = False
+    builder.measure("aime24", "Klear-Reasoner-8B", [58] * 30, 64, protocol=RELEASE, graders=("klear",))
+    with_settings(builder, {"engine": {"dtype": "bfloat16"} | engine})
+    assert only_verdict(builder).blockers == blockers
+
+
+def test_an_extension_of_the_checkpoint_itself_blocks_where_the_published_number_has_none(builder: Builder) -> None:
+    """A run folder of before protocols said so: its protocol has no `context`, which is the model's own."""
+    builder.manifest["stand_in"] = False
+    paper = load_protocol("klear-paper-32k").model_dump(mode="json")
+    del paper["context"]
+    builder.measure("aime24", "Klear-Reasoner-8B", [53] * 30, 64, protocol=paper, graders=("klear",))
+    with_settings(builder, {"engine": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}})
+    assert only_verdict(builder).blockers == ()
+    with_settings(builder, {"engine": {"rope_parameters": YARN}})
+    assert only_verdict(builder).blockers == ("other context extension than klear-paper-32k asks for: yarn 2.5 32768 instead of none",)

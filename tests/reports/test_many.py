@@ -131,7 +131,7 @@ def test_a_users_own_published_numbers_are_used_and_a_wrong_file_is_one_line(
     assert main([str(three[0]), "--published", str(file)]) == 0
     markdown = (three[0] / "report" / "report.md").read_text()
     assert "34.0 published for mine at 64K" in markdown
-    assert "(margins, fixed beforehand: aime24 2.0, aime25 2.0)" in markdown.replace("\\", "")
+    assert "(margins, fixed beforehand: aime24 2.0)" in markdown.replace("\\", "")
     file.write_text(file.read_text() + "[benchmark.aime24]\nproblems = 30\nmargin = 9.0\n")
     assert main([str(three[0]), "--published", str(file)]) == 0
     own = "margins of a file of published numbers beside the project's: aime24 9.0 instead of the project's 2.0"
@@ -219,3 +219,17 @@ def test_a_run_without_a_name_has_its_folders_even_from_inside(three: list[Path]
         manifest.write_text(manifest.read_text().replace(f'"name": "{path.name}"', '"name": ""'))
     monkeypatch.chdir(three[0])
     assert {entry.name for entry in entries_of([load_run(Path(".")), load_run(Path("../two"))])} == {"one: mine", "two: mine"}
+
+
+def test_a_comparison_names_each_runs_engine_and_says_where_they_differ(tmp_path: Path) -> None:
+    runs = []
+    for name, engine in (("one", "vllm"), ("two", "imported"), ("three", "vllm")):
+        builder = RunBuilder(tmp_path / name)
+        builder.manifest |= {"name": name, "stand_in": False}
+        builder.measure("aime24", "mine", [1, 2, 3], 4, protocol=RELEASE)
+        builder.manifest["evaluations"][0]["engine"] = engine
+        runs.append(builder.write())
+    markdown = write_comparison(runs, tmp_path / "out").with_name("comparison.md").read_text()
+    assert "| aime24 | two: mine | imported | klear-release-64k |" in markdown and "| aime24 | one: mine | vllm |" in markdown
+    assert markdown.count("Their engines differ (imported instead of vllm).") == 1
+    assert "| mine | aime24 | imported | real |" in markdown
