@@ -28,12 +28,14 @@ from klear_repro.errors import UserError
 from klear_repro.evaluate import named_protocol, resolved, sample_keys
 from klear_repro.forecast import BYTES_A_TOKEN, Forecast, Room, Work, cache_values, size
 from klear_repro.machine import Machine, free_disk, same_disk, this_machine
-from klear_repro.models import ModelSource
+from klear_repro.models import ModelSource, context_config
 from klear_repro.planning import Models, Planned, describe, plan
 from klear_repro.progress import say
 
 GPU_SHARE = 0.9
 """What the engine vllm takes of a GPU's memory (`gpu_memory_utilization`)."""
+SERVER_SLOTS = 128
+"""Requests that the engine openai has under way where `eval.slots` is 0."""
 ROW_BYTES = 600
 """Bytes of a stored sample beside its text."""
 PROMPT_SHOWN = 200
@@ -69,9 +71,16 @@ def preflight(config: Config, path: Path, device: Device, models: Callable[[], M
         check_disk(settings, path, waiting)
     work = check_prompts(config, planned)
     return Forecast(
-        work=work, room=room, slots=settings.slots, copies=settings.data_parallel, folder=path, download=sum(_downloads(settings, waiting).values()),
+        work=work, room=room, slots=_slots(settings), copies=settings.data_parallel, folder=path, download=sum(_downloads(settings, waiting).values()),
         notes=notes(path, waiting),
     )  # fmt: skip
+
+
+def _slots(settings: EvalConfig) -> int:
+    """Samples that one copy of the model is asked to run side by side; 0: as many as memory holds."""
+    if settings.engine == "openai":
+        return settings.slots or SERVER_SLOTS
+    return min((number for number in (settings.slots, settings.max_num_seqs) if number), default=0)
 
 
 # --- names and lengths ---------------------------------------------------------------------------
@@ -123,7 +132,7 @@ def check_lengths(settings: EvalConfig, source: ModelSource, benchmarks: Sequenc
     for benchmark in benchmarks:
         for name in settings.attribute or ("",):
             protocol = _protocols_of(settings, benchmark, name)
-            longest, positions = length_of(protocol, source), positions_of(source)
+            longest, positions = length_of(protocol, source), positions_of(source, protocol)
             if positions and protocol.rope is None and (protocol.max_model_len or 0) > positions:
                 raise UserError(
                     f"max_model_len={protocol.max_model_len} (protocol {protocol.name}, model {source.name}): the model has {positions} positions; "
@@ -142,11 +151,16 @@ def length_of(protocol: Protocol, source: ModelSource) -> int:
         return protocol.max_model_len
     if protocol.rope is not None:
         return int(protocol.rope.original_max_position_embeddings * protocol.rope.factor)
-    return positions_of(source)
+    return positions_of(source, protocol)
 
 
-def positions_of(source: ModelSource) -> int:
-    """Positions of a model, context extension of its own configuration included, tokens; 0: not known (GGUF)."""
+def positions_of(source: ModelSource, protocol: Protocol | None = None) -> int:
+    """Positions of a model, tokens; 0: not known (GGUF).
+
+    The context extension of its own configuration is included, unless a protocol takes it away.
+    """
+    if protocol is not None and protocol.context == "off" and not source.gguf and (changed := context_config(source, "off", None)):
+        return int(changed.max_position_embeddings)
     config = config_of(source)
     positions = _number(config.get("max_position_embeddings"))
     scaling = config.get("rope_parameters") or config.get("rope_scaling")
@@ -257,17 +271,23 @@ def room_for(settings: EvalConfig, device: Device, machine: Machine, source: Mod
     if not source.gguf:  # GGUF is quantised, and nobody knows how many numbers there are
         stored = _BYTES.get(str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch."), 0)
         weights = source.weight_bytes if config.get("quantization_config") else source.weight_bytes * each // stored if stored else 0
-    token = values * each if values is not None else None
+    if settings.quantization:  # while they are loaded, to a size that is vLLM's
+        weights = 0
+    token = values * (1 if settings.kv_cache_dtype.startswith("fp8") else each) if values is not None else None
     if device.device.type == "cuda":  # CUDA only
         spread = settings.tensor_parallel if settings.engine == "vllm" else 1
         used = machine.gpus[: spread * settings.data_parallel]
         if not used or not all(gpu.total for gpu in used):
             return Room("GPU memory", 0, weights, token)
+        share = settings.gpu_memory_utilization or GPU_SHARE
         if settings.engine == "vllm":
-            short = next((gpu for gpu in used if gpu.free < GPU_SHARE * gpu.total), None)
+            short = next((gpu for gpu in used if gpu.free < share * gpu.total), None)
             if short is not None:
-                raise UserError(f"eval.engine='vllm': it takes {GPU_SHARE:.0%} of a GPU's memory, and of {short.name} only {size(short.free)} of {size(short.total)} are free; another process has the rest")
-        usable = min(int(GPU_SHARE * gpu.total) if settings.engine == "vllm" else gpu.free for gpu in used) * spread
+                raise UserError(f"eval.engine='vllm': it takes {share:.0%} of a GPU's memory, and of {short.name} only {size(short.free)} of {size(short.total)} are free; another process has the rest")
+        usable = min(int(share * gpu.total) if settings.engine == "vllm" else gpu.free for gpu in used) * spread
+        weights = max(0, weights - int((settings.cpu_offload_gb or 0) * 2**30) * spread)
+        if settings.kv_cache_memory_bytes and weights:  # then it is what the user says
+            usable = weights + settings.kv_cache_memory_bytes * spread
         heads = _number(config.get("num_key_value_heads") or config.get("num_attention_heads"))
         if token and heads and spread > heads:  # every GPU has a head of its own, though there are fewer
             token = token * spread // heads

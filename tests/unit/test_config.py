@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from klear_repro.config import (
     PRESETS,
+    VLLM_OPTIONS,
     Config,
     ConfigError,
     RLConfig,
@@ -189,3 +190,33 @@ def test_no_limit_can_be_written_as_infinity() -> None:
     """`grad_clip = inf` is no clipping."""
     config = Config.model_validate({"rl_math": RLConfig.model_validate({"grad_clip": float("inf")}).model_dump()})
     assert Config.model_validate(tomllib.loads(dump_toml(config))) == config
+
+
+def test_options_of_vllm_are_kept_under_its_names_and_only_where_they_are_set() -> None:
+    set_here = {"eval.gpu_memory_utilization": "0.85", "eval.kv_cache_dtype": "fp8", "eval.enforce_eager": "true", "eval.max_num_seqs": "7"}
+    config = load_config("klear-8b-eval", set_here)
+    expected = {"gpu_memory_utilization": 0.85, "kv_cache_dtype": "fp8", "enforce_eager": True, "max_num_seqs": 7}
+    assert config.eval.vllm_options() == expected
+    assert load_config("klear-8b-eval", {}).eval.vllm_options() == {}
+    assert set(expected) < set(VLLM_OPTIONS) < set(type(config.eval).model_fields)
+
+
+@pytest.mark.parametrize("engine", ["hf", "openai"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("gpu_memory_utilization", "0.5"), ("quantization", "fp8"), ("enable_prefix_caching", "false")]
+)
+def test_an_option_of_vllm_is_refused_with_another_engine(engine: str, name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"eval: {name}=.*: only with engine='vllm', not '{engine}'"):
+        load_config("smoke", {"eval.engine": engine, f"eval.{name}": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gpu_memory_utilization", "1.1"), ("gpu_memory_utilization", "0"), ("max_num_seqs", "0"), ("block_size", "x"),
+        ("cpu_offload_gb", "-1"),
+    ],
+)
+def test_an_option_of_vllm_out_of_bounds_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"eval.{name}='{value}'"):
+        load_config("klear-8b-eval", {f"eval.{name}": value})

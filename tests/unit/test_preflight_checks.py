@@ -15,6 +15,7 @@ from klear_repro.config import Config, load_config
 from klear_repro.device import Device
 from klear_repro.errors import UserError
 from klear_repro.evaluate import Task
+from klear_repro.forecast import Room
 from klear_repro.machine import GPU, Machine
 from klear_repro.models import ModelSource
 from klear_repro.outlook import doubts, published_row
@@ -80,6 +81,20 @@ def test_weights_are_counted_in_the_type_that_they_are_loaded_in(tmp_path: Path)
         check_memory(settings, CPU, Machine((), 24 * 10**9), planned(source(tmp_path)))
     two = check_memory(config(engine="hf", data_parallel="2").eval, CPU, Machine((), 10**12), planned(source(tmp_path)))
     assert two is not None and two.usable == 5 * 10**11
+
+
+def test_options_of_vllm_count(tmp_path: Path) -> None:
+    def room(**fields: str) -> Room:
+        found = check_memory(config(**fields).eval, CUDA, Machine((H100,), 0), planned(source(tmp_path)))
+        assert found is not None
+        return found
+
+    plain = room()
+    assert room(gpu_memory_utilization="0.5").usable < plain.usable
+    assert room(kv_cache_dtype="fp8").token == 147_456 // 2
+    assert room(quantization="fp8").weights == 0
+    assert room(cpu_offload_gb="4").weights == plain.weights - 4 * 2**30
+    assert room(kv_cache_memory_bytes=str(30 * 10**9)).usable == plain.weights + 30 * 10**9
 
 
 def test_more_cards_than_heads_keep_heads_twice(tmp_path: Path) -> None:

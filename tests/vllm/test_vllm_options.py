@@ -132,7 +132,7 @@ def test_an_extension_of_the_checkpoint_is_taken_away_kept_or_replaced_as_the_pr
     texts, hf = in_hf(stretched, context="off")
     assert texts == expected and hf.max_model_len == POSITIONS
     assert hf.settings(GREEDY)["rope_parameters"]["rope_type"] == "default"
-    replaced, hf = in_hf(stretched, context="yarn", rope=Rope(factor=2.5, original_max_position_embeddings=POSITIONS))
+    _, hf = in_hf(stretched, context="yarn", rope=Rope(factor=2.5, original_max_position_embeddings=POSITIONS))
     assert hf.settings(GREEDY)["rope_parameters"]["factor"] == 2.5 and hf.max_model_len == 2.5 * POSITIONS
     assert "attention_factor" not in hf.model.config.rope_parameters, "the checkpoint's own extension leaves nothing behind"
     for context, wanted, rope_type, length in (("off", expected, "default", POSITIONS), ("model", kept, "yarn", 4 * POSITIONS)):
