@@ -127,7 +127,7 @@ class Forecast:
     room: Room | None
     """None: the memory is not this machine's."""
     slots: int
-    """Samples that one copy is asked to run side by side, at most; 0: as many as fit."""
+    """Samples that one copy runs side by side, at most; 0: as many as fit."""
     copies: int
     """Copies of the model."""
     folder: Path
@@ -216,7 +216,7 @@ class Forecast:
         sentence += f", {likely:,} at the expected one" if likely != full else ""
         if self.copies > 1:
             sentence += f", in each of {self.copies} copies"
-        return sentence + (f" (eval.slots asks for {self.slots})." if self.slots and full < min(self.slots, self.missing) else ".")
+        return sentence + "."
 
     def _hours(self) -> str:
         begun = f"{size(self.download)} of weights are downloaded first. " if self.download else ""

@@ -8,6 +8,7 @@ Where all samples are there already, nothing is asked of platform, memory and di
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -28,14 +29,14 @@ from klear_repro.errors import UserError
 from klear_repro.evaluate import named_protocol, resolved, sample_keys
 from klear_repro.forecast import BYTES_A_TOKEN, Forecast, Room, Work, cache_values, size
 from klear_repro.machine import Machine, free_disk, same_disk, this_machine
-from klear_repro.models import ModelSource, context_config
+from klear_repro.models import UNREADABLE, ModelSource, context_config
 from klear_repro.planning import Models, Planned, describe, plan
 from klear_repro.progress import say
 
 GPU_SHARE = 0.9
 """What the engine vllm takes of a GPU's memory (`gpu_memory_utilization`)."""
-SERVER_SLOTS = 128
-"""Requests that the engine openai has under way where `eval.slots` is 0."""
+MOST_SLOTS = {"hf": 128, "vllm": 256, "openai": 128}
+"""Samples that an engine runs side by side at most where `eval.slots` is 0."""
 ROW_BYTES = 600
 """Bytes of a stored sample beside its text."""
 PROMPT_SHOWN = 200
@@ -77,10 +78,8 @@ def preflight(config: Config, path: Path, device: Device, models: Callable[[], M
 
 
 def _slots(settings: EvalConfig) -> int:
-    """Samples that one copy of the model is asked to run side by side; 0: as many as memory holds."""
-    if settings.engine == "openai":
-        return settings.slots or SERVER_SLOTS
-    return min((number for number in (settings.slots, settings.max_num_seqs) if number), default=0)
+    """Samples that one copy of the model runs side by side at most."""
+    return min(number for number in (settings.slots or MOST_SLOTS[settings.engine], settings.max_num_seqs) if number)
 
 
 # --- names and lengths ---------------------------------------------------------------------------
@@ -159,14 +158,22 @@ def positions_of(source: ModelSource, protocol: Protocol | None = None) -> int:
 
     The context extension of its own configuration is included, unless a protocol takes it away.
     """
-    if protocol is not None and protocol.context == "off" and not source.gguf and (changed := context_config(source, "off", None)):
-        return int(changed.max_position_embeddings)
+    if protocol is not None and protocol.context == "off" and not source.gguf:
+        from huggingface_hub.errors import StrictDataclassError
+
+        try:
+            changed = context_config(source, "off", None)
+        except (*UNREADABLE, StrictDataclassError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UserError(f"model {source.name}: its config.json cannot be used ({reason[:200]})") from None
+        if changed:
+            return int(changed.max_position_embeddings)
     config = config_of(source)
     positions = _number(config.get("max_position_embeddings"))
     scaling = config.get("rope_parameters") or config.get("rope_scaling")
     if isinstance(scaling, dict):
         factor, original = scaling.get("factor"), _number(scaling.get("original_max_position_embeddings"))
-        if original and isinstance(factor, (int, float)) and factor > 1:
+        if original and isinstance(factor, (int, float)) and 1 < factor < math.inf:
             positions = max(positions, int(original * factor))
     return positions
 

@@ -151,7 +151,7 @@ def test_the_paragraph_says_what_is_known_and_what_is_not() -> None:
     assert "at most 125.8 million (65,536 a sample); how many to expect is unknown until samples are there" in text
     assert (
         "Memory: 72.0 GB of GPU memory (NVIDIA H100), of which the weights take 16.4 GB; the cache then holds about 5 samples at once "
-        "at full length (eval.slots asks for 128)."
+        "at full length. "
         in text
     )
     assert "16.4 GB of weights are downloaded first." in text

@@ -23,7 +23,8 @@ from klear_repro.planning import Planned
 from klear_repro.preflight import check_lengths, check_memory, check_platform, length_of, thinking_of
 
 QWEN3_8B = {
-    "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "hidden_size": 4096,
+    "model_type": "qwen3", "num_hidden_layers": 36, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "head_dim": 128, "hidden_size": 4096,
     "sliding_window": None, "use_sliding_window": False, "max_position_embeddings": 40960, "torch_dtype": "bfloat16",
 }  # fmt: skip
 CUDA, CPU = Device(torch.device("cuda"), torch.bfloat16, 1), Device(torch.device("cpu"), torch.float32, 1)
@@ -175,6 +176,12 @@ def test_lengths_that_the_model_does_not_have_are_refused(tmp_path: Path, fields
     with pytest.raises(UserError, match=why):
         check_lengths(config(**fields).eval, source(tmp_path, max_position_embeddings=positions), ["aime24"])
     check_lengths(config(**fields, engine="openai").eval, source(tmp_path, max_position_embeddings=positions), ["aime24"])
+
+
+@pytest.mark.parametrize("changes", [{"model_type": "klear-next"}, {"model_type": None}, {"num_hidden_layers": "many"}])
+def test_a_configuration_that_transformers_does_not_know_is_one_line(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="model Klear-Reasoner-8B: its config.json cannot be used"):
+        check_lengths(config(protocol="klear-paper-32k").eval, source(tmp_path, **changes), ["aime24"])
 
 
 def test_a_context_extension_of_the_models_own_counts(tmp_path: Path) -> None:
