@@ -210,7 +210,7 @@ class Forecast:
         sentence = f"Memory: {there}, of which the weights take {size(room.weights)}" if room.weights else f"Memory: {there}; the size of the weights is unknown"
         full, likely = self._held(expected=False), self._held(expected=True)
         if full is None or likely is None:
-            why = " for this architecture" if room.token is None else ""
+            why = " for this model" if room.token is None else ""
             return f"{sentence}; how many samples the cache holds at once is unknown{why}."
         sentence += f"; the cache then holds about {full:,} samples at once at full length"
         sentence += f", {likely:,} at the expected one" if likely != full else ""

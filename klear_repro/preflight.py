@@ -73,7 +73,7 @@ def preflight(config: Config, path: Path, device: Device, models: Callable[[], M
     work = check_prompts(config, planned)
     return Forecast(
         work=work, room=room, slots=_slots(settings), copies=settings.data_parallel, folder=path, download=sum(_downloads(settings, waiting).values()),
-        notes=notes(path, waiting),
+        notes=notes(settings, path, waiting),
     )  # fmt: skip
 
 
@@ -346,10 +346,13 @@ def _sample_bytes(planned: Planned, *, expected: bool) -> int:
     return max(0, int(missing * (ROW_BYTES + BYTES_A_TOKEN * each)))
 
 
-def notes(path: Path, waiting: Sequence[Planned]) -> tuple[str, ...]:
-    """Sentences of the forecast about what may become short."""
+def notes(settings: EvalConfig, path: Path, waiting: Sequence[Planned]) -> tuple[str, ...]:
+    """Sentences of the forecast about what may become less, or short."""
+    found = ["Variants share the samples that end within both budgets, so fewer may be made."] if settings.attribute else []
     most, free = sum(_sample_bytes(one, expected=False) for one in waiting), free_disk(path)
-    return (f"If every sample used its budget they would take {size(most)}, and {size(free)} are free there.",) if most > free else ()
+    if most > free:
+        found.append(f"If every sample used its budget they would take {size(most)}, and {size(free)} are free there.")
+    return tuple(found)
 
 
 # --- tokenizer and chat template -----------------------------------------------------------------

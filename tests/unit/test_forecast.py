@@ -186,7 +186,7 @@ def test_samples_that_are_there_give_tokens_and_time() -> None:
 
 def test_unknown_memory_and_servers_are_said_to_be() -> None:
     assert "Memory is the servers'." in forecast().paragraph()
-    assert "unknown for this architecture" in forecast(room=Room("main memory", 10**10, 10**9, None)).paragraph()
+    assert "unknown for this model" in forecast(room=Room("main memory", 10**10, 10**9, None)).paragraph()
     assert (
         "10.0 GB of main memory; the size of the weights is unknown; how many"
         in forecast(room=Room("main memory", 10**10, 0, 10)).paragraph()

@@ -20,7 +20,7 @@ from klear_repro.machine import GPU, Machine
 from klear_repro.models import ModelSource
 from klear_repro.outlook import doubts, published_row
 from klear_repro.planning import Planned
-from klear_repro.preflight import check_lengths, check_memory, check_platform, length_of, thinking_of
+from klear_repro.preflight import check_lengths, check_memory, check_platform, length_of, notes, thinking_of
 
 QWEN3_8B = {
     "model_type": "qwen3", "num_hidden_layers": 36, "num_attention_heads": 32,
@@ -119,6 +119,16 @@ def test_where_nothing_is_known_nothing_is_refused(tmp_path: Path, machine: Mach
     unusual = check_memory(config().eval, CUDA, Machine((H100,), 0), planned(source(tmp_path, kv_lora_rank=512)))
     assert unusual is not None and unusual.token is None
     assert check_memory(config(engine="openai").eval, CPU, machine, planned(source(tmp_path))) is None
+
+
+def test_a_disk_that_full_budgets_would_fill_and_an_attribution_are_mentioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = [planned(source(tmp_path))]
+    assert notes(config().eval, tmp_path, waiting) == ()
+    monkeypatch.setattr(preflight, "free_disk", lambda path: 10**8)
+    (note,) = notes(config().eval, tmp_path, waiting)
+    assert "they would take 630 MB, and 100 MB are free there" in note
+    attribution = config(attribute="klear-issue2-64k,klear-release-64k").eval
+    assert "fewer may be made" in notes(attribution, tmp_path, waiting)[0]
 
 
 # --- platform ---------------------------------------------------------------------------------------
