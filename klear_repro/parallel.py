@@ -172,7 +172,8 @@ class Workers:
             worker.error = RunError(f"{worker.name} failed (exit code {code}), and its last words are above; {KEPT}")
         others = [other for other in self._workers if other is not worker]
         if any(other.alive for other in others) and str(worker.error) not in (str(other.error) for other in others):
-            say(f"{worker.prefix}{str(worker.error).removesuffix(f'; {KEPT}')}; the other workers take over what it had begun")
+            said = str(worker.error).removesuffix(f"; {KEPT}")
+            say(f"{said if said.startswith(worker.name) else worker.prefix + said}; the other workers take over what it had begun")
 
     def _start(self) -> None:
         context: Any = multiprocessing.get_context("spawn" if self._plan.fresh else "forkserver")
