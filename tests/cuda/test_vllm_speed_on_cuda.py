@@ -50,7 +50,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     (folder / "config.json").write_text(json.dumps(config.to_dict() | {"dtype": "bfloat16"}))
     made = VLLMEngine(
         ModelSource("qwen3-8b", Path(folder), "", "random"), device=choose_device("cuda", "bfloat16", 0),
-        max_model_len=RELEASE.max_model_len or 0, rope=RELEASE.rope, context=RELEASE.context, longest=RELEASE.max_new_tokens, options={"load_format": "dummy"},
+        max_model_len=RELEASE.max_model_len or 0,
+        rope=RELEASE.rope, context=RELEASE.context, longest=RELEASE.max_new_tokens, options={"load_format": "dummy"},
     )  # fmt: skip
     yield made
     made.close()
