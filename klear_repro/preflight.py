@@ -369,9 +369,9 @@ def check_prompts(config: Config, planned: Sequence[Planned]) -> tuple[Work, ...
     for one in planned:
         place = one.source.folder / one.source.gguf
         renderer = renderers[place] = renderers.get(place) or ChatTokenizer(one.source)
-        if one.task.protocol.prompt.chat_template:
-            require_end_of_turn(renderer.tokenizer, one.source.name, config.eval.end_of_turn)
         keys = sample_keys(one.task, one.label, one.source.revision, renderer, config.runtime.seed)
+        if one.task.protocol.prompt.chat_template:  # it can be rendered, and must say where a turn ends
+            require_end_of_turn(renderer.tokenizer, one.source.name, config.eval.end_of_turn)
         longest, protocol = max(keys.values(), key=len), one.task.protocol
         length = length_of(protocol, one.source) if config.eval.engine != "openai" else protocol.max_model_len or 0
         if length and len(longest) + protocol.max_new_tokens > length:
