@@ -361,7 +361,7 @@ def test_answers_are_compared_by_value() -> None:
     half = "\\frac{1}{2}"
     for given_answer, official in [("033", "33"), ("33.0", "33"), ("$33$", "33"), ("\\dfrac{1}{2}", half), ("0.5", half), ("000", "0")]:
         assert same_answer(given_answer, official)
-    for given_answer, official in [("34", "33"), ("330", "33"), ("", "33"), ("\\frac{1}{3}", half)]:
+    for given_answer, official in [("34", "33"), ("330", "33"), ("", "33"), ("\\frac{1}{3}", half), ("33" + " + 0" * 99, "33")]:
         assert not same_answer(given_answer, official)
 
 
