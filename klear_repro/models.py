@@ -138,6 +138,7 @@ def load(source: ModelSource, device: Device, rope: Rope | None = None, max_mode
             options["config"] = config
         model, info = AutoModelForCausalLM.from_pretrained(
             source.folder, trust_remote_code=False, use_safetensors=None if source.gguf else True, output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             **options, **extra,
         )  # fmt: skip
     except (*UNREADABLE, StrictDataclassError, SafetensorError) as error:
@@ -180,7 +181,8 @@ def _gguf_eos(path: Path) -> int | None:
     return None if field is None else int(field.parts[field.data[0]][0])
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
+    error = error.__cause__ if type(error).__name__.startswith("StrictDataclass") and error.__cause__ else error  # which only wraps it
     text = next(iter(str(error).strip().splitlines()), "")[:200]
     return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
 

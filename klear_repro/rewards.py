@@ -150,9 +150,8 @@ class RewardModel:
 
 
 def known_sources() -> str:
-    """The values of `data_source` and what each stands for, for messages."""
-    kinds = ((MATH_SOURCES, "maths with an answer"), (CODE_SOURCES, "programs with tests"))
-    return " and ".join(f"{', '.join(sorted(names))} for {kind}" for names, kind in kinds)
+    """The values of `data_source`, for messages."""
+    return ", ".join(sorted(MATH_SOURCES | CODE_SOURCES))
 
 
 def after_thinking(response: str) -> str:

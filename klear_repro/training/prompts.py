@@ -55,7 +55,7 @@ def check_row(row: dict[str, Any], where: str) -> None:
     check_messages(row["prompt"], f"{where}: prompt")
     truth, source = row["reward_model"]["ground_truth"], row["data_source"]
     if not isinstance(source, str) or source not in MATH_SOURCES | CODE_SOURCES:
-        raise UserError(f"{where}: data_source={shown(source)}, allowed are {known_sources()} (docs/training.md, «Data of your own»)")
+        raise UserError(f"{where}: data_source={shown(source)}, allowed are {known_sources()} (docs/training.md, «Data of your own», says how each is scored)")
     if source in CODE_SOURCES:
         try:
             code_tests(truth)

@@ -82,10 +82,6 @@ def pickled(model: Path) -> None:
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
 
 
-def fewer_layers(model: Path) -> None:
-    edited("config.json", num_hidden_layers=7)(model)
-
-
 def lines(*rows: object) -> str:
     return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
 
@@ -166,7 +162,8 @@ EVALUATION = [
     Mistake("model with code of its own", MINI + "--model {tmp}/model", ("auto_map", "evil"), changed_model(edited("config.json", auto_map={"AutoModel": "evil.Model"}))),
     Mistake("unknown kind of model", MINI + "--model {tmp}/model", ("qwen9",), changed_model(edited("config.json", model_type="qwen9")), begun=True),
     Mistake("weights that are cut off", MINI + "--model {tmp}/model", ("model",), changed_model(cut), begun=True),
-    Mistake("weights of another model", MINI + "--model {tmp}/model", ("model", "missing"), changed_model(fewer_layers), begun=True),
+    Mistake("configuration that contradicts itself", MINI + "--model {tmp}/model", ("model", "num_hidden_layers", "(7)"), changed_model(edited("config.json", num_hidden_layers=7)), begun=True),
+    Mistake("weights of another model", MINI + "--model {tmp}/model", ("model", "missing or of another shape"), changed_model(edited("config.json", intermediate_size=96)), begun=True),
     Mistake("model without a tokenizer", MINI + "--model {tmp}/model", ("tokenizer",), changed_model(removed("tokenizer*", "special*")), begun=True),
     Mistake("tokenizer that is no JSON", MINI + "--model {tmp}/model", ("tokenizer",), changed_model(lambda model: (model / "tokenizer.json").write_text("{")), begun=True),
     Mistake("model without a chat template", MINI + "--model {tmp}/model", ("chat template",), changed_model(lambda model: (removed("*.jinja")(model), edited("tokenizer_config.json", chat_template=None)(model))), begun=True),

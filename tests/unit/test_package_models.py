@@ -34,8 +34,15 @@ def test_a_package_is_found_by_either_of_its_names(name: str, packages: Path) ->
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("two-models", "found 2"), ("two_models", "found 2"), ("pytest", "found 0"), ("none-such", "not installed"), ("", "not installed"), ("../tm", "not installed")],
-)  # fmt: skip
+    [
+        ("two-models", "found 2"),
+        ("two_models", "found 2"),
+        ("pytest", "found 0"),
+        ("none-such", "not installed"),
+        ("", "not installed"),
+        ("../tm", "not installed"),
+    ],
+)
 def test_a_package_without_just_one_model_is_refused(name: str, said: str, packages: Path) -> None:
     with pytest.raises(UserError, match=said):
         find_model(f"package:{name}")
