@@ -23,6 +23,7 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from benchmarks.answer_text import exact_number, normal_form
 from benchmarks.wording import LONGEST, readings, words
 
 KEYED = ("aime24", "aime25", "hmmt25", "aime26", "hmmt26", "gsm8k", "math500")
@@ -33,6 +34,8 @@ SAME_PROBLEM = 0.45
 """Resemblance of two statements (0 to 1) from which they are taken for one problem where a row gives no answer."""
 NEAR_PROBLEM = 0.2
 """The same where the row's answer is the key's."""
+LONGEST_GIVEN = 200
+"""Characters of an answer in a row that is compared by value."""
 FEWEST_PAIRS = 8
 """Pairs of words of a text that can resemble anything."""
 CLEARANCE = 0.6
@@ -140,11 +143,15 @@ class _Pairs:
         return self.sums[bisect_right(self.ordered, limit)]
 
 
-@lru_cache(16)
-def _looked_at(text: str) -> tuple[tuple[str, ...], tuple[str, ...], _Pairs]:
-    """The readings of a text, their hashes, and the pairs of the barest one; the same text is asked of several keys."""
+def _look_at(text: str) -> tuple[tuple[str, ...], tuple[str, ...], _Pairs]:
+    """The readings of a text, their hashes, and the pairs of the barest one; of a long text the first alone."""
     found = tuple(readings(text))
-    return found, tuple(statement_hash(one) for one in found), _Pairs(_pairs(found[-1]))
+    pairs = _pairs(found[-1]) if len(text) <= LONGEST else frozenset[int]()
+    return found, tuple(statement_hash(one) for one in found), _Pairs(pairs)
+
+
+_looked_at = lru_cache(16)(_look_at)
+"""The same text is asked of several keys."""
 
 
 @cache
@@ -198,10 +205,7 @@ def recognise(
     An id of another answer counts only if nothing resembles the statement better.  `statement` is searched up to
     `benchmarks.wording.LONGEST` characters.
     """
-    if len(statement) > LONGEST:
-        texts, hashes, pairs = (statement,), (statement_hash(statement),), _Pairs(frozenset())
-    else:
-        texts, hashes, pairs = _looked_at(statement)
+    texts, hashes, pairs = _look_at(statement) if len(statement) > LONGEST else _looked_at(statement)
     for text, hashed in zip(texts, hashes, strict=True):
         if found := key.by_hash.get(hashed):
             return found, text
@@ -220,10 +224,14 @@ def agrees(answers: Iterable[str], official: str) -> bool:
 
 
 def same_answer(given: str, official: str) -> bool:
-    """Whether two answers are the same, in spelling or in value."""
-    plain, wanted = plain_answer(given), plain_answer(official)
-    if plain == wanted or (plain.isdigit() and wanted.isdigit()):
-        return plain == wanted
+    """Whether two answers are the same, in spelling or in value; a text of more than `LONGEST_GIVEN` characters is no answer."""
+    if plain_answer(given) == plain_answer(official):
+        return True
+    if len(given) > LONGEST_GIVEN:
+        return False
+    value, wanted = exact_number(normal_form(given)), exact_number(normal_form(official))
+    if value is not None and wanted is not None:
+        return value == wanted
     from benchmarks.grading import grade_math
 
     return grade_math(f"\\boxed{{{given}}}", official, grader="strict").correct

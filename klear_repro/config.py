@@ -234,6 +234,7 @@ class EvalConfig(Section):
     top_k: Annotated[int | None, Unset] = Field(None, ge=-1, description="sample from this many likeliest tokens, 0 or -1 for off; empty: what the protocol says")
     min_p: Annotated[float | None, Unset] = Field(None, ge=0, le=1, allow_inf_nan=False, description="leave out tokens less likely than this share of the likeliest one, 0 for off; empty: what the protocol says")
     repetition_penalty: Annotated[float | None, Unset] = Field(None, gt=0, le=10, allow_inf_nan=False, description="divides the logits of tokens that were there before, 1 for off; empty: what the protocol says")
+    context: Literal["", "off", "model"] = Field("", description="context extension: off for none, model for that of the checkpoint's configuration; empty: what the protocol says")
     canary: Count = Field(4, description="samples that must come to a good end before the rest is queued, on problems of their own; 0: none")
     engine: Literal["hf", "vllm", "openai"] = Field("hf", description="what generates")
     endpoints: tuple[str, ...] = Field((), description="engine openai: base addresses such as http://127.0.0.1:8000/v1, comma-separated")

@@ -77,7 +77,7 @@ def named_protocol(config: EvalConfig, benchmark: str, name: str = "") -> Protoc
 def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
     """The protocol with what the configuration replaces in it."""
     overrides: dict[str, Any] = {"samples": config.samples, "max_new_tokens": config.max_new_tokens, "max_model_len": config.max_model_len}
-    overrides = {name: value for name, value in overrides.items() if value}
+    overrides = {name: value for name, value in (overrides | {"context": config.context}).items() if value}
     for name in SAMPLING:
         value = getattr(config, name)
         if value is not None:

@@ -237,6 +237,9 @@ def _signal(number: int) -> str:
 
 def _work(orders: Connection, lifeline: Connection, output: Connection, environment: Mapping[str, str], plan: Plan) -> None:
     """The main function of a worker: fills the sets that it is told of, one order after the other, until there are no more orders."""
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker leaves behind
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it sees to its end
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for descriptor in (1, 2):

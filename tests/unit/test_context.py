@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.protocols import Rope
+from benchmarks.protocols import Rope, load_protocol
+from klear_repro.config import EvalConfig
 from klear_repro.errors import UserError
+from klear_repro.evaluate import resolved
 from klear_repro.models import ModelSource, context_config
 
 SIZES = {
@@ -69,3 +71,11 @@ def test_a_model_that_transformers_does_not_know_is_refused_in_one_line(tmp_path
     with pytest.raises(UserError, match="model m: ") as refused:
         context_config(checkpoint(tmp_path, model_type="not-known"), "yarn", ROPE)
     assert "\n" not in str(refused.value)
+
+
+def test_the_command_line_may_ask_for_another_context_which_changes_the_protocols_name() -> None:
+    paper, release = load_protocol("klear-paper-32k"), load_protocol("klear-release-64k")
+    changed = resolved(EvalConfig(context="model"), paper)
+    assert (changed.context, changed.name) == ("model", "klear-paper-32k+changed")
+    assert resolved(EvalConfig(context="off"), paper) == paper
+    assert resolved(EvalConfig(context="off"), release).rope is None

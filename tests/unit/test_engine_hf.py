@@ -380,3 +380,20 @@ def test_temperature_zero_is_the_most_likely_token() -> None:
     tokens, logprobs = choose_tokens(logits, torch.tensor([0.99, 0.99], dtype=torch.float64), sampling(temperature=0))
     assert tokens.tolist() == [1, 0]
     torch.testing.assert_close(logprobs, logits.log_softmax(-1).max(-1).values)
+
+
+# --- slots --------------------------------------------------------------------------------------
+
+
+def test_slots_that_are_not_named_are_128_or_what_free_memory_holds(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    each = 2 * 2 * 2 * 16 * 4 * 256  # keys and values, layers, heads, width, bytes, positions
+    monkeypatch.setattr(hf, "free_memory", lambda: 1000 * each)
+    assert HFEngine(model, tokenizer, slots=0).slots == 128
+    monkeypatch.setattr(hf, "free_memory", lambda: 80 * each)
+    assert HFEngine(model, tokenizer, slots=0).slots == 32
+    assert HFEngine(model, tokenizer, slots=0, longest=128).slots == 64
+    assert HFEngine(model, tokenizer, slots=128).slots == 128, "a number that is named wins"
+    monkeypatch.setattr(hf, "free_memory", lambda: 1)
+    assert HFEngine(model, tokenizer, slots=0).slots == HFEngine(model, tokenizer, slots=1).slots
+    monkeypatch.setattr(hf, "free_memory", lambda: 0)  # not known
+    assert HFEngine(model, tokenizer, slots=0).slots == 128

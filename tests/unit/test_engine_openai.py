@@ -348,3 +348,9 @@ def test_servers_that_fill_in_what_is_not_said_are_told_that_nothing_is_to_be_fi
     fills_in = owner != "somebody"
     assert beyond == ({"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0} if fills_in else dict.fromkeys(beyond))
     assert engine.settings(plain)["sent"].get("top_k") == (-1 if fills_in else None)
+    assert server.asked[0].get("stop_token_ids") == (sorted(engine.stop_ids) if fills_in else None)
+    assert engine.stop_ids == {engine.tokenizer.eos_token_id}
+
+
+def test_slots_that_are_not_named_are_128_requests(local, server):
+    assert OpenAIEngine(local[0], endpoints=[server.url]).slots == 128
