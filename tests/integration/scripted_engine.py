@@ -62,7 +62,7 @@ class Scripted:
         raise NotImplementedError
 
     def settings(self, sampling: Sampling) -> dict[str, Any]:
-        shown = ("RANK", "WORLD_SIZE", "SPOKEN")
+        shown = ("RANK", "WORLD_SIZE", "SPOKEN", "CUDA_VISIBLE_DEVICES")
         return {"name": self.name, "variables": {name: value for name, value in os.environ.items() if name in shown}}
 
 

@@ -82,6 +82,19 @@ def test_workers_have_the_variables_of_this_process_but_not_those_of_torchrun(tm
     assert '"SPOKEN": "yes"' in settings.read_text() and "RANK" not in settings.read_text() and "WORLD_SIZE" not in settings.read_text()
 
 
+def test_fresh_interpreters_have_a_gpu_each(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch):
+    """As with CUDA: spawned, not forked, and each sees its own part of the GPUs."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,7")
+    samples = sample_set(tmp_path, 8, 4)
+    with Workers(Plan(tmp_path, partial(start_scripted, 2, QUICK, log), count=2, expected=2, gpus_each=1, fresh=True)) as workers:
+        assert workers.fill([samples], "eval") == [32]
+    seen = sorted(file.read_text().split('"CUDA_VISIBLE_DEVICES": ')[1][:3] for file in (samples.store.parent / "settings").iterdir())
+    assert seen == ['"3"', '"5"']
+    needed = "eval.data_parallel=2: needs 4 GPUs .eval.tensor_parallel=2 each., there are 3"
+    with pytest.raises(UserError, match=needed), Workers(Plan(tmp_path, refuse, count=2, gpus_each=2, fresh=True)) as workers:
+        workers.fill([sample_set(tmp_path, 8, 5)], "eval")
+
+
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize(("start", "error", "said"), [(refuse, UserError, "no such thing"), (break_down, RunError, "it broke")])
 def test_an_error_of_every_worker_is_the_error_of_the_run(tmp_path: Path, count: int, start: object, error: type[Exception], said: str):
