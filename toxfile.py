@@ -84,8 +84,8 @@ def tox_on_install(tox_env: Any, arguments: Any, section: str, of_type: str) -> 
     version = cuda_torch(tox_env.env_python(), pins[0], tox_env.environment_variables) if pins else ""
     if version:
         _say(
-            f"pip sees no CPU build of torch and takes torch {version} with its CUDA libraries, about 3 GB to download; to have the small build, "
-            "stop here and set PIP_EXTRA_INDEX_URL to pytorch.org's package index for CPU, or PIP_FIND_LINKS to a folder with the wheel"
+            f"pip sees no CPU build of torch and takes torch {version} with its CUDA libraries, about 3 GB to download; "
+            "to have the small build, stop here and set PIP_EXTRA_INDEX_URL to pytorch.org's package index for CPU, or PIP_FIND_LINKS to a folder with the wheel"
         )
 
 

@@ -1,21 +1,21 @@
 """Problems from the Hugging Face Hub, without remote code.
 
-The data files of a dataset repository (Parquet, JSONL, JSON) are downloaded at one commit and read
+The data files of a dataset repository (Parquet, JSONL, JSON, CSV) are downloaded at one commit and read
 directly; no loader script is ever run.  Where the key pins no commit, the branch is resolved to one
 first and that commit is named in `Problem.info`.  The content itself is pinned by the answer keys.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.records import BrokenRow, read_jsonl
+from benchmarks.row_files import read_rows
 
-PATTERNS = ("*.parquet", "*.jsonl", "*.json")
+SUFFIXES = (".parquet", ".jsonl", ".json", ".csv")
+PATTERNS = tuple(f"*{suffix}" for suffix in SUFFIXES)
 NOT_DATA = ("dataset_infos.json", "dataset_info.json", "package.json")
 
 
@@ -28,7 +28,7 @@ def hub_rows(
         BenchmarkError: the Hub cannot be reached, or has no such repository or revision.
     """
     source, folder = download(name, repo, revision, tuple(patterns) or PATTERNS, local_file)
-    data = [file for file in sorted(folder.rglob("*")) if file.suffix in (".parquet", ".jsonl", ".json")]
+    data = [file for file in sorted(folder.rglob("*")) if file.suffix in SUFFIXES]
     data = [file for file in data if file.name not in NOT_DATA]
     if not data:
         raise BenchmarkError(
@@ -71,32 +71,5 @@ def download(name: str, repo: str, revision: str, patterns: Iterable[str], local
 
 def _rows(data: list[Path], folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for file in data:
-        name = file.relative_to(folder)
-        for number, row in _file_rows(file):
-            yield f"{name} row {number}", row
-
-
-def _file_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if file.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            rows = pq.read_table(file).to_pylist()
-        except pa.ArrowException as error:
-            raise BrokenRow(f"{file.name}: not a Parquet file ({str(error)[:80]})") from error
-        yield from enumerate(rows, start=1)
-    elif file.suffix == ".jsonl":
-        yield from read_jsonl(file)
-    else:
-        text = file.read_text(encoding="utf-8")
-        try:
-            rows = json.loads(text)
-        except RecursionError as error:
-            raise BrokenRow(f"{file.name}: nested too deeply") from error
-        except json.JSONDecodeError:
-            yield from read_jsonl(file)
-            return
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise BrokenRow(f"{file.name}: expected a list of objects")
-        yield from enumerate(rows, start=1)
+        for where, row in read_rows(file):
+            yield f"{file.relative_to(folder)} {where}", row

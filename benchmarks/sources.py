@@ -277,9 +277,11 @@ def _report(reading: _Reading) -> None:
     repeats = len(next(iter(reading.places.values())))
     says = []
     if differing:
-        says.append(f"{len(differing)} of {count} statements differ from the reference copy of {key.name} (answers agree): {_some(differing)}")
+        same = f"of {count} statements differ from the reference copy of {key.name} (answers agree)"
+        says.append(f"{len(differing)} {same}: {_some(differing)}")
     if reading.surrounded:
-        says.append(f"{_rows(reading.surrounded)} had a prompt's text around the statement, which is left out: the protocol writes the prompt")
+        what = "a prompt's text around the statement, which is left out: the protocol writes the prompt"
+        says.append(f"{_rows(reading.surrounded)} had {what}")
     if repeats > 1:
         says.append(f"every problem of {key.name} is there {repeats} times and is read once")
     if left_out := reading.unknown + [str(one).removeprefix(f"{reading.source}, ") for one in reading.broken]:

@@ -33,6 +33,10 @@ _INSTRUCTION = re.compile(
     r"|请(?:逐步|一步)|最终答案",
     re.IGNORECASE,
 )
+_KNOWN_END = re.compile(
+    r"\s*(?:please\s+)?(?:reason|think|let['’]?s think) step[\s-]by[\s-]step[,.]?\s(?:[^\n\\]{0,120})\$?\\+boxed\s*\{\s*\}\$?\.?$",
+    re.IGNORECASE,
+)
 _ASKS = re.compile(r"\$|\\\(|\b(?:find|compute|determine|evaluate|calculate|how many|prove)\b", re.IGNORECASE)
 _BOX = re.compile(r"\$*(?:\\\()?\\+boxed\s*\{[^{}]{0,40}\{?[^{}]{0,40}\}*(?:\\\))?\$*")
 _SENTENCE = re.compile(r"[.?!:。](?=\s|[A-Z][a-z]+ )[ \t]*|\n+")
@@ -106,6 +110,8 @@ def _without_last(text: str) -> str | None:
     if label := _TAIL_LABEL.search(text[-40:]):
         return text[: len(text) - len(text[-40:]) + label.start()]
     text = text.rstrip()
+    if known := _KNOWN_END.search(text, max(0, len(text) - 300)):
+        return text[: known.start()] or None
     start = max((found.end() for found in _SENTENCE.finditer(text) if found.end() < len(text)), default=0)
     if start and _is_instruction(text[start:]):
         return text[:start].rstrip() or None
@@ -121,6 +127,7 @@ _FIGURE = re.compile(
     r"\[asy\].*?(?:\[/asy\]|$)|<asy>.*?(?:</asy>|$)|\\begin\{(asy|tikzpicture)\}.*?(?:\\end\{\1\}|$)|```(?:asy|tikz).*?(?:```|$)|!\[[^\]]{0,200}\]\([^)]{0,400}\)",
     re.DOTALL,
 )
+_TAG = re.compile(r"</?(?:[pbi]|(?:br|div|span|em|strong|sub|sup|li|ul|ol|math|center|img)(?:\s[^<>]{0,200})?)\s*/?>", re.IGNORECASE)
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{[^{}]*\}")
 _COMMAND = re.compile(r"\\[a-z]+")
 _NAMES = re.compile(r"\b(?:angles?|triangles?|lines?|segments?|cdot|times)\b")
@@ -131,7 +138,7 @@ def words(statement: str) -> list[str]:
 
     `$\tfrac12 \angle ABC$`, `\(\frac{1}{2}\angle ABC\)` and `½ ∠ABC` give nearly the same.
     """
-    text = unicodedata.normalize("NFKC", html.unescape(_FIGURE.sub(" ", statement))).lower().replace("⁄", " ")
+    text = unicodedata.normalize("NFKC", html.unescape(_TAG.sub(" ", _FIGURE.sub(" ", statement)))).lower().replace("⁄", " ")
     text = re.sub(r"(\\[dt]?frac)\s*(\d)\s*(\d)(?!\d)", r"\1 \2 \3", text)
     text = _NAMES.sub(" ", _COMMAND.sub(" ", _ENVIRONMENT.sub(" ", text)))
     return re.findall(r"[a-z]+|[0-9]+", text)

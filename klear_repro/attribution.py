@@ -157,8 +157,8 @@ def attribute(
                 made[variant.name] = missing, shared
                 both = tuple(dict.fromkeys((*protocol.judges, *start.protocol.judges, *end.protocol.judges)))
                 with SampleStore(samples.store) as store:
-                    rows = store.rows(keys)
-                grades[variant.name] = judges.grade(start.by_id, protocol.model_copy(update={"judges": both}), rows)
+                    stored = store.rows(keys)
+                grades[variant.name] = judges.grade(start.by_id, protocol.model_copy(update={"judges": both}), stored)
     for name, rows in grades.items():
         write_grades(run_dir / "attribution" / benchmark / model / f"{name.replace(' ', '-')}.parquet", rows)
     entry: dict[str, Any] = {

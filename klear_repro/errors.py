@@ -23,8 +23,8 @@ class RunError(Exception):
 
 FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 """A full disk, as libraries write it that have exceptions of their own (safetensors, pyarrow, SQLite)."""
-NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "bad alloc", "bad_alloc")
-"""Want of memory, as torch, CUDA, the system and C++ write it."""
+NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "bad alloc", "bad_alloc", "failed to map segment")
+"""Want of memory, as torch, CUDA, the system, C++ and the loader of libraries write it."""
 OF_FILES = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO,
     errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOTEMPTY, errno.EBUSY, errno.ENODEV,
@@ -38,8 +38,10 @@ def machine_failure(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or any(words in text for words in FULL):
         where = error.filename if isinstance(error, OSError) and error.filename else "the run folder"
         return f"no space left on the disk of {where}; what was finished is kept, and the same command goes on"
-    if isinstance(error, MemoryError) or isinstance(error, (OSError, RuntimeError)) and any(words in text.lower() for words in NO_MEMORY):
-        detail = text.strip().splitlines()[0][:200] if text.strip() else "the system gave none"
+    if isinstance(error, MemoryError) or isinstance(error, (OSError, RuntimeError, ImportError)) and any(words in text.lower() for words in NO_MEMORY):
+        written = [line.strip() for line in text.splitlines() if line.strip()]
+        telling = [line for line in written if any(words in line.lower() for words in NO_MEMORY)]
+        detail = [*telling, *written, "the system gave none"][0][:200]
         return (
             f"not enough memory ({detail}); what was finished is kept; a smaller model, fewer samples side by side (eval.slots, rl_math.slots) "
             "or fewer tokens at a time (micro_batch_tokens) need less"

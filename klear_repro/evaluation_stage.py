@@ -123,7 +123,6 @@ class EvaluationStage:
 
     def generate_shard(self) -> None:
         """Make what is missing, beside other processes in the same folder, and grade nothing."""
-        config = self.config.eval
         for label, (source, on) in self.with_weights(self.models()).items():
             tasks = [self._task(name, tests=False) for name in on]
             for samples, missing in self.generate(label, source, tasks):

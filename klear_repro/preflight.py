@@ -8,6 +8,7 @@ Where all samples are there already, nothing is asked of platform, memory and di
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -28,12 +29,14 @@ from klear_repro.errors import UserError
 from klear_repro.evaluate import named_protocol, resolved, sample_keys
 from klear_repro.forecast import BYTES_A_TOKEN, Forecast, Room, Work, cache_values, size
 from klear_repro.machine import Machine, free_disk, same_disk, this_machine
-from klear_repro.models import ModelSource, context_config
+from klear_repro.models import UNREADABLE, ModelSource, context_config
 from klear_repro.planning import Models, Planned, describe, plan
 from klear_repro.progress import say
 
 GPU_SHARE = 0.9
 """What the engine vllm takes of a GPU's memory (`gpu_memory_utilization`)."""
+MOST_SLOTS = {"hf": 128, "vllm": 256, "openai": 128}
+"""Samples that an engine runs side by side at most where `eval.slots` is 0."""
 ROW_BYTES = 600
 """Bytes of a stored sample beside its text."""
 PROMPT_SHOWN = 200
@@ -69,9 +72,14 @@ def preflight(config: Config, path: Path, device: Device, models: Callable[[], M
         check_disk(settings, path, waiting)
     work = check_prompts(config, planned)
     return Forecast(
-        work=work, room=room, slots=settings.slots, copies=settings.data_parallel, folder=path, download=sum(_downloads(settings, waiting).values()),
-        notes=notes(path, waiting),
+        work=work, room=room, slots=_slots(settings), copies=settings.data_parallel, folder=path, download=sum(_downloads(settings, waiting).values()),
+        notes=notes(settings, path, waiting),
     )  # fmt: skip
+
+
+def _slots(settings: EvalConfig) -> int:
+    """Samples that one copy of the model runs side by side at most."""
+    return min(number for number in (settings.slots or MOST_SLOTS[settings.engine], settings.max_num_seqs) if number)
 
 
 # --- names and lengths ---------------------------------------------------------------------------
@@ -150,14 +158,22 @@ def positions_of(source: ModelSource, protocol: Protocol | None = None) -> int:
 
     The context extension of its own configuration is included, unless a protocol takes it away.
     """
-    if protocol is not None and protocol.context == "off" and not source.gguf and (changed := context_config(source, "off", None)):
-        return int(changed.max_position_embeddings)
+    if protocol is not None and protocol.context == "off" and not source.gguf:
+        from huggingface_hub.errors import StrictDataclassError
+
+        try:
+            changed = context_config(source, "off", None)
+        except (*UNREADABLE, StrictDataclassError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UserError(f"model {source.name}: its config.json cannot be used ({reason[:200]})") from None
+        if changed:
+            return int(changed.max_position_embeddings)
     config = config_of(source)
     positions = _number(config.get("max_position_embeddings"))
     scaling = config.get("rope_parameters") or config.get("rope_scaling")
     if isinstance(scaling, dict):
         factor, original = scaling.get("factor"), _number(scaling.get("original_max_position_embeddings"))
-        if original and isinstance(factor, (int, float)) and factor > 1:
+        if original and isinstance(factor, (int, float)) and 1 < factor < math.inf:
             positions = max(positions, int(original * factor))
     return positions
 
@@ -262,7 +278,9 @@ def room_for(settings: EvalConfig, device: Device, machine: Machine, source: Mod
     if not source.gguf:  # GGUF is quantised, and nobody knows how many numbers there are
         stored = _BYTES.get(str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch."), 0)
         weights = source.weight_bytes if config.get("quantization_config") else source.weight_bytes * each // stored if stored else 0
-    token = values * each if values is not None else None
+    if settings.quantization:  # while they are loaded, to a size that is vLLM's
+        weights = 0
+    token = values * (1 if settings.kv_cache_dtype.startswith("fp8") else each) if values is not None else None
     if device.device.type == "cuda":  # CUDA only
         spread = settings.tensor_parallel if settings.engine == "vllm" else 1
         used = machine.gpus[: spread * settings.data_parallel]
@@ -274,6 +292,9 @@ def room_for(settings: EvalConfig, device: Device, machine: Machine, source: Mod
             if short is not None:
                 raise UserError(f"eval.engine='vllm': it takes {share:.0%} of a GPU's memory, and of {short.name} only {size(short.free)} of {size(short.total)} are free; another process has the rest")
         usable = min(int(share * gpu.total) if settings.engine == "vllm" else gpu.free for gpu in used) * spread
+        weights = max(0, weights - int((settings.cpu_offload_gb or 0) * 2**30) * spread)
+        if settings.kv_cache_memory_bytes and weights:  # then it is what the user says
+            usable = weights + settings.kv_cache_memory_bytes * spread
         heads = _number(config.get("num_key_value_heads") or config.get("num_attention_heads"))
         if token and heads and spread > heads:  # every GPU has a head of its own, though there are fewer
             token = token * spread // heads
@@ -325,10 +346,13 @@ def _sample_bytes(planned: Planned, *, expected: bool) -> int:
     return max(0, int(missing * (ROW_BYTES + BYTES_A_TOKEN * each)))
 
 
-def notes(path: Path, waiting: Sequence[Planned]) -> tuple[str, ...]:
-    """Sentences of the forecast about what may become short."""
+def notes(settings: EvalConfig, path: Path, waiting: Sequence[Planned]) -> tuple[str, ...]:
+    """Sentences of the forecast about what may become less, or short."""
+    found = ["Variants share the samples that end within both budgets, so fewer may be made."] if settings.attribute else []
     most, free = sum(_sample_bytes(one, expected=False) for one in waiting), free_disk(path)
-    return (f"If every sample used its budget they would take {size(most)}, and {size(free)} are free there.",) if most > free else ()
+    if most > free:
+        found.append(f"If every sample used its budget they would take {size(most)}, and {size(free)} are free there.")
+    return tuple(found)
 
 
 # --- tokenizer and chat template -----------------------------------------------------------------
@@ -345,9 +369,9 @@ def check_prompts(config: Config, planned: Sequence[Planned]) -> tuple[Work, ...
     for one in planned:
         place = one.source.folder / one.source.gguf
         renderer = renderers[place] = renderers.get(place) or ChatTokenizer(one.source)
-        if one.task.protocol.prompt.chat_template:
-            require_end_of_turn(renderer.tokenizer, one.source.name, config.eval.end_of_turn)
         keys = sample_keys(one.task, one.label, one.source.revision, renderer, config.runtime.seed)
+        if one.task.protocol.prompt.chat_template:  # it can be rendered, and must say where a turn ends
+            require_end_of_turn(renderer.tokenizer, one.source.name, config.eval.end_of_turn)
         longest, protocol = max(keys.values(), key=len), one.task.protocol
         length = length_of(protocol, one.source) if config.eval.engine != "openai" else protocol.max_model_len or 0
         if length and len(longest) + protocol.max_new_tokens > length:

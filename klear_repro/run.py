@@ -174,7 +174,7 @@ def _main(argv: Sequence[str] | None) -> int:
 def _machine_errors() -> tuple[type[Exception], ...]:
     """What may come of a full disk or too little memory; safetensors has an error of its own, if it was imported at all."""
     of_safetensors = getattr(sys.modules.get("safetensors"), "SafetensorError", MemoryError)
-    return (OSError, MemoryError, RuntimeError, of_safetensors)
+    return (OSError, MemoryError, RuntimeError, ImportError, of_safetensors)
 
 
 def _run(config: Config, run_dir: Path, stages: list[str], force: bool) -> int:

@@ -68,7 +68,7 @@ class RunFolder:
     def _locked(self) -> TextIO:
         """The open lock file, locked; the one at its path, not one that a refused run has just deleted."""
         while True:
-            lock = open(self.path / ".lock", "w")
+            lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held as long as the folder
             try:
                 fcntl.flock(lock, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 there = (self.path / ".lock").stat()

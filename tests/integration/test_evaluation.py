@@ -204,24 +204,28 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 def test_workers_killed_20_times_at_random_moments_cost_no_key_and_no_second_sample(setting: Path, tmp_path: Path):
     """Budget: 10 minutes on two cores.  Three workers; a command whose last worker is killed is started again."""
     run, rng, kills, commands = tmp_path / "killed", random.Random(3), 0, 0
-    file, more = run / "generations" / "mini-aime" / "tiny.jsonl", ("--samples", "200", "--eval.slots", "4")
+    file, more = run / "generations" / "mini-aime" / "tiny.jsonl", ("--samples", "100", "--eval.slots", "4")
     while kills < 20:
         process, commands = start(*words(setting, run, *more, "--eval.data_parallel", "3")), commands + 1
-        for _ in range(3):
-            before, wanted = len(rows(file)), rng.randrange(1, 20)
-            wait_for(lambda: len(workers_of(process)) > 0 and len(rows(file)) >= before + wanted, process, "samples")  # noqa: B023
+        wait_for(lambda: len(workers_of(process)) == 3, process, "workers")  # noqa: B023
+        alive = set(workers_of(process))
+        while alive:
+            before, wanted = len(rows(file)), rng.randrange(1, 10)
+            wait_for(lambda: len(rows(file)) >= before + wanted, process, "samples")  # noqa: B023
             time.sleep(rng.uniform(0, 0.1))
-            os.kill(rng.choice(workers_of(process)), signal.SIGKILL)
+            alive.remove(victim := rng.choice(sorted(alive)))
+            os.kill(victim, signal.SIGKILL)
             kills += 1
         outcome = finish(process)
-        assert outcome.code == 1 and "was ended by SIGKILL" in outcome.lines[-1] and "the same command goes on" in outcome.lines[-1], outcome.err
-        assert len(rows(file)) < 1200
+        assert outcome.code == 1 and "was ended by SIGKILL" in outcome.lines[-1], outcome.err
+        assert "the same command goes on" in outcome.lines[-1]
+        assert len(rows(file)) < 600
     for folder in (run, tmp_path / "whole"):
         outcome = finish(start(*words(setting, folder, *more)), timeout=600)
         assert outcome.code == 0, outcome.err
     lines = [line for line in file.read_bytes().split(b"\n") if line.strip()]
-    assert len(lines) == 1200 == len(texts(run)) and texts(run) == texts(tmp_path / "whole")
-    print(f"\n{kills} workers killed in {commands} commands: 1,200 samples, none missing, none twice, every text as without a kill")
+    assert len(lines) == 600 == len(texts(run)) and texts(run) == texts(tmp_path / "whole")
+    print(f"\n{kills} workers killed in {commands} commands: 600 samples, none missing, none twice, every text as without a kill")
 
 
 def test_the_attribution_between_two_protocols_is_run_and_reported(setting: Path, tmp_path: Path):

@@ -18,7 +18,7 @@ from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.models import new_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-from fake_hub import COMMIT, FakeHub, serving
+from fake_hub import COMMIT, FakeHub, aime_2024, as_parquet, serving
 
 WEIGHTS = "model.safetensors"
 
@@ -43,16 +43,24 @@ def hub(files: dict[str, bytes], shared: Path) -> Iterator[FakeHub]:
     pickled = {name: content for name, content in files.items() if name != WEIGHTS} | {"pytorch_model.bin": b"\x80\x04."}
     config = json.loads(files["config.json"]) | {"auto_map": {"AutoModelForCausalLM": "modeling_tiny.Tiny"}}
     coded = files | {"config.json": json.dumps(config).encode(), "modeling_tiny.py": b"raise SystemExit(7)"}
-    repos = {"models/org/tiny": files, "models/org/pickled": pickled, "models/org/coded": coded}
-    with serving({**repos, f"datasets/{load_key('aime25').hub_repo}": {"test.jsonl": problems}}) as server:
+    named = [{"problem_idx": str(at), "id": entry.id, "problem": f"Find the number {at}.", "answer": entry.answer}
+             for at, entry in enumerate(load_key("aime26").problems, start=1)]  # fmt: skip
+    repos = {
+        "models/org/tiny": files, "models/org/pickled": pickled, "models/org/coded": coded,
+        f"datasets/{load_key('aime24').hub_repo}": aime_2024(shared),
+        f"datasets/{load_key('aime25').hub_repo}": {"test.jsonl": problems},
+        f"datasets/{load_key('aime26').hub_others[0]}": as_parquet(named, ("problem_idx", "id", "problem", "answer")),
+    }  # fmt: skip
+    with serving(repos) as server:
         yield server
 
 
-def words(run: Path, model: str = "org/tiny") -> list[str | Path]:
+def words(run: Path, model: str = "org/tiny", benchmark: str = "aime25", limit: int = 2) -> list[str | Path]:
     """What `tox -e eval -- --model org/tiny --engine hf` runs, made short."""
     return [
-        "--stage", "eval,report", "--profile", "klear-8b-eval", "--model", model, "--engine", "hf", "--benchmark", "aime25", "--protocol",
-        "klear-paper-32k", "--samples", "1", "--limit", "2", "--eval.max_new_tokens", "4", "--eval.max_model_len", "2048", "--run-dir", run,
+        "--stage", "eval,report", "--profile", "klear-8b-eval", "--model", model, "--engine", "hf", "--benchmark", benchmark, "--protocol",
+        "klear-paper-32k", "--samples", "1", "--limit", str(limit), "--eval.max_new_tokens", "4", "--eval.max_model_len", "2048",
+        "--run-dir", run,
     ]  # fmt: skip
 
 
@@ -72,6 +80,28 @@ def test_a_model_and_a_benchmark_are_downloaded_evaluated_and_reported_at_the_re
     hub.repos = {}
     again = klear(*words(tmp_path / "again"), env=at(hub, tmp_path / "home", HF_HUB_OFFLINE="1"))
     assert again.code == 0 and "the copy from before is taken" in again.err, again.err
+
+
+def test_aime_2024_as_the_hub_has_it_is_evaluated_and_reported(hub: FakeHub, tmp_path: Path) -> None:
+    outcome = klear(*words(tmp_path / "run", benchmark="aime24", limit=30), env=at(hub, tmp_path / "home"))
+    assert outcome.code == 0, outcome.err
+    (entry,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["evaluations"]
+    assert entry["problems"] == entry["samples"] == 30
+    assert entry["source"] == [f"{load_key('aime24').hub_repo}@{COMMIT}"]
+    assert "16 of 30 statements differ from the reference copy of aime24 (answers agree)" in outcome.err
+    report = (tmp_path / "run" / "report" / "report.md").read_text()
+    assert "aime24" in report and COMMIT in report
+
+
+def test_a_benchmark_after_every_publication_is_reported_without_a_published_number(hub: FakeHub, tmp_path: Path) -> None:
+    """Its first repository is not on this Hub, so the second one is taken."""
+    outcome = klear(*words(tmp_path / "run", benchmark="aime26"), env=at(hub, tmp_path / "home"))
+    assert outcome.code == 0, outcome.err
+    (entry,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["evaluations"]
+    assert entry["benchmark"] == "aime26" and entry["source"] == [f"{load_key('aime26').hub_others[0]}@{COMMIT}"]
+    report = (tmp_path / "run" / "report" / "report.md").read_text()
+    lines = [line for line in report.splitlines() if "aime26" in line]
+    assert lines and not [line for line in lines if "P Table 1" in line or "reproduced" in line.replace("not reproduced", "reproduced")]
 
 
 def test_a_download_that_breaks_off_is_resumed(hub: FakeHub, files: dict[str, bytes], tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ def test_an_error_of_every_worker_is_the_error_of_the_run(tmp_path: Path, count:
 
 def test_a_full_disk_in_a_worker_is_a_full_disk_here(tmp_path: Path, log: Path):
     full = OSError(28, "No space left on device", "somewhere")
-    with pytest.raises(OSError, match="somewhere") as caught, Workers(Plan(tmp_path, partial(start_failing, 1, QUICK, log, {"p0": full}))) as workers:
+    plan = Plan(tmp_path, partial(start_failing, 1, QUICK, log, {"p0": full}))
+    with pytest.raises(OSError, match="somewhere") as caught, Workers(plan) as workers:
         workers.fill([sample_set(tmp_path, 1, 1)], "eval")
     assert caught.value.errno == 28
 
@@ -108,7 +109,8 @@ def test_a_worker_without_others_that_is_killed_ends_the_run_with_a_line_that_na
             began = time.monotonic()
             os.kill(pid, signal.SIGKILL)
 
-        with pytest.raises(RunError, match="the worker was ended by SIGKILL.*samples that are finished are kept, and the same command goes on"), beside(kill):
+        said = "the worker was ended by SIGKILL.*samples that are finished are kept, and the same command goes on"
+        with pytest.raises(RunError, match=said), beside(kill):
             workers.fill([samples], "eval")
         assert time.monotonic() - began < 5
     with Workers(Plan(tmp_path, partial(start_scripted, 50, QUICK, log))) as workers:
@@ -139,7 +141,8 @@ sys.path.insert(0, {here!r})
 from scripted_engine import sample_set, start_scripted
 from klear_repro.parallel import Plan, Workers
 folder = Path({folder!r})
-with Workers(Plan(folder, partial(start_scripted, 2, {{f"p{{problem}}": {seconds} for problem in range(30)}}, folder / "log"), count=2)) as workers:
+times = {{f"p{{problem}}": {seconds} for problem in range(30)}}
+with Workers(Plan(folder, partial(start_scripted, 2, times, folder / "log"), count=2)) as workers:
     workers.fill([sample_set(folder, 30, {samples})], "eval")
 """
 

@@ -86,5 +86,6 @@ def seconds(how: Any, folder: Path) -> float:
 
 def test_leases_add_little_to_a_store_that_eight_workers_fill(report: Any, tmp_path: Path) -> None:
     ratios = [seconds(lease, tmp_path / f"lease-{turn}") / seconds(add, tmp_path / f"add-{turn}") for turn in range(ROUNDS)]
-    spread = f"{WORKERS} workers that add a fixed part of {PROBLEMS * SAMPLES} samples each, median of {ROUNDS}, {min(ratios):.2f} to {max(ratios):.2f}"
+    against = f"{WORKERS} workers that add a fixed part of {PROBLEMS * SAMPLES} samples"
+    spread = f"{against}, median of {ROUNDS}, {min(ratios):.2f} to {max(ratios):.2f}"
     report("queue-overhead", statistics.median(ratios), "x time", 2.0, spread, less=True)

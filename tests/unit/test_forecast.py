@@ -151,7 +151,7 @@ def test_the_paragraph_says_what_is_known_and_what_is_not() -> None:
     assert "at most 125.8 million (65,536 a sample); how many to expect is unknown until samples are there" in text
     assert (
         "Memory: 72.0 GB of GPU memory (NVIDIA H100), of which the weights take 16.4 GB; the cache then holds about 5 samples at once "
-        "at full length (eval.slots asks for 128)."
+        "at full length. "
         in text
     )
     assert "16.4 GB of weights are downloaded first." in text
@@ -186,13 +186,18 @@ def test_samples_that_are_there_give_tokens_and_time() -> None:
 
 def test_unknown_memory_and_servers_are_said_to_be() -> None:
     assert "Memory is the servers'." in forecast().paragraph()
-    assert "unknown for this architecture" in forecast(room=Room("main memory", 10**10, 10**9, None)).paragraph()
+    assert "unknown for this model" in forecast(room=Room("main memory", 10**10, 10**9, None)).paragraph()
     assert (
         "10.0 GB of main memory; the size of the weights is unknown; how many"
         in forecast(room=Room("main memory", 10**10, 0, 10)).paragraph()
     )
     assert "nobody knows how much GPU memory there is" in forecast(room=Room("GPU memory", 0, 10**9, 10)).paragraph()
     assert "at most 65,536 tokens each" in forecast(slots=0).paragraph()
+
+
+def test_models_run_one_after_the_other() -> None:
+    four = [work(model=f"m{place}", missing=10) for place in range(4)]
+    assert forecast(*four).side_by_side() == 10 and forecast(*four, slots=3).side_by_side() == 3
 
 
 def test_nothing_missing_needs_no_forecast() -> None:

