@@ -400,9 +400,9 @@ def _kept_copy(name: str, revision: str, reason: Exception) -> ModelSource:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
-    patterns = {"allow_patterns": list(SMALL_FILES), "ignore_patterns": ["*/*"]}
+    small = list(SMALL_FILES)
     try:
-        folder = Path(snapshot_download(name, revision=revision or None, local_files_only=True, **patterns))
+        folder = Path(snapshot_download(name, revision=revision or None, local_files_only=True, allow_patterns=small, ignore_patterns=["*/*"]))
     except (EntryNotFoundError, HfHubHTTPError, OSError):
         raise _no_hub(name, reason) from None
     source = _folder(folder)

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
-from klear_repro.engines import base, hf
+from klear_repro.engines import base, hf, row_rules
 from klear_repro.engines.base import Completion, Request, Sampling
-from klear_repro.engines.hf import HFEngine, _in_blocks, choose_tokens
+from klear_repro.engines.hf import HFEngine, choose_tokens
+from klear_repro.engines.row_rules import _in_blocks
 from klear_repro.models import new_model
 
 WORDS = "Find 12 + 34. A shop sells 7 pens and 9 books. Read integers from one line. <think>\n2+4=6 so 46\n</think>\n\n\\boxed{46}"
@@ -134,16 +135,17 @@ def test_six_samples_are_not_padded_to_64_rows_and_have_the_bits_of_a_full_batch
     model: Any, tokenizer: Any, prompts: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch, alike: bool
 ) -> None:
     """Some processors round a small layer otherwise from 64 rows on, or otherwise at every number of rows."""
-    measured = hf._alike_from
-    monkeypatch.setattr(hf, "_alike_from", lambda inner, outer, most: (64, alike) if inner == outer else measured(inner, outer, most))
-    hf._rules.cache_clear()
+    measured = row_rules._alike_from
+    square = (64, alike)
+    monkeypatch.setattr(row_rules, "_alike_from", lambda inner, outer, most: square if inner == outer else measured(inner, outer, most))
+    row_rules._rules.cache_clear()
     wanted = requests(prompts, 100)
     full, reference = rows_computed(model, tokenizer, wanted, 100)
     few, found = rows_computed(model, tokenizer, wanted[:6], 100)
     assert full >= 100 and few <= 16
     assert found == {tag: reference[tag] for tag in range(6)}
     assert not [module for module in model.modules() if "forward" in vars(module)]
-    hf._rules.cache_clear()
+    row_rules._rules.cache_clear()
 
 
 def test_layers_whose_kernels_never_round_alike_are_computed_in_blocks_of_one_size() -> None:

@@ -121,7 +121,7 @@ def test_an_extension_of_the_checkpoint_is_taken_away_kept_or_replaced_as_the_pr
     from klear_repro.engines.hf import HFEngine
     from klear_repro.models import find_model, load
 
-    def in_hf(folder: Path, **how: Any) -> tuple[dict[int, str], Any]:
+    def in_hf(folder: Path, **how: Any) -> tuple[dict[Any, str], Any]:
         model, tokenizer = load(find_model(str(folder)), choose_device("cpu", "float32", 0), **how)
         engine = HFEngine(model, tokenizer, slots=8)
         return {one.tag: one.text for one in engine.generate(asked(4, 150), GREEDY)}, engine
