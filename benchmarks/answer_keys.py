@@ -140,11 +140,15 @@ class _Pairs:
         return self.sums[bisect_right(self.ordered, limit)]
 
 
-@lru_cache(16)
-def _looked_at(text: str) -> tuple[tuple[str, ...], tuple[str, ...], _Pairs]:
-    """The readings of a text, their hashes, and the pairs of the barest one; the same text is asked of several keys."""
+def _look_at(text: str) -> tuple[tuple[str, ...], tuple[str, ...], _Pairs]:
+    """The readings of a text, their hashes, and the pairs of the barest one; of a long text the first alone."""
     found = tuple(readings(text))
-    return found, tuple(statement_hash(one) for one in found), _Pairs(_pairs(found[-1]))
+    pairs = _pairs(found[-1]) if len(text) <= LONGEST else frozenset[int]()
+    return found, tuple(statement_hash(one) for one in found), _Pairs(pairs)
+
+
+_looked_at = lru_cache(16)(_look_at)
+"""The same text is asked of several keys."""
 
 
 @cache
@@ -198,10 +202,7 @@ def recognise(
     An id of another answer counts only if nothing resembles the statement better.  `statement` is searched up to
     `benchmarks.wording.LONGEST` characters.
     """
-    if len(statement) > LONGEST:
-        texts, hashes, pairs = (statement,), (statement_hash(statement),), _Pairs(frozenset())
-    else:
-        texts, hashes, pairs = _looked_at(statement)
+    texts, hashes, pairs = _look_at(statement) if len(statement) > LONGEST else _looked_at(statement)
     for text, hashed in zip(texts, hashes, strict=True):
         if found := key.by_hash.get(hashed):
             return found, text

@@ -172,7 +172,8 @@ class Workers:
             worker.error = RunError(f"{worker.name} failed (exit code {code}), and its last words are above; {KEPT}")
         others = [other for other in self._workers if other is not worker]
         if any(other.alive for other in others) and str(worker.error) not in (str(other.error) for other in others):
-            say(f"{worker.prefix}{str(worker.error).removesuffix(f'; {KEPT}')}; the other workers take over what it had begun")
+            said = str(worker.error).removesuffix(f"; {KEPT}")
+            say(f"{said if said.startswith(worker.name) else worker.prefix + said}; the other workers take over what it had begun")
 
     def _start(self) -> None:
         context: Any = multiprocessing.get_context("spawn" if self._plan.fresh else "forkserver")
@@ -236,6 +237,9 @@ def _signal(number: int) -> str:
 
 def _work(orders: Connection, lifeline: Connection, output: Connection, environment: Mapping[str, str], plan: Plan) -> None:
     """The main function of a worker: fills the sets that it is told of, one order after the other, until there are no more orders."""
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker leaves behind
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it sees to its end
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for descriptor in (1, 2):

@@ -18,7 +18,7 @@ STATEMENTS = ("problem", "question", "Problem", "Question", "prompt", "query", "
 """Fields that may hold a problem's statement, in a prompt or not."""
 GOLDS = (
     "gold", "gold_answer", "expected_answer", "ground_truth", "gt", "target", "reference_answer", "correct_answer", "gts", "answer",
-    "Answer", "label", "reference", "solution", "Solution",
+    "Answer", "label", "reference", "ref_ans", "solution", "Solution",
 )  # fmt: skip
 """Fields that may hold the right answer; the first one that does counts."""
 IDS = ("id", "problem_id", "question_id", "unique_id", "uid", "url")

@@ -41,6 +41,8 @@ LISTS = ("samples", "rows", "results", "records", "data", "details", "prediction
 """Keys of a document under which a list of rows may be."""
 HEAVY = ("input_tokens", "logits", "logprobs", "pred_logits", "prediction_logits", "unconditioned_logprobs", "padded")
 """Columns of Parquet files that are not read."""
+DEEPEST_LIST = 4
+"""Objects inside each other in which such a list is looked for."""
 OTHER_PACKERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
 _CHUNK = 1 << 16
 _BETWEEN = re.compile(r"[\s,]*")
@@ -120,6 +122,8 @@ def sources(path: Path) -> list[Source]:
             raise BenchmarkError(f"{path.name}: more than {MOST_MEMBERS} files in it")
         if _is_log(names):
             return [Source(path)]
+        if sum(one.file_size for one in archive.infolist()) > LARGEST_FILE:
+            raise BenchmarkError(f"{path.name}: more than {LARGEST_FILE >> 30} GiB of text; split the file")
         kept = [name for name in names if name.lower().endswith((".jsonl", ".ndjson", ".json")) and not name.startswith("__MACOSX")]
         if not kept:
             raise BenchmarkError(f"{path.name}: no .jsonl or .json file in it")
@@ -289,14 +293,13 @@ class _Joined(io.RawIOBase):
     """Bytes that were read already, then the rest of a stream."""
 
     def __init__(self, start: bytes, rest: BinaryIO) -> None:
-        self._start, self._rest = start, rest
+        self._start, self._rest = io.BytesIO(start), rest
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, target: Any) -> int:
-        chunk = self._start[: len(target)] or self._rest.read(len(target))
-        self._start = self._start[len(chunk) :]
+        chunk = self._start.read(len(target)) or self._rest.read(len(target))
         target[: len(chunk)] = chunk
         return len(chunk)
 
@@ -368,10 +371,12 @@ def _document_rows(value: dict[str, Any], name: str, is_row: Callable[[Mapping[s
     if is_row(value):
         yield name, value
         return
+    if nested := list(_nested(value, "", is_row, DEEPEST_LIST)):
+        for place, one in nested:
+            yield (f"{name}, {place}", one) if isinstance(one, dict) else Skip(f"{name}, {place}", "expected a JSON object")
+        return
     for key in LISTS:
         members = value.get(key)
-        if isinstance(members, dict) and members and all(isinstance(one, list) for one in members.values()):
-            members = [row for one in members.values() for row in one]  # lm-eval's: task → rows
         if isinstance(members, list) and any(isinstance(one, dict) for one in members):
             for number, one in enumerate(members, start=1):
                 place = f"{name}, {key} {number}"
@@ -383,6 +388,18 @@ def _document_rows(value: dict[str, Any], name: str, is_row: Callable[[Mapping[s
             yield f"{name}, {key[:40]!r}", named
         return
     yield name, value
+
+
+def _nested(
+    value: Mapping[str, Any], where: str, is_row: Callable[[Mapping[str, Any]], bool], most: int
+) -> Iterator[tuple[str, object]]:
+    """Members of the lists of rows in a document, such as `samples`, `samples.TASK` or `results.TASK.examples`, with their places."""
+    for key, one in value.items():
+        place = f"{where}{key[:40]}"
+        if isinstance(one, list) and any(isinstance(row, dict) and is_row(row) for row in one):
+            yield from ((f"{place} {number}", row) for number, row in enumerate(one, start=1))
+        elif isinstance(one, dict) and most > 1 and not is_row(one):
+            yield from _nested(one, f"{place}.", is_row, most - 1)
 
 
 def _check_size(name: str, total: int) -> None:

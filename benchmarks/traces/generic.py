@@ -35,12 +35,12 @@ from benchmarks.traces.fields import (
 
 RESPONSES = (
     "response", "responses", "generation", "generations", "completion", "completions", "gen", "generated_text", "generated_texts",
-    "generated_responses", "generated_answer", "model_response", "model_responses", "model_output", "model_outputs", "output", "outputs",
-    "prediction", "predictions", "messages", "conversations",
+    "generated_responses", "generated_answer", "resp", "attempt", "attempts", "model_response", "model_responses", "model_output",
+    "model_outputs", "output", "outputs", "prediction", "predictions", "messages", "conversations",
 )  # fmt: skip
 VERDICTS = (
     "correct", "is_correct", "is_corrects", "correctness", "answers_correctness", "graded_list", "passed", "acc", "accuracy", "score",
-    "scores", "reward",
+    "scores", "reward", "rewards", "correctness_math_verify",
 )  # fmt: skip
 """A score or reward counts where it is 0 or 1."""
 FINISHES = ("finish_reason", "finish_reasons", "stop_reason", "stop_reasons")
@@ -53,7 +53,7 @@ SAMPLES = ("sample", "sample_index", "sample_idx", "sample_id", "rollout_idx")
 
 def claims(row: Mapping[str, Any]) -> bool:
     """Whether a row has a response, and something that says of which problem it is."""
-    said = any(name in row for name in (*STATEMENTS, *IDS))
+    said = any(name in row for name in (*STATEMENTS, *IDS, "messages"))
     held = any(name in row for name in RESPONSES if name not in ("messages", "conversations"))
     return said and (held or any(_is_conversations(row.get(name)) for name in ("messages", "conversations")))
 
@@ -75,7 +75,7 @@ def read(place: str, row: Mapping[str, Any]) -> Row:
             responses.append(_response(row, one, number, len(given)))
         except BrokenRow as error:
             skipped.append(f"response {number}: {error}" if len(given) > 1 else str(error))
-    statements = tuple(text for text in texts(row, STATEMENTS) if text)
+    statements = texts(row, STATEMENTS) or texts(row, ("messages",))
     gold = find_gold([row, row.get("reward_model"), row.get("metadata"), row.get("extra_info")])
     return some(Row(place, statements, tuple(responses), gold, find_ids(row), tuple(skipped)))
 
@@ -109,6 +109,11 @@ def _is_message(value: object) -> bool:
 
 def _text_of(value: Mapping[str, Any]) -> str | None:
     """Text of a response that is an object: a message, or a row of its own."""
+    if isinstance(value.get("body"), Mapping):  # of OpenAI's batches
+        value = value["body"]
+    choice = at(value.get("choices"), 0, 1)
+    if isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping):
+        return message_text(choice["message"])
     inner = first(value, ("content", "text", "response", "generation", "output", "completion", "message"))
     return message_text({**value, "content": inner}) if inner is not None else None
 

@@ -83,6 +83,19 @@ def test_every_packing_gives_the_same_responses(tmp_path: Path, packing: str) ->
     assert found.left_out == (["results.json"] if packing == "folder" else [])
 
 
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda rows: {"samples": {"task": rows}}, lambda rows: {"results": {"AIME24": {"examples": rows}}, "config": {"a": [1]}},
+        lambda rows: {str(number): row for number, row in enumerate(rows)}, lambda rows: rows[0] | {"N": 1},
+    ],
+)  # fmt: skip
+def test_rows_are_found_inside_a_document(tmp_path: Path, nest: Any) -> None:
+    row = {"problem": STATEMENT, "answer": "57", "model_outputs": ["57", "56"]}
+    (tmp_path / "x.json").write_text(json.dumps(nest([row, row]), indent=2))
+    assert [trace.text for trace in read_all([tmp_path / "x.json"]).traces] in (["57", "56"], ["57", "56"] * 2)
+
+
 def test_samples_of_several_files_are_counted_through_in_natural_order(tmp_path: Path) -> None:
     row = ROWS["nemo"][1]
     for number in (0, 1, 2, 10):

@@ -149,6 +149,16 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "generic id": ("generic", {"id": "my-7", "answer": "57", "response": "57"}),
     "verl": ("generic", {"input": f"user\n{STATEMENT}\nassistant\n", "output": "57", "gts": "57", "score": 1.0, "step": 40}),
+    "openai batch": (
+        "generic",
+        {
+            "custom_id": "7",
+            "problem": STATEMENT,
+            "answer": "57",
+            "response": {"status_code": 200, "body": {"choices": [{"message": CHAT[1]}]}},
+        },
+    ),
+    "chat with an output": ("generic", {"messages": [CHAT[0], {"role": "assistant", "content": ""}], "answer": "57", "model_output": "57"}),
     "qwq": ("generic", {"prompt": STATEMENT, "answer": "57", "gen": ["57"]}),
     "limo": (
         "generic",
@@ -181,6 +191,8 @@ SAID: dict[str, list[tuple[str, bool | None, str | None, int]]] = {
     "generic objects": [("57", True, "length", 7)],
     "generic id": [("57", None, None, 0)],
     "verl": [("57", True, None, 0)],
+    "openai batch": [("57", None, None, 0)],
+    "chat with an output": [("57", None, None, 0)],
     "qwq": [("57", None, None, 0)],
     "limo": [("57", True, None, 0), ("56", False, None, 0)],
     "matharena": [("57", True, None, 0), ("57", True, None, 0)],

