@@ -128,6 +128,10 @@ def check_lengths(settings: EvalConfig, source: ModelSource, benchmarks: Sequenc
     """
     if settings.engine == "openai":
         return
+    if settings.engine == "hf" and not source.gguf:  # vLLM knows models that transformers does not
+        from transformers import AutoConfig
+
+        _readable(source, lambda: AutoConfig.from_pretrained(source.folder, trust_remote_code=False))
     for benchmark in benchmarks:
         for name in settings.attribute or ("",):
             protocol = _protocols_of(settings, benchmark, name)
@@ -159,13 +163,7 @@ def positions_of(source: ModelSource, protocol: Protocol | None = None) -> int:
     The context extension of its own configuration is included, unless a protocol takes it away.
     """
     if protocol is not None and protocol.context == "off" and not source.gguf:
-        from huggingface_hub.errors import StrictDataclassError
-
-        try:
-            changed = context_config(source, "off", None)
-        except (*UNREADABLE, StrictDataclassError) as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise UserError(f"model {source.name}: its config.json cannot be used ({reason[:200]})") from None
+        changed = _readable(source, lambda: context_config(source, "off", None))
         if changed:
             return int(changed.max_position_embeddings)
     config = config_of(source)
@@ -176,6 +174,21 @@ def positions_of(source: ModelSource, protocol: Protocol | None = None) -> int:
         if original and isinstance(factor, (int, float)) and 1 < factor < math.inf:
             positions = max(positions, int(original * factor))
     return positions
+
+
+def _readable(source: ModelSource, read: Callable[[], Any]) -> Any:
+    """What transformers makes of a model's config.json.
+
+    Raises:
+        UserError: it does not know the model, or a field has a wrong type.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        return read()
+    except (*UNREADABLE, StrictDataclassError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(f"model {source.name}: its config.json cannot be used ({reason[:200]})") from None
 
 
 def config_of(source: ModelSource) -> Mapping[str, Any]:

@@ -191,7 +191,7 @@ def test_lengths_that_the_model_does_not_have_are_refused(tmp_path: Path, fields
 @pytest.mark.parametrize("changes", [{"model_type": "klear-next"}, {"model_type": None}, {"num_hidden_layers": "many"}])
 def test_a_configuration_that_transformers_does_not_know_is_one_line(tmp_path: Path, changes: dict[str, object]) -> None:
     with pytest.raises(UserError, match="model Klear-Reasoner-8B: its config.json cannot be used"):
-        check_lengths(config(protocol="klear-paper-32k").eval, source(tmp_path, **changes), ["aime24"])
+        check_lengths(config(protocol="klear-paper-32k", engine="hf").eval, source(tmp_path, **changes), ["aime24"])
 
 
 def test_a_context_extension_of_the_models_own_counts(tmp_path: Path) -> None:
