@@ -31,7 +31,9 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     for tool in tools.iterdir():
         tool.chmod(0o755)
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment(PATH=path), capture_output=True, text=True, timeout=900, check=False)  # fmt: skip
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment(PATH=path), capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
 
 
 def test_every_section_of_the_page_has_an_example_that_runs() -> None:
