@@ -75,6 +75,11 @@ class Row:
     code: CodeProblem | None = None
 
 
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sort key that puts output-rs2 before output-rs10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", text)]
+
+
 def encodable(text: str) -> str:
     """The text with a question mark for every half of a surrogate pair that stands alone, which no file can hold."""
     return text.encode("utf-8", "replace").decode()

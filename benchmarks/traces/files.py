@@ -25,6 +25,8 @@ from typing import Any, BinaryIO
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import BrokenRow
+from benchmarks.traces.columns import useful_columns
+from benchmarks.traces.fields import natural
 
 LONGEST_ROW = 1 << 26
 """Bytes of one row; more is not a row."""
@@ -39,8 +41,6 @@ ENDINGS = (".jsonl", ".ndjson", ".json", ".gz", ".zip", ".parquet", ".eval")
 """Of the files that are looked at in a folder."""
 LISTS = ("samples", "rows", "results", "records", "data", "details", "predictions", "examples")
 """Keys of a document under which a list of rows may be."""
-HEAVY = ("input_tokens", "logits", "logprobs", "pred_logits", "prediction_logits", "unconditioned_logprobs", "padded")
-"""Columns of Parquet files that are not read."""
 DEEPEST_LIST = 4
 """Objects inside each other in which such a list is looked for."""
 OTHER_PACKERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
@@ -83,11 +83,6 @@ def file_hashes(path: Path) -> tuple[str, str]:
             sha256.update(chunk)
             sha1.update(chunk)
     return sha256.hexdigest(), sha1.hexdigest()
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Sort key that puts output-rs2 before output-rs10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", text)]
 
 
 def find_files(path: Path) -> list[Path]:
@@ -417,7 +412,7 @@ def _parquet(path: Path) -> Iterator[Placed | Skip]:
     total = number = 0
     try:
         file = pq.ParquetFile(path)
-        for batch in file.iter_batches(16, columns=_columns(file.schema_arrow)):
+        for batch in file.iter_batches(16, columns=useful_columns(file.schema_arrow)):
             total += batch.nbytes
             _check_size(path.name, total)
             for row in batch.to_pylist():
@@ -425,17 +420,6 @@ def _parquet(path: Path) -> Iterator[Placed | Skip]:
                 yield f"{path.name}, row {number}", row
     except (pa.ArrowException, OSError) as error:
         raise BrokenRow(f"{path.name}: not a Parquet file that can be read ({str(error)[:80]})") from error
-
-
-def _columns(schema: Any) -> list[str]:
-    """Columns and fields of structures that may say something of a response; lists of tokens and logits may be gigabytes."""
-    import pyarrow as pa
-
-    names: list[str] = []
-    for field in schema:
-        inner = [one.name for one in field.type] if pa.types.is_struct(field.type) else []
-        names += [f"{field.name}.{name}" for name in inner if name not in HEAVY] if inner else [field.name] * (field.name not in HEAVY)
-    return names
 
 
 def _is_log(names: list[str]) -> bool:
