@@ -32,7 +32,8 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         tool.chmod(0o755)
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment(PATH=path), capture_output=True, text=True, timeout=900, check=False,
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment(PATH=path), capture_output=True, text=True, timeout=900,
+        check=False,
     )  # fmt: skip
 
 
