@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from tox.config.loader.memory import MemoryLoader
 from tox.plugin import impl
+from tox.tox_env.runner import RunToxEnv
 
 from klear_repro.stack import OVERRIDE, Stack, choose_stack, cuda_torch
 
@@ -76,8 +77,10 @@ def _engine(words: Sequence[str]) -> str:
 @impl
 def tox_on_install(tox_env: Any, arguments: Any, section: str, of_type: str) -> None:
     """Before torch is installed into a core environment: say so if it is the build for CUDA, which no CPU needs."""
+    if of_type != "deps" or not isinstance(tox_env, RunToxEnv):  # the other kind builds the package
+        return
     folder = Path(tox_env.conf["env_dir"])
-    if of_type != "deps" or folder.name == "cuda" or list(folder.glob("lib/python*/site-packages/torch/version.py")):
+    if folder.name == "cuda" or list(folder.glob("lib/python*/site-packages/torch/version.py")):
         return
     _, lines = tox_env.conf["deps"].unroll()  # requirements, and constraints as «-c NAME==VERSION»
     pins = [line.partition("==")[2] for line in lines if line.startswith("-c torch==")]
