@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from benchmarks.errors import BenchmarkError
+from benchmarks.protocols import load_protocol, protocol_diff
+from reports.against_published import resolved_protocol
 from reports.blocks import Block, Cell, Folded, Paragraph, table
 from reports.load import Run
+from reports.measurements import of_programs
+from reports.text import brief
 
 OWN_STAGE = "report"
 """The stage that writes this: it is running while it does, and is left out so that a second report is the same."""
 CUDA_PARTS = "CUDA kernels, bf16 on a GPU, vLLM on CUDA and FSDP2 over NCCL"
 PRESETS = ("paper", "release")
+CHANGED = "+changed"
+"""Ends the name of a protocol with replaced fields (`Protocol.resolve`)."""
 
 
 def preset_blocks(run: Run) -> list[Block]:
@@ -64,6 +71,26 @@ def _used(run: Run, field: str) -> str:
     sections = [run.config.get(name) for name in ("rl_math", "rl_code")]
     used = [section[field] for section in sections if isinstance(section, Mapping) and field in section]
     return " / ".join(dict.fromkeys(_plain(value) for value in used)) or "–"
+
+
+def changed_protocols(run: Run) -> list[Paragraph]:
+    """Which fields of a named protocol the run replaced, one sentence for each protocol."""
+    found: dict[str, list[str]] = {}
+    for evaluation in run.manifest.evaluations:
+        ours = resolved_protocol(evaluation)
+        if ours is None or not ours.name.endswith(CHANGED):
+            continue
+        name = ours.name.removesuffix(CHANGED)
+        try:
+            theirs = load_protocol(name)
+        except BenchmarkError:  # a file of the user's own
+            continue
+        kind: Literal["math", "code"] = "code" if of_programs(evaluation.benchmark) else "math"
+        differs = protocol_diff(ours, theirs.for_benchmark(evaluation.benchmark, kind))
+        said = [f"{field} {brief(_plain(mine))} instead of {brief(_plain(other))}" for field, (mine, other) in sorted(differs.items())]
+        if words := ", ".join(said):
+            found.setdefault(f"Protocol {name} was changed: {words}", []).append(evaluation.benchmark)
+    return [Paragraph(f"{words} ({', '.join(dict.fromkeys(benchmarks))}).", note=True) for words, benchmarks in found.items()]
 
 
 def cuda_sentence(run: Run) -> str:

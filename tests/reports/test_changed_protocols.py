@@ -40,7 +40,15 @@ def test_the_report_has_the_changed_name_and_the_value(builder: Builder) -> None
     assert "klear-release-64k+changed" in text and "sampling.temperature 0.7 instead of 0.6" in text
 
 
-def test_of_a_model_without_published_numbers_it_has_the_name_and_the_protocol_as_it_was(builder: Builder) -> None:
-    measured(builder, "mine", temperature=0.7)
+def test_of_a_model_without_published_numbers_the_lead_says_what_was_changed(builder: Builder) -> None:
+    measured(builder, "mine", temperature=0.7, top_p=0.9)
     text = write_report(builder.write()).with_name("report.md").read_text()
-    assert "| mine | klear-release-64k+changed |" in text and '"temperature": 0.7' in text
+    lead = text.split("\n## ")[0]
+    assert "| mine | klear-release-64k+changed |" in text
+    changed = "sampling.temperature 0.7 instead of 0.6, sampling.top\\_p 0.9 instead of 0.95"
+    assert f"Protocol klear-release-64k was changed: {changed} (aime24)." in lead
+
+
+def test_a_protocol_as_it_is_gets_no_such_sentence(builder: Builder) -> None:
+    measured(builder, "mine")
+    assert "was changed" not in write_report(builder.write()).with_name("report.md").read_text()
