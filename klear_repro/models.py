@@ -142,7 +142,7 @@ def load(source: ModelSource, device: Device, rope: Rope | None = None, max_mode
             **options, **extra,
         )  # fmt: skip
     except (*UNREADABLE, StrictDataclassError, SafetensorError) as error:
-        raise UserError(f"model {source.name}: {_first_line(error)}") from None
+        raise UserError(f"model {source.name}: {first_line(error)}") from None
     missing = sorted({*info["missing_keys"], *(key for key, *_ in info.get("mismatched_keys", ()))})
     if missing:  # transformers makes them up and goes on
         shown = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
@@ -167,7 +167,7 @@ def load_tokenizer(source: ModelSource) -> Any:
         if end is not None:
             tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     except (*UNREADABLE, StrictDataclassError) as error:
-        raise UserError(f"model {source.name}: its tokenizer cannot be read ({_first_line(error)})") from None
+        raise UserError(f"model {source.name}: its tokenizer cannot be read ({first_line(error)})") from None
     if not tokenizer.encode("1", add_special_tokens=False):  # transformers makes an empty one up where there is no file
         raise UserError(f"model {source.name}: its tokenizer has no vocabulary; a folder in Hub format has a tokenizer.json")
     return tokenizer
@@ -181,7 +181,8 @@ def _gguf_eos(path: Path) -> int | None:
     return None if field is None else int(field.parts[field.data[0]][0])
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What is wrong in one line, from an exception of a library."""
     error = error.__cause__ if type(error).__name__.startswith("StrictDataclass") and error.__cause__ else error  # which only wraps it
     text = next(iter(str(error).strip().splitlines()), "")[:200]
     return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
@@ -220,7 +221,7 @@ def context_config(source: ModelSource, context: Context, rope: Rope | None, max
     try:
         config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
     except UNREADABLE as error:
-        raise UserError(f"model {source.name}: {_first_line(error)}") from None
+        raise UserError(f"model {source.name}: {first_line(error)}") from None
     given = getattr(config, "rope_parameters", None) or {}
     own = {name: value for name, value in given.items() if name not in SCALING}
     if rope is not None:

@@ -29,7 +29,7 @@ from klear_repro.errors import UserError
 from klear_repro.evaluate import named_protocol, resolved, sample_keys
 from klear_repro.forecast import BYTES_A_TOKEN, Forecast, Room, Work, cache_values, size
 from klear_repro.machine import Machine, free_disk, same_disk, this_machine
-from klear_repro.models import UNREADABLE, ModelSource, context_config
+from klear_repro.models import UNREADABLE, ModelSource, context_config, first_line
 from klear_repro.planning import Models, Planned, describe, plan
 from klear_repro.progress import say
 
@@ -187,8 +187,7 @@ def _readable(source: ModelSource, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except (*UNREADABLE, StrictDataclassError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UserError(f"model {source.name}: its config.json cannot be used ({reason[:200]})") from None
+        raise UserError(f"model {source.name}: its config.json cannot be used ({first_line(error)})") from None
 
 
 def config_of(source: ModelSource) -> Mapping[str, Any]:

@@ -155,7 +155,7 @@ def test_rows_of_a_benchmark_that_was_not_asked_for_are_left_out_and_counted(sha
         ('{"a": 1}\n', "none of the formats"),
         ("[" * 100_000 + "\n", "nested too deeply|not JSON"),
         ('{"a": ' * 100_000 + "\n", "nested too deeply|not JSON"),
-        ('{"id": ' + "1" * 5000 + "}\n", "not JSON"),
+        ('{"id": ' + "1" * 5000 + "}\n", "not JSON|none of the formats"),  # by how many digits Python reads, which any library may set
         ('[{"id": 1}, {"id":', "row 2: not JSON"),
         ('{"messages": []}\n', "a list of messages is expected"),
         ('{"messages": [{"role": "user", "content": "x"}]}\n', "there is no error"),
