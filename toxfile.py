@@ -40,8 +40,8 @@ def tox_add_core_config(core_conf: Any, state: Any) -> None:
 
 def _before_eval(stack: Stack, words: Sequence[str]) -> None:
     """Say which stack it is; refuse an engine that this one cannot have, before anything is made."""
-    if {"--help", "-h"} & set(words):
-        return
+    if {"--help", "-h"} & set(words) or not {"eval", "all"} & set(_last(words, ("--stage",), "eval").split(",")):
+        return  # nothing is generated
     if stack.name == "cuda":
         return _say(f"CUDA stack with vLLM in .tox/cuda ({stack.reason}); {OVERRIDE}=core takes the one without")
     engine = _engine(words)
@@ -55,16 +55,9 @@ def _before_eval(stack: Stack, words: Sequence[str]) -> None:
 
 def _engine(words: Sequence[str]) -> str:
     """The engine that the words name, or else their profile; like the program, it takes the last of each."""
-    engine, profile = "", "klear-8b-eval"
-    for index, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        value = value if equals else next(iter(words[index + 1 :]), "")
-        if flag in ("--engine", "--eval.engine"):
-            engine = value
-        elif flag == "--profile":
-            profile = value
-    if engine:
+    if engine := _last(words, ("--engine", "--eval.engine"), ""):
         return engine
+    profile = _last(words, ("--profile",), "klear-8b-eval")
     file = Path(profile) if profile.endswith(".toml") else ROOT / "klear_repro" / "profiles" / f"{profile}.toml"
     try:
         import tomllib
@@ -72,6 +65,16 @@ def _engine(words: Sequence[str]) -> str:
         return str(tomllib.loads(file.read_text(encoding="utf-8"))["eval"]["engine"])
     except (OSError, ValueError, KeyError, TypeError):
         return "hf"  # the default, or a profile that is wrong, about which the program says more
+
+
+def _last(words: Sequence[str], flags: Sequence[str], default: str) -> str:
+    """The value that the words give a flag the last time."""
+    found = default
+    for index, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag in flags:
+            found = value if equals else next(iter(words[index + 1 :]), "")
+    return found
 
 
 @impl

@@ -96,6 +96,8 @@ def _array(file: Path, text: str) -> list[tuple[str, dict[str, Any]]] | None:
         rows = json.loads(text)
     except json.JSONDecodeError:
         return None
+    except ValueError as error:  # a number of thousands of digits
+        raise BrokenRow(f"{file}, line 1: not JSON ({error})") from error
     except RecursionError as error:
         raise BrokenRow(f"{file}, line 1: nested too deeply") from error
     if "\n" not in text.strip() and not all(isinstance(row, Mapping) for row in rows):
@@ -120,6 +122,8 @@ def _lines(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise BrokenRow(f"{place}: not JSON ({error.msg} at column {error.colno})") from error
+        except ValueError as error:  # a number of thousands of digits
+            raise BrokenRow(f"{place}: not JSON ({error})") from error
         except RecursionError as error:
             raise BrokenRow(f"{place}: nested too deeply") from error
         if not isinstance(row, dict):
@@ -131,7 +135,7 @@ def _columns_or_rows(text: str) -> list[tuple[str, dict[str, Any]]] | None:
     """The rows of one object that holds them: `{"data": [rows]}`, or `{"name of a row": row}` over several lines."""
     try:
         table = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     for name in _HOLDS_ROWS:
         rows = table.get(name)

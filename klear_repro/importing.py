@@ -251,7 +251,7 @@ def _import_one(folder: RunFolder, name: str, wanted: Import, judges: Judges) ->
     _say_scores(label, name, rows, len(problems), grades)
     return {
         "benchmark": name, "model": label, "revision": wanted.revision,
-        "protocol": protocol.model_dump(mode="json") if protocol.name != "imported" else {"name": "imported", "judges": list(protocol.judges)},
+        "protocol": protocol.model_dump(mode="json") if protocol.name != "imported" else {"name": "imported", "judges": list(protocol.judges), "thinking": protocol.thinking},
         "sampling_hash": sampling_hash, "engine": "imported", "problems": len(problems), "samples": len(rows), "expected": len(rows),
         "failed": sum(row.error is not None for row in rows), "skipped": sum(len(file.skipped) for file in wanted.found.files),
         "gold": "file" if is_from_file(name) else "", "problem_ids": list(problems), "groups": groups(list(problems.values())),

@@ -81,12 +81,23 @@ def free_memory(root: Path = Path("/")) -> int:
     for line in _text(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) << 10
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        most, now = _text(root / "sys/fs/cgroup" / limit).strip(), _text(root / "sys/fs/cgroup" / used).strip()
+    group = root / "sys/fs/cgroup"
+    for limit, used, statistics, prefix in (
+        ("memory.max", "memory.current", "memory.stat", ""),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"),
+    ):
+        most, now = _text(group / limit).strip(), _text(group / used).strip()
         if most.isdecimal() and now.isdecimal():  # else «max»: no limit
-            left = max(0, int(most) - int(now))
+            left = max(0, int(most) - int(now) + _cached(group / statistics, prefix))
             available = min(available, left) if available else left
     return available
+
+
+def _cached(statistics: Path, prefix: str) -> int:
+    """Contents of files that a control group has in memory, bytes: they count as used, and are given up for a process."""
+    rows = [line.split() for line in _text(statistics).splitlines()]
+    named = {f"{prefix}{name}" for name in ("active_file", "inactive_file")}
+    return sum(int(row[1]) for row in rows if len(row) == 2 and row[0] in named and row[1].isdecimal())
 
 
 def free_disk(path: Path) -> int:

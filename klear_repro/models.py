@@ -62,6 +62,8 @@ class ModelSource:
     """The branch or tag that `revision` was resolved from."""
     missing: tuple[str, ...] = ()
     """Weights that are still on the Hub (`with_weights` fetches them)."""
+    missing_bytes: int = 0
+    """Their size."""
 
 
 def find_model(name: str, revision: str = "", weights: bool = True) -> ModelSource:
@@ -112,7 +114,7 @@ def with_weights(source: ModelSource) -> ModelSource:
     if source.branch:  # so that it is known where the Hub cannot be reached: a download by commit writes no branch
         with suppress(OSError):  # a cache that is complete and cannot be written
             write_atomic(source.folder.parents[1] / "refs" / source.branch, source.revision)
-    return replace(source, missing=(), branch="")
+    return replace(source, missing=(), missing_bytes=0, branch="")
 
 
 def load(source: ModelSource, device: Device, rope: Rope | None = None, max_model_len: int = 0, context: Context = "model") -> tuple[Any, Any]:
@@ -382,7 +384,7 @@ def _from_hub(name: str, revision: str) -> ModelSource:
     wanted = _weights(name, folder, sizes)
     missing = tuple(file for file in wanted if not (folder / file).is_file())
     branch = "" if commit == revision else revision or "main"
-    return ModelSource(name.rpartition("/")[2], folder, "", commit, sum(sizes[file] for file in wanted), name, branch, missing)
+    return ModelSource(name.rpartition("/")[2], folder, "", commit, sum(sizes[file] for file in wanted), name, branch, missing, sum(sizes[file] for file in missing))
 
 
 @cache

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from klear_repro.engines.base import Engine
-from klear_repro.errors import RunError, UserError
+from klear_repro.errors import RunError, UserError, machine_failure
 from klear_repro.leases import Leases
 from klear_repro.progress import Progress, say
 from klear_repro.work import SampleSet, Tally, fill
@@ -260,6 +260,12 @@ def _work(orders: Connection, lifeline: Connection, output: Connection, environm
         sys.exit(1)
     except OSError as error:  # some of its kinds cannot be sent
         orders.send(OSError(error.errno, error.strerror or str(error), error.filename))
+        sys.exit(1)
+    except (MemoryError, RuntimeError, ImportError) as error:
+        failure = machine_failure(error)
+        if failure is None:
+            raise
+        orders.send(RunError(failure))
         sys.exit(1)
     finally:
         if hasattr(engine, "close"):

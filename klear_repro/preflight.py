@@ -59,6 +59,8 @@ def preflight(config: Config, path: Path, device: Device, models: Callable[[], M
     settings = config.eval
     check_names(config)
     found = models()
+    if settings.engine == "openai" and len(found) > 1:
+        raise UserError(f"eval.engine='openai': its servers have one model, and this run would ask them for {len(found)} ({', '.join(found)}); name the one that they serve with --model")
     for source, on in found.values():
         check_lengths(settings, source, on)
     planned = plan(config, path, found, anew=anew)
@@ -225,6 +227,8 @@ def check_platform(settings: EvalConfig, device: Device, machine: Machine, sourc
             raise UserError(f"eval.engine='vllm': this vLLM is built for {build.upper()}, and the run is on {kind.upper()}{_why_no_cuda(machine) if kind == 'cpu' else ''}; use --engine hf or openai, or set runtime.device")
     if kind == "cpu" and machine.gpus and settings.engine == "hf":
         say(f"eval: the run is on the CPU{_why_no_cuda(machine)}")
+    if settings.engine == "vllm":
+        check_heads(config_of(source), settings.tensor_parallel, source.name)
     wanted = settings.data_parallel * (settings.tensor_parallel if settings.engine == "vllm" else 1)
     if kind == "cuda":  # CUDA only
         there = len(machine.gpus) or torch.cuda.device_count()
@@ -232,6 +236,18 @@ def check_platform(settings: EvalConfig, device: Device, machine: Machine, sourc
             raise UserError(f"eval.data_parallel={settings.data_parallel} × eval.tensor_parallel={settings.tensor_parallel}: needs {wanted} GPUs, there are {there}")
     elif settings.engine == "vllm" and settings.tensor_parallel > 1:
         raise UserError(f"eval.tensor_parallel={settings.tensor_parallel}: must be 1 on a CPU; --eval.data_parallel uses more processes")
+
+
+def check_heads(config: Mapping[str, Any], spread: int, name: str) -> None:
+    """Whether attention heads can be spread over so many GPUs, as vLLM does it: evenly, those of keys once on several if they are fewer.
+
+    Raises:
+        UserError: they cannot.
+    """
+    heads = _number(config.get("num_attention_heads"))
+    shared = _number(config.get("num_key_value_heads")) or heads
+    if heads and (heads % spread or (shared % spread and spread % shared)):
+        raise UserError(f"eval.tensor_parallel={spread}: model {name} has {heads} attention heads and {shared} of keys, which cannot be spread evenly over {spread} GPUs")
 
 
 def _why_no_cuda(machine: Machine) -> str:
@@ -338,7 +354,7 @@ def check_disk(settings: EvalConfig, path: Path, waiting: Sequence[Planned]) -> 
     samples = sum(_sample_bytes(one, expected=True) for one in waiting)
     together = bool(weights) and same_disk(cache, path)
     if weights > free_disk(cache):
-        raise UserError(f"eval.model: its weights take {size(weights)}, and {size(free_disk(cache))} are free on the disk of {cache}; set HF_HOME to a folder on a larger one")
+        raise UserError(f"eval.model: {size(weights)} of weights are to be downloaded, and {size(free_disk(cache))} are free on the disk of {cache}; set HF_HOME to a folder on a larger one")
     if samples + (weights if together else 0) > free_disk(path):
         beside = f" beside {size(weights)} of weights" if together else ""
         raise UserError(f"run-dir={str(path)!r}: the samples take about {size(samples)}{beside}, and {size(free_disk(path))} are free on its disk; pass another --run-dir")
@@ -348,7 +364,7 @@ def _downloads(settings: EvalConfig, waiting: Sequence[Planned]) -> dict[tuple[s
     """(Hub id, commit) → bytes of weights that are to be fetched."""
     if settings.engine == "openai":
         return {}
-    return {(one.source.hub, one.source.revision): one.source.weight_bytes for one in waiting if one.source.missing}
+    return {(one.source.hub, one.source.revision): one.source.missing_bytes for one in waiting if one.source.missing}
 
 
 def _sample_bytes(planned: Planned, *, expected: bool) -> int:

@@ -140,9 +140,14 @@ def pause(elapsed: float) -> float:
     return min(max(elapsed / 60, PLAIN_EVERY), PLAIN_AT_MOST)
 
 
+def printable(text: str) -> str:
+    """The text with every character that a terminal would obey written out (`\\x1b`): names and messages come from models and files."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def say(text: str) -> None:
     """One plain line to the user (standard error: standard output stays free for results)."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

@@ -194,7 +194,9 @@ def _interrupt(number: int, frame: Any) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> int:
-    print("klear-repro: " + " ".join(message.split()), file=sys.stderr)
+    from klear_repro.progress import say
+
+    say("klear-repro: " + " ".join(message.split()))
     return code
 
 

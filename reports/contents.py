@@ -83,6 +83,7 @@ def _what_this_is(run: Run) -> list[Paragraph]:
     lead = [Paragraph(words, note=manifest.stand_in is not False)]
     lead += import_paragraphs(run)
     lead += changed_protocols(run)
+    lead += _partial(run)
     if manifest.model_note:
         lead.append(Paragraph(f"About the model: {manifest.model_note.rstrip('.')}.", note=True))
     unfinished = [name for name, stage in manifest.stages.items() if stage.get("status") != "done"]
@@ -94,6 +95,16 @@ def _what_this_is(run: Run) -> list[Paragraph]:
             Paragraph(f"Parts of the run are missing or damaged: {counted(len(run.notes), 'note')} near the end.")
         )
     return lead
+
+
+def _partial(run: Run) -> list[Paragraph]:
+    """Benchmarks of which only some problems were measured."""
+    found = dict.fromkeys(
+        f"Only {evaluation.problems} of the {target.problems} problems of {evaluation.benchmark} were measured: no score of the benchmark."
+        for evaluation in run.manifest.evaluations
+        if (target := run.published.targets.get(evaluation.benchmark)) and 0 < (evaluation.problems or 0) < target.problems
+    )
+    return [Paragraph(words, note=True) for words in found] if run.manifest.stand_in is False else []
 
 
 def _findings(run: Run, gains: list[StageGains], clip: ClipShares) -> list[Bullets]:

@@ -35,7 +35,7 @@ def score_blocks(run: Run, canvas: Canvas) -> list[Block]:
     blocks.append(
         Paragraph(
             "Scores are avg@samples in points. The first interval (95 %) is for the same problems sampled again; "
-            "“problems like these” is for other problems from the same source, and already contains the first."
+            "“problems like these” is for other problems from the same source, and contains the noise of sampling too."
         )
     )
     blocks += accuracy_figure(run, canvas, benchmarks)

@@ -122,14 +122,18 @@ def scores(measurement: Measurement, grader: str) -> Scores | None:
 
 
 def _truncated(measurement: Measurement, grades: list[tuple[SampleKey, Grade]]) -> tuple[float, float]:
-    """Least and largest share that may have been cut off; an end that nothing says is what `strict` takes it for."""
+    """Least and largest share that may have been cut off.
+
+    An end that nothing says is what `strict` takes it for, which knows it only where the protocol requires a closed thinking.
+    """
     stored, strict = measurement.samples, measurement.grades.get("strict", {})
+    known = measurement.evaluation is None or measurement.evaluation.protocol_field("thinking") != "auto"
     cut = unknown = 0
     for key, row in grades:
         ends = (row.finish_reason, stored[key].finish if key in stored else None)
         is_cut = "length" in ends or row.reason == "truncated" or (key in strict and strict[key].reason == "truncated")
         cut += is_cut
-        unknown += not is_cut and not any(ends) and key not in strict
+        unknown += not is_cut and not any(ends) and not (known and key in strict)
     return cut / len(grades), (cut + unknown) / len(grades)
 
 

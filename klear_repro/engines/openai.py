@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from klear_repro.engines.base import IDLE_S, REPORT_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
 from klear_repro.engines.turns import stop_ids
 from klear_repro.errors import RunError, UserError
-from klear_repro.models import ModelSource
+from klear_repro.models import ModelSource, load_tokenizer
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 ATTEMPTS = 10
@@ -77,9 +77,7 @@ class OpenAIEngine:
         self._section = section
         if source.gguf:
             raise UserError(f"model {source.name}: the openai engine needs a folder in Hub format for its tokenizer, not GGUF")
-        from transformers import AutoTokenizer
-
-        self.tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
+        self.tokenizer = load_tokenizer(source)
         self.endpoints = [_Endpoint(_address(endpoint, section)) for endpoint in endpoints]
         if not self.endpoints:
             raise UserError(f"{section}.endpoints: needed by the engine {self.name}; addresses such as http://127.0.0.1:8000/v1, comma-separated")

@@ -30,7 +30,7 @@ from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampli
 from klear_repro.engines.turns import stop_ids
 from klear_repro.engines.vllm_worker import repack_tied_head
 from klear_repro.errors import UserError
-from klear_repro.models import ModelSource, context_config, with_weights
+from klear_repro.models import ModelSource, context_config, load_tokenizer, with_weights
 from klear_repro.progress import say
 
 ENVIRONMENT = {
@@ -97,12 +97,10 @@ class VLLMEngine:
             raise UserError(f"model {source.name}: the vllm engine reads folders in Hub format, not GGUF; use --engine hf")
         vllm = _import_vllm(device.device.type)
         source = with_weights(source)
-        from transformers import AutoTokenizer
-
         before = VLLMEngine._latest and VLLMEngine._latest()
         if before:  # shutting it down later would take the torch.distributed state of this one with it
             before.close()
-        self.tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
+        self.tokenizer = load_tokenizer(source)
         self.options = dict(options or {})
         length: dict[str, Any] = {"max_model_len": max_model_len or None}
         try:

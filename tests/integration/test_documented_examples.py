@@ -51,4 +51,4 @@ def test_the_examples_of_the_page_do_what_it_says(tmp_path: Path) -> None:
             assert not said or said[1] == done.stdout.strip(), name
     for run in ("smollm2", "imported", "trained"):
         assert (tmp_path / "runs" / run / "report" / "report.md").is_file()
-    assert (tmp_path / "comparison" / "report.md").is_file()
+    assert (tmp_path / "comparison" / "comparison.md").is_file()

@@ -103,7 +103,8 @@ def test_shards_that_cannot_be_are_refused(setting: Path, tmp_path: Path, shard:
 def test_three_workers_make_the_same_samples_as_one(setting: Path, whole: Path, tmp_path: Path):
     outcome = inside(*words(setting, tmp_path / "run", "--eval.data_parallel", "3", "--eval.slots", "2"))
     assert outcome.code == 0, outcome.err
-    counted = [line for line in outcome.lines if "eval tiny mini-aime: " in line and "/24 samples" in line]  # of all workers together: none of them has a line of its own
+    counted = [line for line in outcome.lines if "eval tiny mini-aime: " in line and "/24 samples" in line]
+    # One line for all workers together: none of them has lines of its own.
     assert counted[-1].startswith("eval tiny mini-aime: 24/24 samples") and not [line for line in counted if line.startswith("[")]
     assert texts(tmp_path / "run") == texts(whole)
     assert sum(1 for _ in read_grades(tmp_path / "run" / "grades" / "mini-aime" / "tiny.parquet")) == 48
