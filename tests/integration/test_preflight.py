@@ -123,7 +123,7 @@ CASES = {
     "server": Case(("--engine", "openai", "--eval.endpoints", "http://127.0.0.1:9/v1"), "refused: eval.endpoints: http://127.0.0.1:9/v1"),
     "weights": Case((), "refused: model tiny: its weights take", memory=100_000),
     "cache": Case((), "lower --max-new-tokens; --runtime.dtype", memory=300_000),
-    "disk": Case((), "refused: eval.model: its weights take 1000000.0 GB, and", memory=10**16, model="org/huge"),
+    "disk": Case((), "refused: eval.model: 1000000.0 GB of weights are to be downloaded, and", memory=10**16, model="org/huge"),
     "samples": Case(("--samples", "1000000000"), "refused: run-dir='{problems}/run': the samples take about"),
     "template": Case((), "only for the initiated", model="org/refuses"),
     "no-template": Case((), "refused: eval.model: its chat template cannot be used", model="org/bare"),
