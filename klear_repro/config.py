@@ -7,6 +7,7 @@ imported here: a wrong value is refused before torch is loaded.
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -217,15 +218,15 @@ VLLM_OPTIONS = (
 class EvalConfig(Section):
     """Evaluation of checkpoints (paper §4.1)."""
 
-    model: str = Field("", description="what to evaluate: folder, GGUF file, Hub id, or package:NAME; empty: the checkpoints of this run")
+    model: str = Field("", description="what to evaluate: folder, GGUF file, Hub id, or package:NAME; several are comma-separated; empty: the checkpoints of this run")
     revision: str = Field("", description="Hub revision of the model; empty: main, resolved and recorded")
     note: str = Field("", description="what must stand beside the results of this model")
     benchmarks: tuple[str, ...] = Field(("mini-aime", "mini-lcb"), description="comma-separated names")
     benchmark_path: str = Field("", description="folder or JSONL file with the problems; empty: this run's data, or the Hub")
     benchmark_revision: str = Field("", description="Hub revision of the problems; empty: the one that the project pins, or main, resolved and recorded")
-    protocol: str = Field("", description="protocol name or TOML file; empty: smoke-math or smoke-code for the stand-ins, else klear-paper-32k")
+    protocol: str = Field("", description="protocol name or TOML file; empty: TO of an attribution, smoke-math or smoke-code for the stand-ins, else klear-paper-32k")
     prompt: str = Field("", description="prompt by name, such as lcb-generic, lcb-r1, lcb-qwen, boxed; empty: the protocol's")
-    attribute: tuple[str, ...] = Field((), description="two protocols, FROM,TO: which of their differences changes the score, and by how much")
+    attribute: tuple[str, ...] = Field((), description="two protocols, FROM,TO: after the evaluation, which of their differences changes the score of each model, and by how much")
     samples: Count = Field(0, description="samples a problem; 0: what the protocol says")
     limit: Count = Field(0, description="only the first N problems; 0: all")
     max_new_tokens: Count = Field(0, description="budget of a response, tokens; 0: what the protocol says")
@@ -269,6 +270,10 @@ class EvalConfig(Section):
             raise ValueError(f"endpoints={','.join(self.endpoints)!r}: for engine=openai, and engine is {self.engine}")
         if self.attribute and len(self.attribute) != 2:
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
+        if self.model and not self.models:
+            raise ValueError(f"model={self.model!r}: must name a folder, GGUF file, Hub id or package:NAME, or several, comma-separated")
+        if self.revision and len(self.models) > 1:
+            raise ValueError(f"revision={self.revision!r}: is of one model, and model has {len(self.models)}; write ORG/NAME@REVISION")
         if self.shard and self.attribute:
             raise ValueError(f"shard={self.shard!r}: not with attribute")
         index, _, count = self.shard.partition("/")
@@ -278,6 +283,13 @@ class EvalConfig(Section):
             name, value = next(iter(given.items()))
             raise ValueError(f"{name}={value!r}: only with engine='vllm', not {self.engine!r}; leave it out")
         return self
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that `model` names; a file or folder with a comma in its name is one."""
+        if os.path.exists(self.model):
+            return (self.model,)
+        return tuple(dict.fromkeys(part.strip() for part in self.model.split(",") if part.strip()))
 
     def vllm_options(self) -> dict[str, Any]:
         """The options of vLLM that differ from their defaults, under vLLM's own names."""

@@ -65,13 +65,19 @@ def make_task(config: EvalConfig, benchmark: str, data: Path, protocol_name: str
         raise UserError(str(error)) from None
 
 
+def protocol_name(config: EvalConfig, benchmark: str) -> str:
+    """The name of the configuration's protocol, else of TO of its attribution, else of the benchmark's."""
+    to = config.attribute[1] if config.attribute else ""
+    return config.protocol or to or STAND_INS.get(benchmark, DEFAULT_PROTOCOL)
+
+
 def named_protocol(config: EvalConfig, benchmark: str, name: str = "") -> Protocol:
-    """The protocol of this name, else the configuration's, else the benchmark's; as its file says.
+    """The protocol of this name, else the one that `protocol_name` finds; as its file says.
 
     Raises:
         BenchmarkError: there is none.
     """
-    return load_protocol(name or config.protocol or STAND_INS.get(benchmark, DEFAULT_PROTOCOL))
+    return load_protocol(name or protocol_name(config, benchmark))
 
 
 def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from klear_repro.evaluate import Task
     from klear_repro.forecast import Forecast
     from klear_repro.importing import Import
+    from klear_repro.judging import Judges
     from klear_repro.parallel import Workers
     from klear_repro.work import SampleSet
 
@@ -72,9 +73,14 @@ class EvaluationStage:
         from klear_repro.models import ModelSource, find_model
 
         benchmarks = self.config.eval.benchmarks
-        if self.config.eval.model:
-            source = find_model(self.config.eval.model, self.config.eval.revision, weights=False)
-            return {source.name: (source, benchmarks)}
+        named: dict[str, tuple[Any, tuple[str, ...]]] = {}
+        for name in self.config.eval.models:
+            source = find_model(name, self.config.eval.revision, weights=False)
+            if source.name in named:
+                raise UserError(f"eval.model={self.config.eval.model!r}: two of them are called {source.name!r}; evaluate them in a run folder each, or rename a folder")
+            named[source.name] = source, benchmarks
+        if named:
+            return named
         from klear_repro.training.checkpoint import latest  # imports the models of transformers, which takes seconds
 
         found: dict[str, tuple[Any, tuple[str, ...]]] = {}
@@ -104,7 +110,7 @@ class EvaluationStage:
 
     def fingerprint(self) -> str:
         from benchmarks.protocols import load_protocol
-        from klear_repro.evaluate import STAND_INS
+        from klear_repro.evaluate import protocol_name
 
         config = self.config.eval
         models = [(label, source.revision, on) for label, (source, on) in self.models().items()]
@@ -115,7 +121,7 @@ class EvaluationStage:
         else:
             inputs += [str(self.folder.manifest.get("data_hashes", {}).get(f"{name}.jsonl")) for name in config.benchmarks]
         try:
-            names = [config.protocol or STAND_INS.get(name, "klear-paper-32k") for name in config.benchmarks] + list(config.attribute)
+            names = [protocol_name(config, name) for name in config.benchmarks] + list(config.attribute)
             protocols = [load_protocol(name).model_dump(mode="json") for name in names]
         except ValueError as error:
             raise UserError(str(error)) from None
@@ -162,7 +168,7 @@ class EvaluationStage:
         run_canary(make, watched, self.config.eval.canary, together)
 
     def evaluate(self, force: bool) -> None:
-        """Generate and grade everything, or attribute, and describe it in the manifest."""
+        """Generate and grade everything, attribute if that was asked for, and describe it in the manifest."""
         from klear_repro.evaluate import grade
         from klear_repro.judging import Judges
 
@@ -175,8 +181,6 @@ class EvaluationStage:
         if self.forecast is None:
             self.foresee()
         models = self.with_weights(models)
-        if self.config.eval.attribute:
-            return self.attribute(models)
         tasks = {name: self._task(name) for name in self.config.eval.benchmarks}
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
             for label, (source, on) in models.items():
@@ -185,21 +189,19 @@ class EvaluationStage:
                     if not missing:
                         say(f"eval {label} {task.benchmark}: all {len(samples.keys)} samples are there, none generated")
                     self._record("evaluations", grade(task, samples, self.config.eval.engine, self.path, judges))
+            if self.config.eval.attribute:
+                self.attribute(models, judges)
 
-    def attribute(self, models: dict[str, tuple[ModelSource, tuple[str, ...]]]) -> None:
+    def attribute(self, models: dict[str, tuple[ModelSource, tuple[str, ...]]], judges: Judges) -> None:
         """Which differences of two protocols change each model's score (`klear_repro.attribution`)."""
         from klear_repro.attribution import attribute
         from klear_repro.engines.chat import ChatTokenizer
-        from klear_repro.judging import Judges
 
-        with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
-            for label, (source, on) in models.items():
-                for name in on:
-                    start, end = (self._task(name, protocol) for protocol in self.config.eval.attribute)
-                    entry = attribute(
-                        start, end, self.path, label, source.revision, self.seed, judges, ChatTokenizer(source), partial(self.workers, source)
-                    )
-                    self._record("attributions", entry)
+        for label, (source, on) in models.items():
+            for name in on:
+                start, end = (self._task(name, protocol) for protocol in self.config.eval.attribute)
+                entry = attribute(start, end, self.path, label, source.revision, self.seed, judges, ChatTokenizer(source), partial(self.workers, source))
+                self._record("attributions", entry)
 
     def _task(self, benchmark: str, protocol: str = "", *, tests: bool = True) -> Task:
         from klear_repro.evaluate import make_task

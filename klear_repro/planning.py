@@ -91,16 +91,19 @@ def plan(config: Config, path: Path, models: Models, *, anew: bool = False) -> l
 
 
 def _tasks(config: EvalConfig, benchmark: str, data: Path) -> list[Task]:
-    """The task of a benchmark; the tasks of an attribution, those that share all samples once."""
+    """The task of a benchmark, and those of an attribution; of tasks that share all samples the one that has most."""
+    own = make_task(config, benchmark, data, tests=False)
     if not config.attribute:
-        return [make_task(config, benchmark, data, tests=False)]
+        return [own]
     from klear_repro.attribution import variants
 
     start, end = (make_task(config, benchmark, data, name, tests=False) for name in config.attribute)
     listed: dict[str, Task] = {}
-    for variant in variants(start.protocol, end.protocol):
-        protocol = variant.protocol.model_copy(update={"samples": start.protocol.samples})
-        listed.setdefault(protocol.sampling_hash(0) + protocol.prompt.model_dump_json(), Task(benchmark, start.problems, protocol))
+    alike = [variant.protocol.model_copy(update={"samples": start.protocol.samples}) for variant in variants(start.protocol, end.protocol)]
+    for protocol in (own.protocol, *alike):
+        same = protocol.sampling_hash(0) + protocol.prompt.model_dump_json()
+        if same not in listed or listed[same].protocol.samples < protocol.samples:
+            listed[same] = Task(benchmark, start.problems, protocol)
     return list(listed.values())
 
 

@@ -97,7 +97,7 @@ def check_names(config: Config) -> None:
     for name in settings.benchmarks:
         if name not in BENCHMARKS:
             raise UserError(f"eval.benchmarks={name!r}: unknown benchmark; allowed: {', '.join(BENCHMARKS)}")
-    for name in settings.attribute:
+    for name in settings.attribute:  # before the benchmarks' own, of which TO is one
         _protocols_of(settings, settings.benchmarks[0], name, "eval.attribute: ")
     for benchmark in settings.benchmarks:
         _protocols_of(settings, benchmark)
@@ -135,7 +135,7 @@ def check_lengths(settings: EvalConfig, source: ModelSource, benchmarks: Sequenc
 
         _readable(source, lambda: AutoConfig.from_pretrained(source.folder, trust_remote_code=False))
     for benchmark in benchmarks:
-        for name in settings.attribute or ("",):
+        for name in ("", *settings.attribute):
             protocol = _protocols_of(settings, benchmark, name)
             longest, positions = length_of(protocol, source), positions_of(source, protocol)
             if positions and protocol.rope is None and (protocol.max_model_len or 0) > positions:

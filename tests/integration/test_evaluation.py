@@ -236,7 +236,10 @@ def test_the_attribution_between_two_protocols_is_run_and_reported(setting: Path
     command[1] = "eval,report"
     outcome = klear(*command)
     assert outcome.code == 0, outcome.err
-    (entry,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["attributions"]
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    (entry,), (evaluation,) = manifest["attributions"], manifest["evaluations"]
+    assert evaluation["protocol"]["name"] == "tiny"  # beside it, and made of the same samples
+    assert entry["variants"]["from"]["generated"] == 0 and sum(one["generated"] for one in entry["variants"].values()) > 0
     assert set(entry["variants"]) == {"from", "top_k", "repetition_penalty", "to"}
     report = (tmp_path / "run" / "report" / "report.md").read_text()
     assert "Attribution" in report and "sampling.top\\_k 0 → 3" in report and "remainder" in report
@@ -245,6 +248,34 @@ def test_the_attribution_between_two_protocols_is_run_and_reported(setting: Path
     assert refused.code == 2 and "unknown protocol 'nothing'" in refused.lines[-1]
     refused = inside(*words(setting, tmp_path / "other", "--attribute", "klear-paper-32k"))
     assert refused.code == 2 and "FROM,TO" in refused.lines[-1]
+
+
+def test_several_models_are_evaluated_and_attributed_in_one_run(setting: Path, tmp_path: Path):
+    import shutil
+
+    shutil.copytree(setting / "tiny", tmp_path / "other, too")  # a comma in its name, too
+    shutil.copytree(setting / "tiny", tmp_path / "second")
+    (tmp_path / "to.toml").write_text(PROTOCOL.replace('"tiny"', '"to"') + "top_k = 3\n")
+    command = words(setting, tmp_path / "run", "--attribute", f"{setting / 'tiny.toml'},{tmp_path / 'to.toml'}")
+    command[command.index("--model") + 1] = f"{setting / 'tiny'}, {tmp_path / 'second'}"
+    del command[command.index("--protocol") : command.index("--protocol") + 2]
+    outcome = inside(*command)
+    assert outcome.code == 0, outcome.err
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert [entry["model"] for entry in manifest["evaluations"]] == ["tiny", "second"]
+    assert [entry["model"] for entry in manifest["attributions"]] == ["tiny", "second"]
+    assert {entry["protocol"]["name"] for entry in manifest["evaluations"]} == {"to"}  # where no protocol is named
+    assert all(entry["variants"]["to"]["generated"] == 0 for entry in manifest["attributions"])
+    assert "done already" in inside(*command).err
+    command[command.index("--model") + 1] = tmp_path / "other, too"
+    assert inside(*command).code == 0
+    (tmp_path / "copy").mkdir()
+    shutil.copytree(setting / "tiny", tmp_path / "copy" / "tiny")
+    command[command.index("--model") + 1] = f"{setting / 'tiny'},{tmp_path / 'copy' / 'tiny'}"
+    refused = inside(*command)
+    assert refused.code == 2 and "two of them are called 'tiny'" in refused.lines[-1]
+    refused = inside(*command, "--eval.revision", "main")
+    assert refused.code == 2 and "is of one model, and model has 2" in refused.lines[-1]
 
 
 # --- programs -------------------------------------------------------------------------------------

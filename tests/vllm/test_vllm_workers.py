@@ -1,4 +1,4 @@
-"""vLLM in worker processes: two checkpoints and an attribution in one run folder, with two workers, each engine in free memory."""
+"""vLLM in worker processes: two checkpoints and their attributions in one run, with two workers, each engine in free memory."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(_SPEC is None or _SPEC.origin is None, reason="vLLM is not installed (the tox environment vllm has it)"),
 ]
 
+MODELS = ("before", "after")
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = """
 name = "{name}"
@@ -37,7 +38,7 @@ temperature = {temperature}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run folder with two checkpoints, six problems and two protocols of different lengths beside it."""
+    """A folder for a run, with two checkpoints, six problems and two protocols of different lengths beside it."""
     from klear_repro.config import ModelConfig
     from klear_repro.data.tokenizer import train_tokenizer
     from klear_repro.models import new_model
@@ -45,11 +46,9 @@ def run(tmp_path: Path) -> Path:
     tokenizer = train_tokenizer(["Find 12 + 34. <think>\n\n</think>\n\n\\boxed{46} What is 7 times 8? " * 20], 320)
     config = ModelConfig(hidden_size=64, layers=1, heads=2, kv_heads=1, head_dim=32, intermediate_size=64, vocab_size=320,
                          max_position=512, initializer_range=0.3)  # fmt: skip
-    for seed, label in enumerate(("sft", "rl-math")):
-        folder = tmp_path / "run" / "checkpoints" / label / "step-1"
-        new_model(config, tokenizer, seed).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        (folder / "state.json").write_text("{}")
+    for seed, label in enumerate(MODELS):
+        new_model(config, tokenizer, seed).save_pretrained(tmp_path / label)
+        tokenizer.save_pretrained(tmp_path / label)
     problems = [Problem(benchmark="mini-aime", id=f"p{i}", kind="math", statement=f"Find {i} + 34.", answer=str(i % 4)) for i in range(6)]
     (tmp_path / "mini-aime.jsonl").write_text("".join(problem.model_dump_json() + "\n" for problem in problems))
     for name, length, temperature in (("from", 128, 1.0), ("to", 256, 0.8)):
@@ -131,25 +130,26 @@ def watched(*words: Any) -> tuple[str, Watch]:
     return err, watch
 
 
-def test_two_checkpoints_and_an_attribution_with_two_workers_give_their_memory_back_between_engines(run: Path) -> None:
-    """An engine for each checkpoint, then one for each length of the attribution."""
-    common = ("--benchmark-path", run.parent, "--run-dir", run, "--eval.data_parallel", "2", "--runtime.threads", "1", "--eval.slots", "4")
-    protocols = [str(run.parent / f"{name}.toml") for name in ("from", "to")]
-    _, evaluation = watched(*common, "--protocol", protocols[0])
-    _, attribution = watched(*common, "--model", run / "checkpoints" / "sft" / "step-1", "--attribute", ",".join(protocols))
-    for watch, engines in ((evaluation, 2), (attribution, 2)):
-        found, idle = watch.engines(), watch.idle()
-        most, least = ([round(memory) for memory in listed] for listed in ((memory for _, memory in found), idle))
-        print(f"\n{engines} engines with two workers each: at most {most} MiB below the run, after each {least} MiB")
-        assert [len(workers) for workers, _ in found] == [2] * engines  # one engine's workers have ended before the next one's start
-        assert idle and max(idle) < min(idle) + 20
-        assert min(memory for _, memory in found) > max(idle) + 500
-    for label, settings in (("sft", 1), ("rl-math", 1), ("step-1", 4)):
+def test_two_checkpoints_and_their_attributions_in_one_run_with_two_workers_give_their_memory_back_between_engines(run: Path) -> None:
+    """An engine for each checkpoint, then for each checkpoint one for each length of the attribution."""
+    protocols = ",".join(str(run.parent / f"{name}.toml") for name in ("from", "to"))
+    models = ",".join(str(run.parent / name) for name in MODELS)
+    _, watch = watched(
+        "--model", models, "--attribute", protocols, "--benchmark-path", run.parent, "--run-dir", run,
+        "--eval.data_parallel", "2", "--runtime.threads", "1", "--eval.slots", "4",
+    )  # fmt: skip
+    found, idle = watch.engines(), watch.idle()
+    most, least = ([round(memory) for memory in listed] for listed in ((memory for _, memory in found), idle))
+    print(f"\n{len(found)} engines with two workers each: at most {most} MiB below the run, after each {least} MiB")
+    assert [len(workers) for workers, _ in found] == [2] * 6  # one engine's workers have ended before the next one's start
+    assert idle and max(idle) < min(idle) + 20
+    assert min(memory for _, memory in found) > max(idle) + 500
+    for label in MODELS:
         file = run / "generations" / "mini-aime" / f"{label}.jsonl"
         rows, left_out = read_generations(file)
         lines = [line for line in file.read_text().splitlines() if line.strip()]
-        assert not left_out and len(rows) == len(lines) and len({row.sampling_hash for row in rows}) == settings
-        assert len(rows) == 24 * settings
+        assert not left_out and len(rows) == len(lines) == 24 * 4 and len({row.sampling_hash for row in rows}) == 4
     manifest = json.loads((run / "manifest.json").read_text())
-    assert [entry["model"] for entry in manifest["evaluations"]] == ["sft", "rl-math"]
-    assert [entry["model"] for entry in manifest["attributions"]] == ["step-1"]
+    assert [entry["model"] for entry in manifest["evaluations"]] == [*MODELS]
+    assert [entry["model"] for entry in manifest["attributions"]] == [*MODELS]
+    assert {entry["protocol"]["name"] for entry in manifest["evaluations"]} == {"to"}
