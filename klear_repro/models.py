@@ -9,7 +9,7 @@ import errno
 import fcntl
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -24,15 +24,14 @@ from klear_repro.device import Device
 from klear_repro.errors import UserError
 from klear_repro.files import folder_hash, kept_file_hash, make_folder, write_atomic
 from klear_repro.progress import say
+from klear_repro.weights import check_files, weight_files
 
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ImportError, OSError, RuntimeError)
 """What transformers raises on files that are not what they should be."""
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 """What is fetched of a Hub repository beside its weights; folders in it are left out."""
 HUB_TIMEOUT_S = 20.0
 FILES = ("*.safetensors", "*.gguf", *SMALL_FILES)
-INDEX = "model.safetensors.index.json"
 STRETCHED = ("yarn", "linear", "dynamic")
 """Types of rope that stretch the positions that a model was trained on."""
 SCALING = (
@@ -283,47 +282,13 @@ def _folder(path: Path) -> ModelSource:
     if not (path / "config.json").is_file():
         raise UserError(f"eval.model={str(path)!r}: no config.json there; pass a folder in Hub format")
     sizes = {file.name: file.stat().st_size for file in path.iterdir() if file.is_file()}
-    _check_files(str(path), list(sizes))
+    check_files(str(path), list(sizes))
     _check_config(str(path), path / "config.json")
-    size = sum(sizes[file] for file in _weights(str(path), path, sizes))
+    size = sum(sizes[file] for file in weight_files(str(path), path, sizes))
     whole = path.resolve()
     if whole.parent.name == "snapshots" and _COMMIT.fullmatch(whole.name):  # of the Hub client's own cache
         return ModelSource(whole.parents[1].name.rpartition("--")[2], path, "", whole.name, size)
     return ModelSource(whole.name, path, "", folder_hash(path, FILES, kept_file_hash), size)
-
-
-def _weights(name: str, folder: Path, there: Collection[str]) -> list[str]:
-    """The weight files that are read, of those that are `there`: what the index in `folder` names, if it has one.
-
-    Raises:
-        UserError: the index is none, or names files that are not there.
-    """
-    found = sorted(file for file in there if file.endswith(".safetensors") and "/" not in file)
-    if INDEX not in there:
-        return ["model.safetensors"] if "model.safetensors" in found else found
-    try:
-        named = set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UserError(f"eval.model={name!r}: {INDEX} is not an index of weights") from None
-    absent = sorted(str(file) for file in named if file not in found)
-    if absent and "model.safetensors" not in found:
-        raise UserError(f"eval.model={name!r}: {len(absent)} of {len(named)} weight files that {INDEX} names are missing: {', '.join(absent[:3])}")
-    return [file for file in found if file in named or file == "model.safetensors"]
-
-
-def _check_files(name: str, files: Sequence[str]) -> None:
-    """Refuse a model without weights that may be read."""
-    if any(file.endswith(".safetensors") for file in files):
-        return
-    others = ", ".join(sorted(file for file in files if file.endswith(PICKLED)))
-    ggufs = sorted(file for file in files if file.endswith(".gguf"))
-    if others:
-        why = f"only {others}, which is pickled, and unpickling runs code; convert it to safetensors first"
-    elif ggufs:
-        why = f"only GGUF; pass one of its files as a path: {', '.join(ggufs[:3])}" + (" …" if len(ggufs) > 3 else "")
-    else:
-        why = "none of any kind"
-    raise UserError(f"eval.model={name!r}: no *.safetensors weights there ({why})")
 
 
 def _check_config(name: str, file: Path) -> None:
@@ -376,12 +341,12 @@ def _from_hub(name: str, revision: str) -> ModelSource:
             raise
         except _unreachable() as error:
             return _kept_copy(name, revision, error)
-        _check_files(name, list(sizes))
+        check_files(name, list(sizes))
         if "config.json" not in sizes:
             raise UserError(f"eval.model={name!r}: no config.json in that repository")
         _check_config(name, Path(hf_hub_download(name, "config.json", revision=commit)))
         folder = Path(snapshot_download(name, revision=commit, allow_patterns=list(SMALL_FILES), ignore_patterns=["*/*"]))
-    wanted = _weights(name, folder, sizes)
+    wanted = weight_files(name, folder, sizes)
     missing = tuple(file for file in wanted if not (folder / file).is_file())
     branch = "" if commit == revision else revision or "main"
     return ModelSource(name.rpartition("/")[2], folder, "", commit, sum(sizes[file] for file in wanted), name, branch, missing, sum(sizes[file] for file in missing))

@@ -1,6 +1,6 @@
 """Checks before an evaluation begins, the cheap ones first, and the forecast that they make possible.
 
-The order: names · lengths · problems · platform · memory · disk · tokenizer and chat template.  What fails is refused in
+The order: names · lengths · problems · platform · memory · disk · heads of weight files · tokenizer and chat template.  What fails is refused in
 one line before anything dearer is begun; weights are downloaded only when all of it is right, by whoever starts the engine.
 Where all samples are there already, nothing is asked of platform, memory and disk: any machine can judge.
 """
@@ -32,6 +32,7 @@ from klear_repro.machine import Machine, free_disk, same_disk, this_machine
 from klear_repro.models import UNREADABLE, ModelSource, context_config, first_line
 from klear_repro.planning import Models, Planned, describe, plan
 from klear_repro.progress import say
+from klear_repro.weights import check_weights
 
 GPU_SHARE = 0.9
 """What the engine vllm takes of a GPU's memory (`gpu_memory_utilization`)."""
@@ -72,6 +73,9 @@ def preflight(config: Config, path: Path, device: Device, models: Callable[[], M
         for one in waiting:
             room = largest(room, check_memory(settings, device, machine, one))
         check_disk(settings, path, waiting)
+        for source in {one.source.folder: one.source for one in waiting}.values():
+            if settings.engine != "openai":
+                check_weights(source)
     work = check_prompts(config, planned)
     return Forecast(
         work=work, room=room, slots=_slots(settings), copies=settings.data_parallel, folder=path, download=sum(_downloads(settings, waiting).values()),
@@ -392,7 +396,7 @@ def check_prompts(config: Config, planned: Sequence[Planned]) -> tuple[Work, ...
     Raises:
         UserError: the tokenizer or its chat template cannot be used, or a prompt leaves no room for the budget.
     """
-    work, shown = [], set[str]()
+    work, shown, lines = [], set[str](), []
     renderers: dict[Path, ChatTokenizer] = {}
     for one in planned:
         place = one.source.folder / one.source.gguf
@@ -410,8 +414,10 @@ def check_prompts(config: Config, planned: Sequence[Planned]) -> tuple[Work, ...
         kind = protocol.prompt.model_dump_json()
         if kind not in shown and one.waits:
             shown.add(kind)
-            say(f"eval: {prompt_end(renderer.tokenizer, next(iter(keys.values())), protocol, one)}")
+            lines.append(f"eval: {prompt_end(renderer.tokenizer, next(iter(keys.values())), protocol, one)}")
         work.append(describe(config, one, keys))
+    for line in lines:  # only now, so that a refusal is one line
+        say(line)
     return tuple(work)
 
 

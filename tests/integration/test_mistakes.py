@@ -35,8 +35,6 @@ class Mistake:
     words: str
     said: tuple[str, ...]
     prepare: Prepare | None = None
-    begun: bool = False
-    """Found out only when the model is loaded: lines of progress may come before the last one."""
 
 
 def files(**contents: str | bytes) -> Prepare:
@@ -147,8 +145,8 @@ EVALUATION = [
     Mistake("engine vllm without vLLM", MINI + "--model {model} --engine vllm", ("vLLM is not installed", "hf")),
     Mistake("engine openai without an endpoint", MINI + "--model {model} --engine openai", ("endpoints",)),
     Mistake("endpoints without engine openai", MINI + "--model {model} --eval.endpoints http://127.0.0.1:9/v1", ("endpoints", "openai")),
-    Mistake("endpoint without http", MINI + "--model {model} --engine openai --eval.endpoints 127.0.0.1:9", ("127.0.0.1:9", "http"), begun=True),
-    Mistake("endpoint that nobody serves", MINI + "--model {model} --engine openai --eval.endpoints http://127.0.0.1:9/v1", ("127.0.0.1:9",), begun=True),
+    Mistake("endpoint without http", MINI + "--model {model} --engine openai --eval.endpoints 127.0.0.1:9", ("127.0.0.1:9", "http")),
+    Mistake("endpoint that nobody serves", MINI + "--model {model} --engine openai --eval.endpoints http://127.0.0.1:9/v1", ("127.0.0.1:9",)),
     Mistake("model folder that is not there", MINI + "--model {tmp}/model", ("no such folder",)),
     Mistake("model in the current folder without ./", MINI + "--model some/deep/model", ("some/deep/model",)),
     Mistake("Hub model that cannot be had", MINI + "--model nobody/nothing-8B", ("nobody/nothing-8B", "--model")),
@@ -160,15 +158,15 @@ EVALUATION = [
     Mistake("folder without weights", MINI + "--model {tmp}/model", ("safetensors",), changed_model(removed("*.safetensors"))),
     Mistake("pickled weights", MINI + "--model {tmp}/model", ("pickled", "safetensors"), changed_model(pickled)),
     Mistake("model with code of its own", MINI + "--model {tmp}/model", ("auto_map", "evil"), changed_model(edited("config.json", auto_map={"AutoModel": "evil.Model"}))),
-    Mistake("unknown kind of model", MINI + "--model {tmp}/model", ("qwen9",), changed_model(edited("config.json", model_type="qwen9")), begun=True),
-    Mistake("weights that are cut off", MINI + "--model {tmp}/model", ("model",), changed_model(cut), begun=True),
-    Mistake("configuration that contradicts itself", MINI + "--model {tmp}/model", ("model", "num_hidden_layers", "(7)"), changed_model(edited("config.json", num_hidden_layers=7)), begun=True),
-    Mistake("weights of another model", MINI + "--model {tmp}/model", ("model", "missing or of another shape"), changed_model(edited("config.json", intermediate_size=96)), begun=True),
-    Mistake("model without a tokenizer", MINI + "--model {tmp}/model", ("tokenizer",), changed_model(removed("tokenizer*", "special*")), begun=True),
-    Mistake("tokenizer that is no JSON", MINI + "--model {tmp}/model", ("tokenizer",), changed_model(lambda model: (model / "tokenizer.json").write_text("{")), begun=True),
-    Mistake("model without a chat template", MINI + "--model {tmp}/model", ("chat template",), changed_model(lambda model: (removed("*.jinja")(model), edited("tokenizer_config.json", chat_template=None)(model))), begun=True),
-    Mistake("broken chat template", MINI + "--model {tmp}/model", ("template",), changed_model(lambda model: (model / "chat_template.jinja").write_text("{% for %}")), begun=True),
-    Mistake("budget longer than the model", MINI + "--model {model} --eval.max_new_tokens 5000", ("max_new_tokens=5000",), begun=True),
+    Mistake("unknown kind of model", MINI + "--model {tmp}/model", ("qwen9",), changed_model(edited("config.json", model_type="qwen9"))),
+    Mistake("weights that are cut off", MINI + "--model {tmp}/model", ("model",), changed_model(cut)),
+    Mistake("configuration that contradicts itself", MINI + "--model {tmp}/model", ("model", "num_hidden_layers", "(7)"), changed_model(edited("config.json", num_hidden_layers=7))),
+    Mistake("weights of another model", MINI + "--model {tmp}/model", ("model", "missing or of another shape"), changed_model(edited("config.json", intermediate_size=96))),
+    Mistake("model without a tokenizer", MINI + "--model {tmp}/model", ("tokenizer",), changed_model(removed("tokenizer*", "special*"))),
+    Mistake("tokenizer that is no JSON", MINI + "--model {tmp}/model", ("tokenizer",), changed_model(lambda model: (model / "tokenizer.json").write_text("{"))),
+    Mistake("model without a chat template", MINI + "--model {tmp}/model", ("chat template",), changed_model(lambda model: (removed("*.jinja")(model), edited("tokenizer_config.json", chat_template=None)(model)))),
+    Mistake("broken chat template", MINI + "--model {tmp}/model", ("template",), changed_model(lambda model: (model / "chat_template.jinja").write_text("{% for %}"))),
+    Mistake("budget longer than the model", MINI + "--model {model} --eval.max_new_tokens 5000", ("max_new_tokens=5000",)),
     Mistake("CUDA that is not there", MINI + "--model {model} --runtime.device cuda", ("cuda",)),
     Mistake("shard that also reports", MINI + "--model {model} --eval.shard 1/2", ("eval.shard", "--stage eval")),
 ]  # fmt: skip
@@ -210,12 +208,18 @@ def test_there_are_at_least_seventy_of_different_names() -> None:
     assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES) >= 70
 
 
-def one_line(outcome: Outcome, said: tuple[str, ...], program: str = "klear-repro", *, begun: bool = False) -> None:
+def one_line(outcome: Outcome, said: tuple[str, ...], program: str = "klear-repro") -> None:
+    """Nothing but one line, which says what is wrong."""
+    last_line(outcome, said, program)
+    assert len(outcome.lines) == 1, outcome.err
+
+
+def last_line(outcome: Outcome, said: tuple[str, ...], program: str = "klear-repro") -> None:
+    """What went wrong while something was being done is the last line, and the only one about it."""
     assert outcome.code in (1, 2), outcome
     assert "Traceback" not in outcome.err
     own = [line for line in outcome.lines if line.startswith(f"{program}: ")]
     assert own == outcome.lines[-1:], outcome.err
-    assert begun or len(outcome.lines) == 1, outcome.err
     for words in said:
         assert words in own[0], outcome.err
 
@@ -234,6 +238,6 @@ def test_a_mistake_is_one_line_and_leaves_nothing(mistake: Mistake, finished: Pa
     monkeypatch.chdir(tmp_path)
     words = told(mistake, tmp_path, finished / "checkpoints" / "sft" / "step-36", finished / "data")
     before = snapshot(tmp_path)
-    one_line(inside(*words), mistake.said, begun=mistake.begun)
+    one_line(inside(*words), mistake.said)
     assert snapshot(tmp_path) == before
     assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from klear_program import ROOT, Outcome, environment, klear, snapshot
-from test_mistakes import one_line
+from test_mistakes import last_line, one_line
 
 MINI = ("--benchmark", "mini-aime", "--protocol", "smoke-math", "--samples", "1")
 
@@ -143,7 +143,7 @@ def served(status: int, body: bytes) -> Iterator[str]:
 def test_an_endpoint_that_is_no_server_of_the_model(status: int, body: bytes, finished: Path, tmp_path: Path) -> None:
     with served(status, body) as address:
         outcome = evaluated(finished, tmp_path / "run", "--engine", "openai", "--eval.endpoints", address)
-    one_line(outcome, ("endpoints",), begun=True)
+    one_line(outcome, ("endpoints",))
     assert not (tmp_path / "run").exists()
 
 
@@ -163,7 +163,7 @@ def test_a_disk_that_is_full_when_the_report_is_written(finished: Path, small_di
     with open(filler, "r+b") as file:
         file.truncate(filler.stat().st_size - (300 << 10))
     outcome = klear("--stage", "report", "--force", "--run-dir", folder)
-    one_line(outcome, ("no space left",), begun=True)
+    last_line(outcome, ("no space left",))
     assert outcome.code == 1
     assert not (folder / "report" / "index.html").exists()
     assert list(folder.rglob("*.tmp*")) == []
@@ -175,7 +175,7 @@ def test_a_disk_that_is_full_when_the_report_is_written(finished: Path, small_di
 def test_too_little_memory(tmp_path: Path) -> None:
     limit = 700 << 20  # importing torch takes more address space than that, or leaves nothing to work with
     outcome = klear("--stage", "data,sft", "--run-dir", tmp_path / "run", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
-    one_line(outcome, ("memory",), begun=True)
+    last_line(outcome, ("memory",))
     assert outcome.code == 1
 
 
