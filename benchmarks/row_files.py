@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.parquet_files import parquet_rows
 from benchmarks.records import BrokenRow
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".txt", ".jsonl.gz", ".json.gz", ".csv.gz")
@@ -67,14 +68,9 @@ def _text(file: Path) -> str:
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        rows = pq.read_table(file).to_pylist()
-    except pa.ArrowException as error:
-        raise BrokenRow(f"{file}: not a Parquet file ({str(error)[:80]})") from error
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(parquet_rows(file, LARGEST), start=1):
+        if row is None:
+            raise BrokenRow(f"{file}, row {number}: too long for a problem")
         yield f"row {number}", row
 
 

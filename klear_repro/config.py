@@ -302,8 +302,24 @@ class TracesConfig(Section):
     paths: tuple[str, ...] = Field((), description="files or folders of outputs, comma-separated, all of one model (docs/evaluation.md has the formats)")
     format: Literal["auto", "klear", "lm-eval", "lighteval", "lcb", "qwen-math", "nemo-skills", "inspect", "evalscope", "generic"] = Field("auto", description="of the files")
     model: str = Field("", description="name of the checkpoint that they come from, with or without an organisation; empty: the first file's name")
+    fields: tuple[str, ...] = Field((), description="where the files have what, as NAME=FIELD, comma-separated: NAME is one of the documented row (problem, id, response, answer, correct, finish_reason, tokens, sample), FIELD the file's own name for it, such as response=raw_output; a dot goes into an object; empty: known names")
+    only: str = Field("", description="where rows or folders are of several models: the name of the one that is meant, as it stands there")
     thinking: Literal["auto-by-format", "auto", "required"] = Field("auto-by-format", description="where strict looks for the end of the thinking; auto-by-format: required for released traces, else auto")
     max_skipped: Share = Field(0.25, description="share of a file's rows that may be skipped, because they are broken or of a problem that is not known and has no answer beside it; one row may, unless this is 0; with more the import is refused")
+
+    @property
+    def named_fields(self) -> dict[str, str]:
+        """Field of the documented row → the file's own name for it."""
+        return {name.strip(): field.strip() for name, _, field in (one.partition("=") for one in self.fields)}
+
+    @model_validator(mode="after")
+    def _known_fields(self) -> Self:
+        known = ("problem", "id", "response", "answer", "correct", "finish_reason", "tokens", "sample")
+        for one in self.fields:
+            name, _, field = (part.strip() for part in one.partition("="))
+            if name not in known or not field:
+                raise ValueError(f"fields={one!r}: must be NAME=FIELD, where NAME is one of {', '.join(known)}")
+        return self
 
     @model_validator(mode="after")
     def _a_name(self) -> Self:

@@ -60,7 +60,8 @@ def prepare_import(config: Config) -> Import:
     wanted = [name for name in config.eval.benchmarks if not name.startswith("mini-")]
     paths = [Path(text) for text in config.traces.paths]
     try:
-        found = read_traces(paths, config.traces.format, wanted, config.traces.max_skipped)
+        traces = config.traces
+        found = read_traces(paths, traces.format, wanted, traces.max_skipped, traces.named_fields, traces.only)
         protocol = _protocol(config, found.files)
     except FileNotFoundError as error:
         raise UserError(f"traces.paths: {error.filename}: no such file") from None
@@ -136,11 +137,14 @@ def import_traces(wanted: Import, folder: RunFolder, judges: Judges) -> None:
     named, same = extractions(wanted.found.traces)
     if named:
         say(f"import: {same} of {named} recorded programs are what this project extracts too")
-    for name in wanted.by_benchmark:
-        entry = _import_one(folder, name, wanted, judges)
-        entry["extractions"] = {"recorded": named, "same": same} if named else None
+    staged = [_stage(folder, name, wanted, judges) for name in wanted.by_benchmark]  # which takes long, and changes nothing
+    for one in staged:
+        one.put(folder.path)
+        entry = one.entry | {"extractions": {"recorded": named, "same": same} if named else None}
         kept = folder.manifest["evaluations"]
-        folder.manifest["evaluations"] = [one for one in kept if (one["benchmark"], one["model"]) != (name, wanted.label)] + [entry]
+        folder.manifest["evaluations"] = [
+            other for other in kept if (other["benchmark"], other["model"]) != (entry["benchmark"], wanted.label)
+        ] + [entry]
     folder.manifest["imports"] = [*_other_imports(folder.manifest["imports"], wanted), _described(wanted)]
     folder.save()
 
@@ -178,7 +182,7 @@ def _described(wanted: Import) -> dict[str, Any]:
     files = [
         {
             "name": name, "format": file.format, "rows": file.responses, "bytes": file.path.stat().st_size, "sha256": file.sha256,
-            "released": file.released, "skipped": len(file.skipped), "reasons": [encodable(str(one)) for one in file.skipped[:SHOWN]],
+            "released": file.released, "answer_field": file.answer_field, "skipped": len(file.skipped), "reasons": [encodable(str(one)) for one in file.skipped[:SHOWN]],
         }
         for file, name in zip(wanted.found.files, _names(wanted.found.files), strict=True)
     ]  # fmt: skip
@@ -219,8 +223,28 @@ def _problems(config: Config, name: str, traces: Sequence[Trace]) -> dict[str, P
     return problems
 
 
-def _import_one(folder: RunFolder, name: str, wanted: Import, judges: Judges) -> dict[str, Any]:
-    """Store and grade the responses to one benchmark; returns its entry for the manifest."""
+@dataclass(frozen=True)
+class _Staged:
+    """The graded responses to one benchmark, beside what they will replace."""
+
+    entry: dict[str, Any]
+    made: Path
+    path: Path
+    problems: list[Problem]
+    grades: list[Grade]
+
+    def put(self, run_dir: Path) -> None:
+        """Put them in their places, each file whole."""
+        benchmark = self.path.parent.name
+        if self.path.exists():
+            say(f"import {self.entry['model']} {benchmark}: replaces the earlier import under this name")
+        self.made.replace(self.path)
+        keep_problems(run_dir, benchmark, self.problems)
+        write_grades(run_dir / "grades" / benchmark / f"{self.path.stem}.parquet", self.grades)
+
+
+def _stage(folder: RunFolder, name: str, wanted: Import, judges: Judges) -> _Staged:
+    """Store and grade the responses to one benchmark in a file of their own."""
     label, traces, problems = wanted.label, wanted.by_benchmark[name], wanted.problems[name]
     protocol = wanted.protocol.for_benchmark(name, next(iter(problems.values())).kind)
     sampling_hash = digest(["imported", wanted.revision])
@@ -233,10 +257,9 @@ def _import_one(folder: RunFolder, name: str, wanted: Import, judges: Judges) ->
         for trace in traces
     ]  # fmt: skip
     path = store_path(folder.path, name, file_name(label))
-    if path.exists():
-        say(f"import {label} {name}: replaces the earlier import under this name")
-        path.unlink()
-    with SampleStore(path) as store:
+    made = path.with_name(f".{path.name}.tmp")
+    made.unlink(missing_ok=True)  # of an import that was killed
+    with SampleStore(made) as store:
         for row in rows:
             store.add(row)
     judged = [row for row in rows if problems[row.problem_id].kind == "math" or problems[row.problem_id].tests]
@@ -246,16 +269,15 @@ def _import_one(folder: RunFolder, name: str, wanted: Import, judges: Judges) ->
             reason: Reason = "correct" if trace.recorded else "wrong"
             grade = Grade(correct=trace.recorded, extracted=trace.recorded_code, reason=reason, grader="recorded")
             grades.append(keyed(grade, row))
-    keep_problems(folder.path, name, _with_kept(folder.path, name, problems))
-    write_grades(folder.path / "grades" / name / f"{file_name(label)}.parquet", grades)
     _say_scores(label, name, rows, len(problems), grades)
-    return {
+    entry = {
         "benchmark": name, "model": label, "revision": wanted.revision,
         "protocol": protocol.model_dump(mode="json") if protocol.name != "imported" else {"name": "imported", "judges": list(protocol.judges), "thinking": protocol.thinking},
         "sampling_hash": sampling_hash, "engine": "imported", "problems": len(problems), "samples": len(rows), "expected": len(rows),
         "failed": sum(row.error is not None for row in rows), "skipped": sum(len(file.skipped) for file in wanted.found.files),
         "gold": "file" if is_from_file(name) else "", "problem_ids": list(problems), "groups": groups(list(problems.values())),
     }  # fmt: skip
+    return _Staged(entry, made, path, _with_kept(folder.path, name, problems), grades)
 
 
 def _with_kept(run_dir: Path, name: str, problems: dict[str, Problem]) -> list[Problem]:

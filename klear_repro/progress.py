@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import warnings
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 PLAIN_EVERY = 5.0
 """Seconds between plain lines, at first."""
@@ -148,6 +149,23 @@ def printable(text: str) -> str:
 def say(text: str) -> None:
     """One plain line to the user (standard error: standard output stays free for results)."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def say_warnings() -> None:
+    """Have the project's own warnings said as lines to the user, each once, without a place in the source."""
+    from benchmarks.errors import BenchmarkWarning
+
+    said: set[str] = set()
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None) -> None:
+        if not issubclass(category, BenchmarkWarning):
+            shown(message, category, filename, lineno, file, line)
+        elif str(message) not in said:
+            said.add(str(message))
+            say(f"warning: {message}")
+
+    warnings.showwarning = show
 
 
 def clock(seconds: float) -> str:

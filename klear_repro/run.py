@@ -180,7 +180,10 @@ def _machine_errors() -> tuple[type[Exception], ...]:
 def _run(config: Config, run_dir: Path, stages: list[str], force: bool) -> int:
     from klear_repro.pipeline import run
 
+    from klear_repro.progress import say_warnings
+
     interruptible()
+    say_warnings()
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         run(config, run_dir, stages, force=force)

@@ -31,6 +31,12 @@ def _sentence(entry: Mapping[str, Any]) -> str:
         said += f" That they follow the protocol {brief(str(protocol))} is the importer's word: nothing in the files shows it."
     else:
         said += " Nobody said under which protocol: sampling and token budget are unknown."
+    from_file = [name for name in entry.get("benchmarks", []) if isinstance(name, str) and name.startswith("file-")]
+    if from_file:
+        fields = sorted({str(one["answer_field"]) for one in files if one.get("answer_field")})
+        field = f" (field {', '.join(brief(name) for name in fields)})" if fields else ""
+        names = brief(", ".join(from_file), 200)
+        said += f" What {names} counts as right is the answer in the file itself{field}: no other source confirms it."
     skipped = sum(one["skipped"] for one in files if isinstance(one.get("skipped"), int))
     return said + (f" {counted(skipped, 'row')} could not be used and {'is' if skipped == 1 else 'are'} left out." if skipped else "")
 

@@ -99,6 +99,10 @@ def cuda_sentence(run: Run) -> str:
     if not hardware:
         return "The manifest does not say on what hardware this ran: nothing here is evidence that it works on CUDA."
     gpu, device = hardware.get("gpu"), str(hardware.get("device", "unknown"))
+    engines = {evaluation.engine for evaluation in run.manifest.evaluations}
+    if engines == {"imported"} and not run.metrics:
+        only = "Nothing was trained or generated in this run, which only judged responses from elsewhere"
+        return f"{only}. {CUDA_PARTS} have not been exercised by it."
     if gpu and "cuda" in device:
         used = f"This run used {_plain(gpu)} ({device}, {_plain(hardware.get('dtype', 'dtype unknown'))})"
         return f"{used}; whatever it did not reach is not shown to work there."

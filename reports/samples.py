@@ -92,18 +92,19 @@ def _block(run: Run, measurement: Measurement, title: str, key: SampleKey) -> Sa
         name: measurement.grades[name][key] for name in measurement.graders if key in measurement.grades[name]
     }
     tone: Tone = "good" if next(iter(graded.values())).correct else "bad"
-    facts = [*_facts(generation), *((f"{name} grader", _said(grade)) for name, grade in graded.items())]
+    is_imported = measurement.engine_name == "imported"
+    facts = [*_facts(generation, is_imported), *((f"{name} grader", _said(grade)) for name, grade in graded.items())]
     if problem is not None and problem.answer is not None:
         facts.append(("right answer", problem.answer))
     heading = f"{key.benchmark} · {key.model} · problem {key.problem_id}, sample {key.sample_index}: {title}"
     return SampleText(heading, tone, tuple(facts), problem.statement if problem else "", generation.text)
 
 
-def _facts(generation: Generation) -> list[tuple[str, str]]:
+def _facts(generation: Generation, is_imported: bool) -> list[tuple[str, str]]:
     return [
         ("tokens", str(generation.token_count) if generation.token_count else "not known"),
         ("finish", generation.finish_reason or "not known"),
-        ("seed", str(generation.seed)),
+        ("seed", "not known" if is_imported else str(generation.seed)),
     ]
 
 

@@ -46,7 +46,28 @@ def score_blocks(run: Run, canvas: Canvas) -> list[Block]:
         blocks += judge_blocks(benchmark, measured)
         blocks += _tally(benchmark, measured)
         blocks += _remarks(measured)
+        blocks += _wordings(run, benchmark, {measurement.protocol_name for measurement, _ in measured})
     return blocks + sample_figures(canvas, benchmarks)
+
+
+def _wordings(run: Run, benchmark: str, protocols: set[str]) -> list[Block]:
+    """How many statements a model saw in other words than those of the reference copy; of imported samples nobody knows that."""
+    if protocols == {"imported"}:
+        return []
+    own = [problem for (name, _), problem in run.problems.items() if name == benchmark]
+    differs = sorted(problem.id for problem in own if problem.info.get("statement") == "differs")
+    unconfirmed = sorted(problem.id for problem in own if problem.info.get("unconfirmed"))
+    found = []
+    if differs:
+        found.append(f"{len(differs)} of {len(own)} statements are in other words than the reference copy's (answers agree): {_some(differs)}.")
+    if unconfirmed:
+        have = "has" if len(unconfirmed) == 1 else "have"
+        found.append(f"{counted(len(unconfirmed), 'answer')} of the key {have} one public source only: {_some(unconfirmed)}.")
+    return [Bullets(tuple(found))] if found else []
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
 
 
 def _score_table(benchmark: str, measured: Measured, graders: list[str]) -> Block:

@@ -112,7 +112,8 @@ def _shown(run: Run, reader: Reader, row: _Row) -> dict[str, Any]:
         where = row.sample.path.relative_to(run.path)
         run.notes.append(f"{where} changed while it was read: the text of sample {row.sample.key.sample_index} is not shown.")
         return {"text": "", "seed": str(row.sample.seed), "error": "changed while the report was written", "graded": {}}
-    shown: dict[str, Any] = {"text": generation.text, "seed": str(generation.seed)}
+    is_imported = run.measurements[row.measurement].engine_name == "imported"
+    shown: dict[str, Any] = {"text": generation.text, "seed": "not known" if is_imported else str(generation.seed)}
     if generation.error is not None:
         shown["error"] = generation.error
     shown["graded"] = {name: _said(grade) for name, grade in row.grades}

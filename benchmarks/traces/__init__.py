@@ -20,16 +20,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.livecodebench import extract_code
 from benchmarks.records import BrokenRow, FinishReason, Problem
 from benchmarks.traces import generic, harnesses, logs, released
-from benchmarks.traces.fields import Response, Row
+from benchmarks.traces.doubts import Answers, Models, is_of, no_such
+from benchmarks.traces.fields import Response, Row, find_model
 from benchmarks.traces.files import Placed, Skip, Source, file_hashes, find_files, rows, sources
 from benchmarks.traces.problems import OUTSIDE, Finder, file_benchmark, is_from_file
 from benchmarks.traces.released import RELEASED
@@ -96,6 +97,8 @@ class TraceFile:
     """Rows and responses that could not be used."""
     elsewhere: Mapping[str, int]
     """Benchmark that was not asked for → its responses, which are left out."""
+    answer_field: str = ""
+    """The field that right answers of problems are from that no benchmark has, if it may as well be the model's own answer."""
 
 
 @dataclass
@@ -109,8 +112,9 @@ class Traces:
 
 
 def read_traces(
-    paths: Sequence[Path], form: Format | Literal["auto"] = "auto", benchmarks: Sequence[str] = (), max_skipped: float = MAX_SKIPPED
-) -> Traces:
+    paths: Sequence[Path], form: Format | Literal["auto"] = "auto", benchmarks: Sequence[str] = (), max_skipped: float = MAX_SKIPPED,
+    fields: Mapping[str, str] | None = None, only: str = "",
+) -> Traces:  # fmt: skip
     """The responses of files and folders in their order; `benchmarks` narrows which problems count.
 
     A LiveCodeBench response has the window of its contest date as benchmark, or, outside of all windows, `livecodebench`.  A problem
@@ -121,21 +125,45 @@ def read_traces(
         form: the format; `auto`: what the rows look like.
         benchmarks: names; none: all.
         max_skipped: share of a file's rows that may be skipped, from 0 to 1; one row may, unless it is 0.
+        fields: field of the documented row → where it is in these files (`generic.FIELDS`); the rows are then of the format `generic`.
+        only: the model or folder that is meant, where there are several.
 
     Raises:
-        BenchmarkError: a file is of no known format or cannot be read, more is skipped than may be, or nothing is left.
+        BenchmarkError: a file is of no known format or cannot be read, more is skipped than may be, it holds several models' responses or
+            the model's own answers where the right ones should be, or nothing is left.
     """
-    found, finder = Traces(), Finder(benchmarks)
-    counts: dict[tuple[str, str], set[int]] = {}
+    if fields and form not in ("auto", "generic"):
+        raise BenchmarkError(f"traces.fields: for rows of the format generic, and traces.format is {form}; leave one of them out")
+    found, reading = Traces(), _Reading(Finder(benchmarks), max_skipped, dict(fields or {}), only)
+    models = Models()
     for path in paths:
-        for file, parts in _recognised(path, form, found.left_out):
-            _read_file(found, finder, counts, file, parts, max_skipped)
+        models.start()
+        for file, parts in _recognised(path, "generic" if fields else form, found.left_out):
+            _read_file(found, reading, models, path, file, parts)
+        models.check(path.name)
+    finder = reading.finder
+    if not found.traces and only and reading.others:
+        raise BenchmarkError(no_such(only, (one for one, _ in reading.others), [str(folder) for _, folder in reading.others]))
     if not found.traces:
         missed: Counter[str] = Counter()
         for one in found.files:
             missed.update(one.elsewhere)
         raise BenchmarkError(f"no response to a problem of {', '.join(finder.names)}; there are {_counted(missed)}")
     return found
+
+
+@dataclass
+class _Reading:
+    """What is the same for all files of one import."""
+
+    finder: Finder
+    max_skipped: float
+    fields: Mapping[str, str]
+    only: str
+    counts: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    """Benchmark and problem → numbers of samples that are taken."""
+    others: set[tuple[str, PurePath]] = field(default_factory=set)
+    """Models and folders that were not asked for."""
 
 
 def _counted(numbers: Mapping[str, int]) -> str:
@@ -165,8 +193,8 @@ def find_format(source: Source) -> Format:
         raise BenchmarkError(str(unread[0]) if unread else f"{source.name} is empty")
     fields = ", ".join(str(name)[:40] for name in list(seen)[:6])
     if any(name in seen for name in (*generic.STATEMENTS, "content", "url", "statement")):
-        why = "these are problems, not outputs (--benchmark-path takes them)"
-        raise BenchmarkError(f"{source.name}: rows with {fields} have no response: {why}")
+        why = "name the field of the response with --traces.fields response=FIELD; or, if these are problems, --benchmark-path takes them"
+        raise BenchmarkError(f"{source.name}: rows with {fields} have no response under a known name; {why}")
     raise BenchmarkError(f"{source.name}: a row with {fields} is none of the formats {', '.join(FORMATS)}")
 
 
@@ -204,21 +232,22 @@ def _recognised(path: Path, form: Format | Literal["auto"], left_out: list[str])
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _read_file(
-    found: Traces, finder: Finder, counts: dict[tuple[str, str], set[int]], file: Path, parts: Sequence[tuple[Source, Format]],
-    max_skipped: float,
-) -> None:  # fmt: skip
+def _read_file(found: Traces, reading: _Reading, models: Models, path: Path, file: Path, parts: Sequence[tuple[Source, Format]]) -> None:
     sha256, git = file_hashes(file)
     if any(one.sha256 == sha256 for one in found.files):
         raise BenchmarkError(f"{file}: the same content as a file before it")
     traces: list[Trace] = []
     skipped: list[Skip] = []
     elsewhere: Counter[str] = Counter()
-    total = 0
+    answers, finder, total = Answers(), reading.finder, 0
+    missed: Counter[str] = Counter(reading.fields.values())
     for source, form in parts:
-        own = file_benchmark(source.path, source.member)
+        own, folder = file_benchmark(source.path, source.member), source.folder(path)
         numbered: set[tuple[str, str, int]] = set()
-        for one in _rows(source, form):
+        for one in _rows(source, form, reading.fields, missed):
+            if not isinstance(one, Skip) and not is_of(reading.only, one, folder):
+                reading.others.add((one.model, folder))
+                continue
             total += 1
             if isinstance(one, Skip):
                 skipped.append(one)
@@ -233,6 +262,8 @@ def _read_file(
                 if problem.benchmark not in finder.names and not is_from_file(problem.benchmark) and problem.benchmark != OUTSIDE:
                     elsewhere[problem.benchmark] += len(one.responses)
                     continue
+                answers.see(one, problem)
+                models.see(one, problem, folder)
                 for response in one.responses:
                     key = (problem.benchmark, problem.id)
                     if response.sample is not None and (*key, response.sample) in numbered:
@@ -240,26 +271,36 @@ def _read_file(
                         continue
                     if response.sample is not None:
                         numbered.add((*key, response.sample))
-                    traces.append(_trace(problem, response, counts.setdefault(key, set())))
+                    traces.append(_trace(problem, response, reading.counts.setdefault(key, set())))
+    if missed:
+        ours = next(name for name, theirs in reading.fields.items() if theirs in missed)
+        raise BenchmarkError(f"{file.name}: traces.fields {ours}={reading.fields[ours]}: no row of it has that field")
+    if not total and reading.only:
+        return
     if not (traces or elsewhere):
         raise BenchmarkError(f"{file.name} holds no response that can be used: {skipped[0] if skipped else 'no row'}")
-    if len(skipped) > (max(1, max_skipped * total) if max_skipped else 0):
+    if len(skipped) > (max(1, reading.max_skipped * total) if reading.max_skipped else 0):
         shown = "; ".join(map(str, skipped[:3]))
         found_bad = f"{len(skipped)} of {total} rows of {file.name} cannot be used"
-        raise BenchmarkError(f"{found_bad}, more than traces.max_skipped={max_skipped:g} allows: {shown}")
+        raise BenchmarkError(f"{found_bad}, more than traces.max_skipped={reading.max_skipped:g} allows: {shown}")
+    answers.check(file.name)
     found.traces += traces
-    found.files.append(
-        TraceFile(file, len(parts), parts[0][1], len(traces), sha256, RELEASED.get(git, ""), tuple(skipped), dict(elsewhere))
-    )
+    found.files.append(TraceFile(
+        file, len(parts), parts[0][1], len(traces), sha256, RELEASED.get(git, ""), tuple(skipped), dict(elsewhere), answers.field,
+    ))  # fmt: skip
 
 
-def _rows(source: Source, form: Format) -> Iterator[Row | Skip]:
+def _rows(source: Source, form: Format, fields: Mapping[str, str], missed: Counter[str]) -> Iterator[Row | Skip]:
+    """The rows of a source; `missed`: what was named of `fields` and not yet seen."""
     read = _reader(form)
     for one in rows(source, _CLAIMS[form]):
         if isinstance(one, Skip):
             yield one
             continue
         place, raw = one
+        model = find_model(raw)
+        if fields:
+            raw = generic.renamed(raw, fields, missed)
         if not _CLAIMS[form](raw):
             yield Skip(place, f"no row of the format {form}: it has {', '.join(str(name)[:40] for name in list(raw)[:6]) or 'no fields'}")
             continue
@@ -269,7 +310,7 @@ def _rows(source: Source, form: Format) -> Iterator[Row | Skip]:
             yield Skip(place, str(error).removeprefix(": "))
             continue
         if row is not None:
-            yield row
+            yield replace(row, model=model)
 
 
 def _trace(problem: Problem, response: Response, taken: set[int]) -> Trace:

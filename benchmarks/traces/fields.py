@@ -22,6 +22,9 @@ GOLDS = (
 )  # fmt: skip
 """Fields that may hold the right answer; the first one that does counts."""
 IDS = ("id", "problem_id", "question_id", "unique_id", "uid", "url")
+OWN_ANSWERS = ("answer", "Answer", "label", "solution", "Solution")
+"""Those of them that other programs use for the model's own answer."""
+MODELS = ("model", "model_name", "model_id", "model_name_or_path", "model_path")
 LONGEST_GOLD = 400
 """Characters; a longer text without a box is a solution, not an answer."""
 LONGEST_ID = 200
@@ -73,6 +76,10 @@ class Row:
     skipped: tuple[str, ...] = ()
     """Why responses of this row are left out."""
     code: CodeProblem | None = None
+    gold_field: str = ""
+    """The field that `gold` is from, if it may as well be the model's own answer."""
+    model: str = ""
+    """The model that the row names."""
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -167,12 +174,24 @@ def gold_text(value: object, longest: int = LONGEST_GOLD) -> str | None:
 
 def find_gold(holders: Iterable[object], names: Sequence[str] = GOLDS) -> str | None:
     """The first field of these that holds an answer."""
+    return gold_and_field(holders, names)[0]
+
+
+def gold_and_field(holders: Iterable[object], names: Sequence[str] = GOLDS) -> tuple[str | None, str]:
+    """The first field of these that holds an answer, with its name."""
     for holder in holders:
         for name in names if isinstance(holder, Mapping) else ():
             assert isinstance(holder, Mapping)
             if (found := gold_text(holder.get(name))) is not None:
-                return found
-    return None
+                return found, name
+    return None, ""
+
+
+def find_model(row: Mapping[str, Any]) -> str:
+    """The model that a row names; inspect_ai's samples count the tokens of each that they asked."""
+    usage = row.get("model_usage")
+    named = [row.get(name) for name in MODELS] + (list(usage) if isinstance(usage, Mapping) and len(usage) == 1 else [])
+    return next((encodable(one.strip()) for one in named if isinstance(one, str) and 0 < len(one.strip()) <= LONGEST_ID), "")
 
 
 def find_ids(row: Mapping[str, Any], names: Sequence[str] = IDS) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Rows of an output file, however it is packed: JSONL, a JSON array or document, Parquet, or a log of inspect_ai; plain, `.gz` or `.zip`.
+"""Rows of an output file, however it is packed: JSONL, a JSON array or document, Parquet, or a log of inspect_ai (`packed` unpacks).
 
 Nothing is unpacked to disk and no name in an archive is used as a path.  What is read is bounded: characters of a row, of a
 document and of all rows, lines, and members of an archive.  A row that cannot be read is handed on as `Skip`; a file that cannot be
@@ -7,26 +7,22 @@ read any further is refused.
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import hashlib
 import io
 import json
-import lzma
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.parquet_files import parquet_rows
 from benchmarks.records import BrokenRow
+from benchmarks.traces import packed
 from benchmarks.traces.columns import useful_columns
 from benchmarks.traces.fields import natural
+from benchmarks.traces.packed import CHUNK
 
 LONGEST_ROW = 1 << 26
 """Bytes of one row; more is not a row."""
@@ -37,14 +33,12 @@ LARGEST_DOCUMENT = 1 << 28
 MOST_LINES = 10_000_000
 MOST_MEMBERS = 20_000
 """Files in an archive or a folder."""
-ENDINGS = (".jsonl", ".ndjson", ".json", ".gz", ".zip", ".parquet", ".eval")
+ENDINGS = (".jsonl", ".ndjson", ".json", ".gz", ".zst", ".zip", ".parquet", ".eval")
 """Of the files that are looked at in a folder."""
 LISTS = ("samples", "rows", "results", "records", "data", "details", "predictions", "examples")
 """Keys of a document under which a list of rows may be."""
 DEEPEST_LIST = 4
 """Objects inside each other in which such a list is looked for."""
-OTHER_PACKERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
-_CHUNK = 1 << 16
 _BETWEEN = re.compile(r"[\s,]*")
 
 Placed = tuple[str, dict[str, Any]]
@@ -73,6 +67,11 @@ class Source:
     def name(self) -> str:
         """What messages call it."""
         return f"{self.path.name}/{self.member}" if self.member else self.path.name
+
+    def folder(self, path: Path) -> PurePath:
+        """The folder that it is in, as seen from the path that was given, or from the zip."""
+        outside = self.path.relative_to(path).parent if path != self.path else PurePath()
+        return outside / PurePath(self.member).parent
 
 
 def file_hashes(path: Path) -> tuple[str, str]:
@@ -109,9 +108,9 @@ def find_files(path: Path) -> list[Path]:
 
 def sources(path: Path) -> list[Source]:
     """The file, or the members of a zip that may hold rows, in natural order."""
-    if not _starts(path).startswith(b"PK"):
+    if not packed.starts(path).startswith(packed.ZIP):
         return [Source(path)]
-    with _archive(path) as archive:
+    with packed.archive(path) as archive:
         names = [one.filename for one in archive.infolist() if not one.is_dir()]
         if len(names) > MOST_MEMBERS:
             raise BenchmarkError(f"{path.name}: more than {MOST_MEMBERS} files in it")
@@ -131,90 +130,14 @@ def rows(source: Source, is_row: Callable[[Mapping[str, Any]], bool]) -> Iterato
     Raises:
         BenchmarkError: the source cannot be read, or holds more than is read.
     """
-    start = _starts(source.path)
-    if start.startswith(b"PAR1"):
+    start = packed.starts(source.path)
+    if start.startswith(packed.PARQUET):
         yield from _parquet(source.path)
-    elif start.startswith(b"PK") and not source.member:
+    elif start.startswith(packed.ZIP) and not source.member:
         yield from _log_samples(source.path)
-    elif packer := next((name for magic, name in OTHER_PACKERS.items() if start.startswith(magic)), ""):
-        raise BenchmarkError(f"{source.name}: packed with {packer}, which is not read; unpack it, or pack it as .gz or .zip")
     else:
-        with _opened(source, gzipped=start.startswith(b"\x1f\x8b")) as data:
+        with packed.text(source.path, source.name, source.member) as data:
             yield from _json(data, source, is_row)
-
-
-def _starts(path: Path) -> bytes:
-    with open(path, "rb") as data:
-        return data.read(8)
-
-
-# --- archives -------------------------------------------------------------------------------------
-
-_UNREADABLE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, UnicodeDecodeError, EOFError, OSError, NotImplementedError, RuntimeError,
-)  # fmt: skip
-"""What the standard library raises for an archive that is none."""
-
-
-@contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except BenchmarkError:
-        raise
-    except _UNREADABLE as error:
-        raise BenchmarkError(f"{path.name}: not a zip file that can be read ({str(error)[:80]})") from error
-
-
-@contextmanager
-def _opened(source: Source, *, gzipped: bool) -> Iterator[BinaryIO]:
-    """The bytes of a source as UTF-8 without a byte-order mark."""
-    if source.member:
-        with _archive(source.path) as archive, archive.open(source.member) as data:
-            yield _decoded(data)
-    elif gzipped:
-        try:
-            with gzip.open(source.path) as data:
-                yield _decoded(data)
-        except BenchmarkError:
-            raise
-        except (OSError, EOFError, zlib.error) as error:
-            raise BenchmarkError(f"{source.name}: not a gzip file that can be read ({str(error)[:80]})") from error
-    else:
-        with open(source.path, "rb") as data:
-            yield _decoded(data)
-
-
-def _decoded(data: Any) -> BinaryIO:
-    buffered = io.BufferedReader(data, _CHUNK)
-    start = buffered.peek(4)[:4]
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return io.BufferedReader(_Recoded(buffered), _CHUNK)
-    if start.startswith(codecs.BOM_UTF8):
-        buffered.read(3)
-    return buffered
-
-
-class _Recoded(io.RawIOBase):
-    """UTF-16 as UTF-8."""
-
-    def __init__(self, data: BinaryIO) -> None:
-        self._data, self._rest = data, b""
-        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        while not self._rest:
-            chunk = self._data.read(_CHUNK)
-            self._rest = self._decoder.decode(chunk, not chunk).encode()
-            if not chunk and not self._rest:
-                return 0
-        taken, self._rest = self._rest[: len(target)], self._rest[len(target) :]
-        target[: len(taken)] = taken
-        return len(taken)
 
 
 # --- JSON -----------------------------------------------------------------------------------------
@@ -231,13 +154,13 @@ def _json(data: BinaryIO, source: Source, is_row: Callable[[Mapping[str, Any]], 
     while whole is not None and not behind.strip() and len(behind) < LONGEST_ROW and (more := data.readline(LONGEST_ROW)):
         behind += more
     rest, is_alone = _Joined(line + behind, data), not behind.strip()
-    by_lines = Path(source.member or source.path.name.removesuffix(".gz")).suffix.lower() in (".jsonl", ".ndjson")
+    by_lines = Path(source.member or source.path.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower() in (".jsonl", ".ndjson")
     if start == b"[" and (whole is None or is_alone):
-        yield from _array(io.TextIOWrapper(io.BufferedReader(rest, _CHUNK), encoding="utf-8", newline=""), source.name)
+        yield from _array(io.TextIOWrapper(io.BufferedReader(rest, CHUNK), encoding="utf-8", newline=""), source.name)
     elif start == b"{" and (is_alone if whole is not None else not by_lines):
-        yield from _document(io.TextIOWrapper(io.BufferedReader(rest, _CHUNK), encoding="utf-8", newline=""), source.name, is_row)
+        yield from _document(io.TextIOWrapper(io.BufferedReader(rest, CHUNK), encoding="utf-8", newline=""), source.name, is_row)
     else:
-        yield from _lines(io.BufferedReader(rest, _CHUNK), source.name, blank)
+        yield from _lines(io.BufferedReader(rest, CHUNK), source.name, blank)
 
 
 def _lines(data: BinaryIO, name: str, number: int) -> Iterator[Placed | Skip]:
@@ -302,7 +225,7 @@ class _Joined(io.RawIOBase):
 def _array(data: io.TextIOBase, name: str) -> Iterator[Placed | Skip]:
     """Members of a JSON array one by one, so that a large one is never there twice."""
     decoder = json.JSONDecoder()
-    buffer, position, size, number, total = "", 0, _CHUNK, 0, 0
+    buffer, position, size, number, total = "", 0, CHUNK, 0, 0
     opened = False
     while True:
         if not opened and "[" in buffer:
@@ -320,7 +243,7 @@ def _array(data: io.TextIOBase, name: str) -> Iterator[Placed | Skip]:
                 problem = f"not JSON ({str(error).partition(': line')[0][:80]})"
             else:
                 if end < len(buffer):  # a number at the very end may go on
-                    number, position, size = number + 1, end, _CHUNK
+                    number, position, size = number + 1, end, CHUNK
                     place = f"{name}, row {number}"
                     yield (place, value) if isinstance(value, dict) else Skip(place, f"expected a JSON object, got {type(value).__name__}")
                     continue
@@ -406,20 +329,9 @@ def _check_size(name: str, total: int) -> None:
 
 
 def _parquet(path: Path) -> Iterator[Placed | Skip]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    total = number = 0
-    try:
-        file = pq.ParquetFile(path)
-        for batch in file.iter_batches(16, columns=useful_columns(file.schema_arrow)):
-            total += batch.nbytes
-            _check_size(path.name, total)
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path.name}, row {number}", row
-    except (pa.ArrowException, OSError) as error:
-        raise BrokenRow(f"{path.name}: not a Parquet file that can be read ({str(error)[:80]})") from error
+    for number, row in enumerate(parquet_rows(path, LARGEST_FILE, useful_columns), start=1):
+        place = f"{path.name}, row {number}"
+        yield Skip(place, f"longer than {LONGEST_ROW} characters") if row is None else (place, row)
 
 
 def _is_log(names: list[str]) -> bool:
@@ -428,12 +340,12 @@ def _is_log(names: list[str]) -> bool:
 
 def _log_samples(path: Path) -> Iterator[Placed | Skip]:
     """The samples of inspect_ai's `.eval`, in the order of problem and epoch."""
-    with _archive(path) as archive:
+    with packed.archive(path) as archive:
         names = [name for name in archive.namelist() if name.startswith("samples/") and name.endswith(".json")]
         total = 0
         for name in sorted(names, key=natural):
             place = f"{path.name}/{name}"
-            with archive.open(name) as data:
+            with packed.member(archive, path, name) as data:
                 content = data.read(LARGEST_DOCUMENT + 1)
             total += len(content)
             _check_size(path.name, total)

@@ -7,13 +7,16 @@ MathArena's conversations under `messages`, SkyThought's `responses` by name, TR
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.records import BrokenRow
 from benchmarks.traces.fields import (
+    GOLDS,
     IDS,
     NO_RESPONSE,
+    OWN_ANSWERS,
     STATEMENTS,
     Response,
     Row,
@@ -21,10 +24,10 @@ from benchmarks.traces.fields import (
     chat_text,
     count,
     encodable,
-    find_gold,
     find_ids,
     finish_reason,
     first,
+    gold_and_field,
     last_reply,
     message_text,
     some,
@@ -49,6 +52,37 @@ TOKENS = (
     "token_usages",
 )  # fmt: skip
 SAMPLES = ("sample", "sample_index", "sample_idx", "sample_id", "rollout_idx")
+
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "problem": (*STATEMENTS, "messages"), "id": IDS, "response": RESPONSES, "answer": GOLDS, "correct": VERDICTS, "finish_reason": FINISHES,
+    "tokens": TOKENS, "sample": SAMPLES,
+}  # fmt: skip
+"""Field of the documented row → the names under which it is looked for."""
+
+
+def renamed(row: Mapping[str, Any], fields: Mapping[str, str], missed: Counter[str]) -> dict[str, Any]:
+    """The row with these fields of the documented row taken from where the user says, and from nowhere else.
+
+    Args:
+        fields: name in the documented row → the file's own name; a dot goes into an object, unless a field is called so.
+        missed: of these the file's own names that no row had yet; what this one has is taken out.
+    """
+    values = {ours: _named(row, theirs) for ours, theirs in fields.items()}
+    for ours, theirs in fields.items():
+        if values[ours] is not None:
+            missed.pop(theirs, None)
+    taken = {name for ours in fields for name in FIELDS[ours]}
+    kept = {name: value for name, value in row.items() if name not in taken}
+    return kept | {"gold" if ours == "answer" else ours: value for ours, value in values.items() if value is not None}
+
+
+def _named(row: Mapping[str, Any], name: str) -> Any:
+    if name in row or "." not in name:
+        return row.get(name)
+    head, _, rest = name.partition(".")
+    inner = row.get(head)
+    return _named(inner, rest) if isinstance(inner, Mapping) else None
 
 
 def claims(row: Mapping[str, Any]) -> bool:
@@ -76,8 +110,9 @@ def read(place: str, row: Mapping[str, Any]) -> Row:
         except BrokenRow as error:
             skipped.append(f"response {number}: {error}" if len(given) > 1 else str(error))
     statements = texts(row, STATEMENTS) or texts(row, ("messages",))
-    gold = find_gold([row, row.get("reward_model"), row.get("metadata"), row.get("extra_info")])
-    return some(Row(place, statements, tuple(responses), gold, find_ids(row), tuple(skipped)))
+    gold, field = gold_and_field([row, row.get("reward_model"), row.get("metadata"), row.get("extra_info")])
+    doubtful = field if field in OWN_ANSWERS else ""
+    return some(Row(place, statements, tuple(responses), gold, find_ids(row), tuple(skipped), gold_field=doubtful))
 
 
 def _given(row: Mapping[str, Any]) -> Iterator[object]:

@@ -28,6 +28,10 @@ LONGEST_PROMPT = 20_000
 MOST_PARTS = 24
 """Paragraphs or lines of a prompt, the last ones, among which a problem's statement is looked for; examples stand before it."""
 LONGEST_NAME = 80
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}[-:][0-9]{2}[-:][0-9]{2}([.,][0-9]+)?([-+][0-9]{2}[-:][0-9]{2})?"
+_LOG = re.compile(rf"^{_TIME}_(?P<task>.+)_[A-Za-z0-9]{{22}}$")
+"""Of a log of inspect_ai: time, task, and an id."""
+_WRITTEN_AT = re.compile(rf"[-_.]?{_TIME}$")
 _SAMPLE_OF = re.compile(r"([-_.](rs|seed|run|sample|chunk|part|shard)[-_]?[0-9]+)+$", re.IGNORECASE)
 
 
@@ -37,10 +41,15 @@ def is_from_file(benchmark: str) -> bool:
 
 
 def file_benchmark(path: Path, member: str = "") -> str:
-    """A benchmark's name from a file's: letters, digits and `._-` alone; output-rs0.jsonl and output-rs1.jsonl have one name."""
+    """A benchmark's name from a file's: letters, digits and `._-` alone, the same for output-rs0.jsonl and output-rs1.jsonl.
+
+    Without the time at which the file was written, so that two models' files of one task have the same name.
+    """
     name = Path(member or path.name).name
-    while (suffix := Path(name).suffix.lower()) in (".jsonl", ".ndjson", ".json", ".gz", ".zip", ".parquet", ".eval", ".test"):
+    while (suffix := Path(name).suffix.lower()) in (".jsonl", ".ndjson", ".json", ".gz", ".zst", ".zip", ".parquet", ".eval", ".test"):
         name = name[: -len(suffix)]
+    log = _LOG.match(name)
+    name = log["task"] if log else _WRITTEN_AT.sub("", name)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", _SAMPLE_OF.sub("", name)).strip("-.") or "traces"
     shown = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}-{digest(name)[:8]}"
     return FROM_FILE + shown

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from trace_rows import ROWS, SAID, STATEMENT
 
 from benchmarks import BENCHMARKS, BenchmarkError
@@ -36,12 +37,15 @@ def test_a_row_of_every_format_says_what_it_says(tmp_path: Path, name: str) -> N
     assert len({one.problem.id for one in found.traces}) == 1 and len({one.sample_index for one in found.traces}) == len(found.traces)
 
 
-@pytest.mark.parametrize("packing", ["lines", "array", "indented", "bom", "utf-16", "gz", "zip", "folder", "parquet", "document", "log"])
+@pytest.mark.parametrize(
+    "packing", ["lines", "array", "indented", "bom", "utf-16", "gz", "zst", "zip", "folder", "parquet", "document", "log"]
+)
 def test_every_packing_gives_the_same_responses(tmp_path: Path, packing: str) -> None:
     rows = [ROWS["inspect"][1] | {"id": number, "input": f"{STATEMENT} ({number}) é"} for number in range(12)]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     name = {
         "gz": "x.jsonl.gz",
+        "zst": "x.jsonl.zst",
         "zip": "x.zip",
         "parquet": "x.parquet",
         "log": "x.eval",
@@ -53,6 +57,9 @@ def test_every_packing_gives_the_same_responses(tmp_path: Path, packing: str) ->
     path.parent.mkdir()
     if packing == "gz":
         path.write_bytes(gzip.compress(lines.encode()))
+    elif packing == "zst":  # in two frames
+        half = len(lines) // 2
+        path.write_bytes(b"".join(zstandard.compress(part.encode()) for part in (lines[:half], lines[half:])))
     elif packing in ("zip", "log"):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             members = {f"samples/{row['id']}_epoch_1.json": json.dumps(row) for row in rows} | {"header.json": "{}"}
@@ -166,10 +173,14 @@ def test_a_broken_array_gz_or_log_is_refused_with_its_place(tmp_path: Path) -> N
     (tmp_path / "a.json").write_text(f"[{row}, {row}, {{]")
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(row.encode() * 50)[:-12])
     (tmp_path / "c.jsonl").write_bytes(b"\x28\xb5\x2f\xfd0000")
+    (tmp_path / "d.jsonl.zst").write_bytes(zstandard.compress(row.encode() * 50)[:-5])
+    (tmp_path / "e.jsonl").write_bytes(b"\xfd7zXZ\0000")
     for name, reason in (
         ("a.json", "a.json, row 3: not JSON"),
         ("b.jsonl.gz", "not a gzip file that can be read"),
-        ("c.jsonl", "packed with zstd"),
+        ("c.jsonl", "not a zstd file that can be read"),
+        ("d.jsonl.zst", "d.jsonl.zst: not a zstd file that can be read \\(it ends before its end\\)"),
+        ("e.jsonl", "packed with xz"),
     ):
         with pytest.raises(BenchmarkError, match=reason) as caught:
             read_all([tmp_path / name])
@@ -196,7 +207,10 @@ def test_an_id_finds_its_problem_where_there_is_no_statement(shared: Path, tmp_p
     ("name", "benchmark"),
     [
         ("aime24.jsonl", "file-aime24"), ("..jsonl", "file-traces"), ("a b/c.jsonl.gz", "file-c"), ("output-rs12.jsonl", "file-output"),
-        ("../../etc/passwd", "file-passwd"), ("täst\n.json", "file-t-st"), ("x_chunk_3.jsonl", "file-x"), ("x-rs0-chunk-1.jsonl", "file-x"),
+        ("../../etc/passwd", "file-passwd"), ("täst\n.json", "file-t-st"), ("x_chunk_3.jsonl", "file-x"),
+        ("2026-11-28T04-36-13-00-00_my-task_DiFVo7YbN9DNirrESszBdL.eval", "file-my-task"),
+        ("samples_aime_2025-01-15T14-43-47.148527.jsonl", "file-samples_aime"), ("details_x|0_2025-11-05T14-43-47.1485.parquet", "file-details_x-0"),
+        ("x-rs0-chunk-1.jsonl", "file-x"),
     ],
 )  # fmt: skip
 def test_the_benchmark_of_a_file_has_a_safe_name_that_is_no_other_benchmarks(name: str, benchmark: str) -> None:

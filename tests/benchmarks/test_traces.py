@@ -161,7 +161,7 @@ def test_rows_of_a_benchmark_that_was_not_asked_for_are_left_out_and_counted(sha
         ('{"messages": [{"role": "user", "content": "x"}]}\n', "there is no error"),
         ('{"messages": [{"role": "assistant", "content": 3}]}\n', "a message without text"),
         ('{"doc": {}, "resps": [[3]]}\n', "a int where text is expected"),
-        ('{"problem": "x", "answer": "1"}\n', "have no response: these are problems"),
+        ('{"problem": "x", "answer": "1"}\n', "have no response under a known name"),
         ('{"problem": "x", "answer": "1", "response": 3}\n', "a int where the text of a response is expected"),
         ('{"problem": "x", "response": "y"}\n', "no answer beside it"),
         ('{"response": "y", "answer": "1", "id": null}\n', "neither a problem's statement nor its id"),
