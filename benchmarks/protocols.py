@@ -176,7 +176,8 @@ class Protocol(_Part):
     def resolve(self, overrides: Mapping[str, Any] | None = None) -> Protocol:
         """The protocol with some fields replaced: `{"samples": 4, "sampling.top_k": 20, "rope": None}`.
 
-        A changed protocol gets `+changed` behind its name, so that it is not taken for the named one.
+        A changed protocol gets `+changed` behind its name, so that it is not taken for the named one.  The number of samples changes no
+        sample, and stands beside every score: with another one the name stays.
 
         Raises:
             BenchmarkError: unknown field or impossible value.
@@ -201,7 +202,7 @@ class Protocol(_Part):
         elif values["context"] != "yarn" and "rope" not in overrides:
             values["rope"] = None
         changed = _validated(values, self.name)
-        compared = {"name", "description"}
+        compared = {"name", "description", "samples"}
         if changed.model_dump(exclude=compared) == self.model_dump(exclude=compared):
             return changed
         if "name" in overrides or changed.name.endswith("+changed"):

@@ -240,6 +240,7 @@ class EvalConfig(Section):
     engine: Literal["hf", "vllm", "openai"] = Field("hf", description="what generates")
     endpoints: tuple[str, ...] = Field((), description="engine openai: base addresses such as http://127.0.0.1:8000/v1, comma-separated")
     served_name: str = Field("", description="engine openai: the model's name at the endpoints; empty: the only one that they serve")
+    vouched: bool = Field(False, description="engine openai: you say that the servers run the evaluated weights, not quantised and with the protocol's context extension, which servers do not tell; without it no verdict is given, with it the report names it as your word")
     request_s: PositiveFloat = Field(7200, description="engine openai: time limit of one request, seconds")
     slots: Count = Field(0, description="samples that are generated side by side; 0: what memory holds, for engine openai 128 requests")
     max_model_len: Count = Field(0, description="prompt and answer together, tokens; 0: what the protocol or the model says")
@@ -268,6 +269,8 @@ class EvalConfig(Section):
             raise ValueError("benchmarks='': must be at least one name")
         if self.endpoints and self.engine != "openai":
             raise ValueError(f"endpoints={','.join(self.endpoints)!r}: for engine=openai, and engine is {self.engine}")
+        if self.vouched and self.engine != "openai":
+            raise ValueError(f"vouched=True: for engine=openai, and engine is {self.engine}")
         if self.attribute and len(self.attribute) != 2:
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
         if self.model and not self.models:

@@ -267,6 +267,7 @@ def start_engine(config: Config, folder: Path, source: ModelSource, protocol: Pr
     import transformers
 
     from klear_repro.models import as_folder, load
+    from klear_repro.weights import quantization_of
 
     transformers.utils.logging.disable_progress_bar()
     device, settings = choose_device(*where), config.eval
@@ -278,21 +279,25 @@ def start_engine(config: Config, folder: Path, source: ModelSource, protocol: Pr
         return VLLMEngine(
             as_folder(source, folder / "models"), device=device, max_model_len=length, rope=protocol.rope, context=protocol.context,
             seed=config.runtime.seed, slots=settings.slots, longest=longest, tensor_parallel=settings.tensor_parallel,
-            end_of_turn=settings.end_of_turn, options=settings.vllm_options(),
+            end_of_turn=settings.end_of_turn, options=settings.vllm_options(), quantization=quantization_of(source),
         )  # fmt: skip
     if settings.engine == "openai":
         from klear_repro.engines.openai import OpenAIEngine
 
         return OpenAIEngine(
             as_folder(source, folder / "models"), endpoints=settings.endpoints, model=settings.served_name, slots=settings.slots,
-            request_s=settings.request_s, end_of_turn=settings.end_of_turn,
+            request_s=settings.request_s, end_of_turn=settings.end_of_turn, vouched=settings.vouched,
         )  # fmt: skip
     from klear_repro.engines.hf import HFEngine
 
+    quantization = quantization_of(source)
     if protocol.rope is not None:  # a GGUF file has no configuration that can be extended
         source = as_folder(source, folder / "models")
     model, tokenizer = load(source, device, protocol.rope, length, protocol.context)
     try:
-        return HFEngine(model, tokenizer, slots=settings.slots, max_model_len=length, longest=longest, end_of_turn=settings.end_of_turn)
+        return HFEngine(
+            model, tokenizer, slots=settings.slots, max_model_len=length, longest=longest, end_of_turn=settings.end_of_turn,
+            quantization=quantization, copies=settings.data_parallel,
+        )  # fmt: skip
     except ValueError as error:
         raise UserError(f"model {source.name}: {error}") from None

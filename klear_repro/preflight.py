@@ -32,7 +32,7 @@ from klear_repro.machine import Machine, free_disk, same_disk, this_machine
 from klear_repro.models import UNREADABLE, ModelSource, context_config, first_line
 from klear_repro.planning import Models, Planned, describe, plan
 from klear_repro.progress import say
-from klear_repro.weights import check_weights
+from klear_repro.weights import check_weights, gguf_positions
 
 GPU_SHARE = 0.9
 """What the engine vllm takes of a GPU's memory (`gpu_memory_utilization`)."""
@@ -110,9 +110,11 @@ def check_names(config: Config) -> None:
     except BenchmarkError as error:
         raise UserError(f"report.published: {error}") from None
     if settings.engine == "vllm":
+        from klear_repro.engines import vllm_names
         from klear_repro.engines.vllm import require_vllm
 
         require_vllm()
+        vllm_names.check_names(settings.vllm_options())
     if settings.engine == "openai" and not settings.endpoints:
         raise UserError("eval.endpoints: needed by the engine openai; addresses such as http://127.0.0.1:8000/v1, comma-separated")
 
@@ -164,11 +166,13 @@ def length_of(protocol: Protocol, source: ModelSource) -> int:
 
 
 def positions_of(source: ModelSource, protocol: Protocol | None = None) -> int:
-    """Positions of a model, tokens; 0: not known (GGUF).
+    """Positions of a model, tokens; 0: not known.
 
     The context extension of its own configuration is included, unless a protocol takes it away.
     """
-    if protocol is not None and protocol.context == "off" and not source.gguf:
+    if source.gguf:
+        return gguf_positions(source)
+    if protocol is not None and protocol.context == "off":
         changed = _readable(source, lambda: context_config(source, "off", None))
         if changed:
             return int(changed.max_position_embeddings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from klear_repro.errors import UserError
 if TYPE_CHECKING:
     from klear_repro.models import ModelSource
 
+FLOATS = ("F64", "F32", "F16", "BF16")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 INDEX = "model.safetensors.index.json"
 
@@ -96,3 +98,34 @@ def _expected(source: ModelSource) -> dict[str, list[int]]:
     except UNREADABLE:  # the engine has its own say, and may know the model
         return {}
     return {key: list(weight.shape) for key, weight in model.state_dict().items()}
+
+
+def quantization_of(source: ModelSource) -> str:
+    """By which method a model's weights are quantised, as its own files say; empty: not at all.
+
+    Of GGUF it is the type of most numbers, such as `gguf Q4_1`; also where they are floats again when they are used.
+    """
+    if source.gguf:
+        from gguf import GGUFReader
+
+        sizes: Counter[str] = Counter()
+        for tensor in GGUFReader(source.folder / source.gguf).tensors:
+            sizes[tensor.tensor_type.name] += int(tensor.n_elements)
+        most = sizes.most_common(1)[0][0] if sizes else "unknown"
+        return "" if most in FLOATS else f"gguf {most}"
+    config = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
+    for holder in (config, config.get("text_config")):
+        found = (holder.get("quantization_config") or holder.get("compression_config")) if isinstance(holder, dict) else None
+        if found:
+            method = found.get("quant_method") or found.get("quant_algo") if isinstance(found, dict) else None
+            return str(method or "unknown")
+    return ""
+
+
+def gguf_positions(source: ModelSource) -> int:
+    """Positions that a GGUF file says that its model has, tokens; 0: it does not say."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(source.folder / source.gguf).fields
+    found = [field for name, field in fields.items() if name.endswith(".context_length")]
+    return int(found[0].parts[found[0].data[0]][0]) if found else 0

@@ -21,7 +21,7 @@ from reports.imports import import_paragraphs
 from reports.load import Run
 from reports.many import entries_of
 from reports.pairs import pair_blocks
-from reports.run_description import OWN_STAGE, changed_protocols, cuda_sentence, manifest_blocks, preset_blocks
+from reports.run_description import OWN_STAGE, changed_protocols, cuda_sentence, manifest_blocks, preset_blocks, vouched_servers
 from reports.samples import sample_blocks
 from reports.score_tables import score_blocks
 from reports.text import counted
@@ -82,6 +82,7 @@ def _what_this_is(run: Run) -> list[Paragraph]:
         words = f"This run measures {models} on {benchmarks}."
     lead = [Paragraph(words, note=manifest.stand_in is not False)]
     lead += import_paragraphs(run)
+    lead += vouched_servers(run)
     lead += changed_protocols(run)
     lead += _partial(run)
     if manifest.model_note:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.protocols import Protocol
+from benchmarks.published import model_key
 from reports.measurements import Measurement
 from reports.text import brief
 
@@ -23,10 +24,12 @@ def engine_blockers(measurement: Measurement, ours: Protocol | None, theirs: Pro
         ours: the protocol of the run.
         theirs: that of the published number.
 
-    What is not written down, such as the context extension of a server, is no reason.
+    What servers of the engine openai do not say is a reason, unless the user vouched for it; what other engines did not write down is none.
     """
     found: list[str] = []
     for name, fields in sorted(measurement.settings.items()):
+        if fields.get("engine.name") == "openai" and not fields.get("engine.vouched"):
+            found += _of_servers(measurement, str(fields.get("engine.served.by", "")))
         if quantised := fields.get("engine.quantization"):
             found.append(f"the engine ran quantised weights ({brief(str(quantised))})")
         cache = fields.get("engine.kv_cache_dtype")
@@ -37,6 +40,16 @@ def engine_blockers(measurement: Measurement, ours: Protocol | None, theirs: Pro
                 found.append(f"other context extension than {whose} asks for: {other}")
                 break
     return list(dict.fromkeys(found))
+
+
+def _of_servers(measurement: Measurement, served: str) -> list[str]:
+    """What speaks against servers that ran the model, by the names that they gave."""
+    found = []
+    names = [name for name in served.split(", ") if name]
+    if names and model_key(measurement.model) not in {model_key(name) for name in names}:
+        found.append(f"the servers say that they ran {brief(served)}, and {brief(measurement.model)} was asked for")
+    silent = "servers do not say whether weights were quantised and which context extension they used"
+    return [*found, f"{silent} (eval.vouched says that you know)"]
 
 
 def _other_context(protocol: Protocol, fields: dict[str, Any]) -> str:

@@ -19,8 +19,10 @@ TRAINING_ORDER = ("sft", "rl-math", "rl-math-clip", "rl-math-sft", "rl-code", "r
 CONTROLS = tuple(name for name in TRAINING_ORDER if name.endswith(("-clip", "-sft")))
 COMPARED = ("sampling", "max_new_tokens", "max_model_len", "rope")
 """Fields of the protocol in a settings file that may change a text."""
-ENGINE = ("dtype", "stop_ids", "max_model_len", "quantization", "kv_cache_dtype")
+ENGINE = ("dtype", "stop_ids", "max_model_len", "quantization", "kv_cache_dtype", "name", "vouched")
 """Fields of the engine in a settings file that may change a text."""
+OPTIONS = ("attention_backend", "block_size", "enforce_eager", "cpu_offload_gb", "disable_custom_all_reduce")
+"""Options of vLLM by which the same numbers are added up in another order."""
 ROPE = ("rope_type", "factor", "rope_theta", "original_max_position_embeddings")
 """Fields of the engine's rope parameters that every version of a library writes down."""
 BUDGET_ALONE = ("protocol.max_new_tokens", "protocol.max_model_len", "engine.sent.max_tokens")
@@ -188,6 +190,10 @@ def settings_fields(content: Mapping[str, Any]) -> dict[str, Any]:
     parts: dict[str, object] = {"engine": {name: engine.get(name) for name in ENGINE}}
     rope = engine.get("rope_parameters")
     parts["engine.rope_parameters"] = {name: rope.get(name) for name in ROPE} if isinstance(rope, Mapping) else {}
+    options = engine.get("options")
+    parts["engine.options"] = {name: options[name] for name in OPTIONS if name in options} if isinstance(options, Mapping) else {}
+    served = engine.get("served")
+    parts["engine.served"] = {"by": ", ".join(map(str, served))} if isinstance(served, list) and served else {}
     sent = engine.get("sent")
     named = sent.items() if isinstance(sent, Mapping) else ()
     parts["engine.sent"] = {name: value for name, value in named if name != "model" and name.isidentifier() and len(name) < 40}

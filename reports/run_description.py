@@ -93,6 +93,14 @@ def changed_protocols(run: Run) -> list[Paragraph]:
     return [Paragraph(f"{words} ({', '.join(dict.fromkeys(benchmarks))}).", note=True) for words, benchmarks in found.items()]
 
 
+def vouched_servers(run: Run) -> list[Paragraph]:
+    """That servers ran what was asked for is the user's word, where it was given."""
+    models = sorted({one.model for one in run.measurements if any(fields.get("engine.vouched") for fields in one.settings.values())})
+    said = "is the user's word (eval.vouched): servers do not tell"
+    ran = "unquantised and with the protocol's context extension"
+    return [Paragraph(f"That servers ran {brief(model, 100)} {ran} {said}.", note=True) for model in models]
+
+
 def cuda_sentence(run: Run) -> str:
     """What of this run says nothing about CUDA."""
     hardware = run.manifest.hardware

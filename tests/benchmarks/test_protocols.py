@@ -72,6 +72,8 @@ def test_overrides_change_the_name_and_are_checked() -> None:
     assert (changed.samples, changed.sampling.top_k, changed.name) == (4, 20, "smoke-math+changed")
     assert smoke.resolve({}) is smoke
     assert smoke.resolve({"samples": 16}) == smoke
+    fewer = smoke.resolve({"samples": 2})
+    assert (fewer.name, fewer.samples, fewer.sampling_hash(0)) == ("smoke-math", 2, smoke.sampling_hash(0))
     assert load_protocol("klear-release-64k").resolve({"rope": None, "max_model_len": None}).rope is None
     refused: list[tuple[dict[str, Any], str]] = [
         ({"samples": -1}, "samples: Input should be greater than 0"),

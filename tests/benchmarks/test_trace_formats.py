@@ -209,7 +209,8 @@ def test_an_id_finds_its_problem_where_there_is_no_statement(shared: Path, tmp_p
         ("aime24.jsonl", "file-aime24"), ("..jsonl", "file-traces"), ("a b/c.jsonl.gz", "file-c"), ("output-rs12.jsonl", "file-output"),
         ("../../etc/passwd", "file-passwd"), ("täst\n.json", "file-t-st"), ("x_chunk_3.jsonl", "file-x"),
         ("2026-11-28T04-36-13-00-00_my-task_DiFVo7YbN9DNirrESszBdL.eval", "file-my-task"),
-        ("samples_aime_2025-01-15T14-43-47.148527.jsonl", "file-samples_aime"), ("details_x|0_2025-11-05T14-43-47.1485.parquet", "file-details_x-0"),
+        ("samples_aime_2025-01-15T14-43-47.148527.jsonl", "file-samples_aime"),
+        ("details_x|0_2025-11-05T14-43-47.1485.parquet", "file-details_x-0"),
         ("x-rs0-chunk-1.jsonl", "file-x"),
     ],
 )  # fmt: skip

@@ -444,6 +444,9 @@ def test_a_files_own_number_of_problems_is_said(builder: Builder, tmp_path: Path
 YARN = {"rope_type": "yarn", "factor": 2.5, "original_max_position_embeddings": 32768, "rope_theta": 1e6}
 
 
+SILENT = "servers do not say whether weights were quantised and which context extension they used (eval.vouched says that you know)"
+
+
 @pytest.mark.parametrize(
     ("engine", "blockers"),
     [
@@ -461,6 +464,13 @@ YARN = {"rope_type": "yarn", "factor": 2.5, "original_max_position_embeddings": 
             ("other context extension than the protocol asks for: yarn 4.0 32768 instead of yarn 2.5 32768",),
         ),
         ({"endpoints": 1, "sent": {}}, ()),
+        ({"rope_parameters": YARN, "quantization": "gguf Q4_1"}, ("the engine ran quantised weights (gguf Q4_1)",)),
+        ({"name": "openai", "served": ["main", "/models/klear-reasoner-8b/"], "vouched": True}, ()),
+        ({"name": "openai", "served": ["main", "/models/klear-reasoner-8b/"], "vouched": False}, (SILENT,)),
+        (
+            {"name": "openai", "served": ["qwen3-8b"]},
+            ("the servers say that they ran qwen3-8b, and Klear-Reasoner-8B was asked for", SILENT),
+        ),
         ({"rope_parameters": [1], "quantization": [], "kv_cache_dtype": None}, ()),
     ],
 )
