@@ -161,6 +161,8 @@ def _say_file(file: TraceFile, name: str) -> None:
     say(f"import {name}: {file.responses} responses{members}, format {file.format}, SHA-256 {file.sha256}{released}")
     if file.skipped:
         say(f"import {name}: {len(file.skipped)} skipped: {'; '.join(map(str, file.skipped[:SHOWN]))}{' …' * (len(file.skipped) > SHOWN)}")
+    if file.note:
+        say(f"import {name}: {file.note}")
     if file.elsewhere:
         counts = ", ".join(f"{count} of {benchmark}" for benchmark, count in file.elsewhere.items())
         say(f"import {name}: left out, because eval.benchmarks asks for others: {counts}")
@@ -182,7 +184,7 @@ def _described(wanted: Import) -> dict[str, Any]:
     files = [
         {
             "name": name, "format": file.format, "rows": file.responses, "bytes": file.path.stat().st_size, "sha256": file.sha256,
-            "released": file.released, "answer_field": file.answer_field, "skipped": len(file.skipped), "reasons": [encodable(str(one)) for one in file.skipped[:SHOWN]],
+            "released": file.released, "answer_field": file.answer_field, "note": file.note, "skipped": len(file.skipped), "reasons": [encodable(str(one)) for one in file.skipped[:SHOWN]],
         }
         for file, name in zip(wanted.found.files, _names(wanted.found.files), strict=True)
     ]  # fmt: skip

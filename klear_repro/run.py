@@ -179,7 +179,6 @@ def _machine_errors() -> tuple[type[Exception], ...]:
 
 def _run(config: Config, run_dir: Path, stages: list[str], force: bool) -> int:
     from klear_repro.pipeline import run
-
     from klear_repro.progress import say_warnings
 
     interruptible()

@@ -35,6 +35,7 @@ def _sentence(entry: Mapping[str, Any]) -> str:
     if from_file:
         fields = sorted({str(one["answer_field"]) for one in files if one.get("answer_field")})
         field = f" (field {', '.join(brief(name) for name in fields)})" if fields else ""
+        field += "".join(f"; {brief(str(one['note']), 300)}" for one in files if one.get("note"))
         names = brief(", ".join(from_file), 200)
         said += f" What {names} counts as right is the answer in the file itself{field}: no other source confirms it."
     skipped = sum(one["skipped"] for one in files if isinstance(one.get("skipped"), int))

@@ -32,7 +32,7 @@ from benchmarks.traces import generic, harnesses, logs, released
 from benchmarks.traces.doubts import Answers, Models, is_of, no_such
 from benchmarks.traces.fields import Response, Row, find_model
 from benchmarks.traces.files import Placed, Skip, Source, file_hashes, find_files, rows, sources
-from benchmarks.traces.problems import OUTSIDE, Finder, file_benchmark, is_from_file
+from benchmarks.traces.problems import Finder, file_benchmark, is_from_file
 from benchmarks.traces.released import RELEASED
 
 Format = Literal["klear", "lm-eval", "lighteval", "lcb", "qwen-math", "nemo-skills", "inspect", "evalscope", "generic"]
@@ -99,6 +99,8 @@ class TraceFile:
     """Benchmark that was not asked for → its responses, which are left out."""
     answer_field: str = ""
     """The field that right answers of problems are from that no benchmark has, if it may as well be the model's own answer."""
+    note: str = ""
+    """What should be said of that field."""
 
 
 @dataclass
@@ -259,7 +261,7 @@ def _read_file(found: Traces, reading: _Reading, models: Models, path: Path, fil
                 continue
             skipped += [Skip(one.place, reason) for reason in one.skipped]
             for problem in problems:
-                if problem.benchmark not in finder.names and not is_from_file(problem.benchmark) and problem.benchmark != OUTSIDE:
+                if not finder.is_asked_for(problem.benchmark):
                     elsewhere[problem.benchmark] += len(one.responses)
                     continue
                 answers.see(one, problem)
@@ -283,10 +285,10 @@ def _read_file(found: Traces, reading: _Reading, models: Models, path: Path, fil
         shown = "; ".join(map(str, skipped[:3]))
         found_bad = f"{len(skipped)} of {total} rows of {file.name} cannot be used"
         raise BenchmarkError(f"{found_bad}, more than traces.max_skipped={reading.max_skipped:g} allows: {shown}")
-    answers.check(file.name)
+    note = answers.check(file.name)
     found.traces += traces
     found.files.append(TraceFile(
-        file, len(parts), parts[0][1], len(traces), sha256, RELEASED.get(git, ""), tuple(skipped), dict(elsewhere), answers.field,
+        file, len(parts), parts[0][1], len(traces), sha256, RELEASED.get(git, ""), tuple(skipped), dict(elsewhere), answers.field, note,
     ))  # fmt: skip
 
 

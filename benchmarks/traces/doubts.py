@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
-from benchmarks.answer_keys import plain_answer, same_answer
+from benchmarks.answer_keys import plain_answer, same_answer, statement_hash
 from benchmarks.answer_text import find_boxes
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import Problem
@@ -19,6 +19,10 @@ from benchmarks.traces.problems import is_from_file
 
 LEAST = 3
 """Responses that must contradict a file before it is refused."""
+ENOUGH = 10
+"""Responses that must all agree with a file before it is remarked upon."""
+LONGEST_END = 20_000
+"""Characters at the end of a response in which its last box is looked for."""
 MOST_OWN = 0.8
 """Share of a file's wrong responses that give what stands in the field; a right answer is hardly ever given by one."""
 MOST_OTHER = 0.2
@@ -38,6 +42,8 @@ class Answers:
         """The field, once it is used for a problem that no benchmark has."""
         self._official, self._other = 0, 0
         self._wrong, self._own = 0, 0
+        self._boxed, self._compared = 0, 0
+        self._answers: dict[str, set[str]] = {}
 
     def see(self, row: Row, problem: Problem) -> None:
         """Count one row, and the problem that it was found to be of."""
@@ -49,24 +55,34 @@ class Answers:
             return
         self.field = row.gold_field
         wanted = plain_answer(row.gold)
+        self._answers.setdefault(statement_hash(problem.statement) if problem.statement else problem.id, set()).add(wanted)
         for response in row.responses:
-            if response.recorded is False and (boxes := find_boxes(response.text)[0]):
-                self._wrong += 1
-                self._own += plain_answer(boxes[-1].content) == wanted
+            boxes, _ = find_boxes(response.text[-LONGEST_END:])
+            same = bool(boxes) and plain_answer(boxes[-1].content) == wanted
+            self._compared, self._boxed = self._compared + 1, self._boxed + same
+            if response.recorded is False and boxes:
+                self._wrong, self._own = self._wrong + 1, self._own + same
 
-    def check(self, name: str) -> None:
-        """Refuse the file, if this is not the right answer.
+    def check(self, name: str) -> str:
+        """Refuse the file, if this is not the right answer; else what should be said of it, if anything.
 
         Raises:
-            BenchmarkError: it contradicts the file's own verdicts, or the official answers.
+            BenchmarkError: it contradicts the file's own verdicts, the official answers, or itself.
         """
+        several = sum(len(found) > 1 for found in self._answers.values())
         remedy = "name the field of the right one with --traces.fields answer=FIELD, or answer=" + self.field + " if it is that"
         if self.field and self._own >= LEAST and self._own > MOST_OWN * self._wrong:
             why = f"{self._own} of {self._wrong} responses that the file calls wrong give it"
             raise BenchmarkError(f"{name}: the field {self.field!r} looks like the model's own answer: {why}; {remedy}")
+        if several >= LEAST and several > MOST_OTHER * len(self._answers):
+            why = f"{several} of {len(self._answers)} problems have several different ones"
+            raise BenchmarkError(f"{name}: the field {self.field!r} looks like the model's own answer: {why}; {remedy}")
         if self.field and self._other >= LEAST and self._other > MOST_OTHER * (self._official + self._other):
             why = f"it is not the official one for {self._other} of {self._official + self._other} known problems"
             raise BenchmarkError(f"{name}: the field {self.field!r} looks like the model's own answer: {why}; {remedy}")
+        if self._compared >= ENOUGH and self._boxed == self._compared:
+            return f"all {self._compared} responses give what stands in the field {self.field!r}; if it is the model's own answer, {remedy}"
+        return ""
 
 
 class Models:

@@ -73,6 +73,7 @@ class Finder:
 
     def __init__(self, benchmarks: Sequence[str] = ()) -> None:
         self.names = allowed(benchmarks)
+        self._narrowed = bool(benchmarks)
         self._keys = [load_key(name) for name in KEYED]
         self._known: dict[tuple[tuple[str, ...], tuple[str, ...], str | None], tuple[AnswerKey, KeyEntry] | str | None] = {}
 
@@ -105,6 +106,10 @@ class Finder:
         if not statement and not row.ids:
             raise BrokenRow("neither a problem's statement nor its id")
         return [Problem(benchmark=own, id=_own_id(row, statement), kind="math", statement=statement, answer=row.gold)]
+
+    def is_asked_for(self, benchmark: str) -> bool:
+        """Whether responses to this benchmark's problems count: those of the file alone only where no benchmark was named."""
+        return benchmark in self.names or benchmark == OUTSIDE or (is_from_file(benchmark) and not self._narrowed)
 
     def _code(self, row: Row) -> list[Problem]:
         code = row.code
