@@ -299,7 +299,8 @@ def judge_comparison(first_only: ArrayLike, second_only: ArrayLike, samples: Arr
     """Compare two judges of the same samples, problem by problem.
 
     A sample's difference d is −1, 0 or 1.  SE² = m⁻² Σ s_i²/n_i with s_i² the variance of d within problem i; where
-    it would be zero, s_i² is (Σd²+½)/(n+1) − (Σd/(n+1))², as `benchmarks.estimators.paired_effect` has it.  The interval
+    it would be zero, s_i² is (Σd²+½)/(n+1) − (Σd/(n+1))², as `benchmarks.estimators.paired_effect` has it.  With one sample
+    for every problem nothing is known of the spread within one, and SE² = (s − D²)/m as Tango has it, over problems.  The interval
     is a score interval (Tango 1998, for rare differences): every μ with (D−μ)² ≤ 1.96²·SE²·(1 + √(1 − 4μ(D−μ)/s²))/2, where s is
     the share of samples on which the judges differ.  With D ± 1.96·SE a handful of such samples would be covered in 84 to 93 % of
     the runs.  Judges that agree on all N samples differ on at most 1 − 0.025^(1/N) of others like these (Clopper and Pearson 1934).
@@ -322,7 +323,11 @@ def judge_comparison(first_only: ArrayLike, second_only: ArrayLike, samples: Arr
     if not np.any(spread[n > 1]):
         spread = (squares + 0.5) / (n + 1) - (total / (n + 1)) ** 2
     mean, variance, differ = float(np.mean(total / n)), float(np.sum(spread / n)) / len(n) ** 2, float(np.mean(squares / n))
-    if differ:
+    if n.max() == 1:
+        variance = (differ - mean**2) / len(n)
+    if n.max() == 1 and abs(mean) == 1:  # all problems, and in one direction
+        low, high = sorted((mean, mean * 0.025 ** (1 / len(n))))
+    elif differ:
         low, high = (_score_end(mean, variance, differ, side) for side in (-1, 1))
     else:
         high = 1 - 0.025 ** (1 / float(n.sum()))

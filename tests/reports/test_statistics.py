@@ -506,3 +506,16 @@ def test_holm_never_lowers_a_p_value_and_keeps_the_order(values: list[float]) ->
 def test_the_published_defaults_are_the_papers() -> None:
     rows = find_scores("aime24", "Klear-Reasoner-8B", "64K", "model")
     assert [(row.score, row.samples) for row in rows] == [(90.5, 64)]
+
+
+@pytest.mark.parametrize(("lost", "half"), [(0, 12), (1, 14), (3, 15), (10, 18)])
+def test_judges_compared_on_one_sample_a_problem_have_an_interval_that_says_something(lost: int, half: int) -> None:
+    """Half its width in points, with 30 problems; it lies around the difference."""
+    found = judge_comparison([1] * lost + [0] * (30 - lost), [0] * 30, [1] * 30)
+    low, high = found.ci95
+    assert low <= found.difference <= high and (high - low) / 2 < half
+
+
+def test_judges_that_differ_on_every_one_of_few_samples_are_not_certain_to() -> None:
+    low, high = judge_comparison([1, 1, 1], [0, 0, 0], [1, 1, 1]).ci95
+    assert low == -100 and high == pytest.approx(-100 * 0.025 ** (1 / 3))
