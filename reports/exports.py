@@ -106,13 +106,17 @@ def _results(run: Run, measurement: Measurement) -> Iterator[Any]:
             "problems": len(found.problem_ids),
             "ci95_same_problems": [round(value, 2) for value in found.interval],
         }
-        unfit = [*run.doubts, *defects(measurement, grader)]
+        target = run.published.targets.get(measurement.benchmark)
+        part = f"{len(found.problem_ids)} of {target.problems} problems" if target and len(found.problem_ids) < target.problems else ""
+        unfit = [*run.doubts, *([f"only {part}"] if part else []), *defects(measurement, grader)]
         if unfit:
             arguments["unfit"] = [visible(reason) for reason in unfit]
         if run.manifest.model_note:
             arguments["note"] = visible(run.manifest.model_note)
         benchmark = visible(measurement.benchmark)
+        name = NAMES.get(benchmark, benchmark)
         yield EvalResult(
-            task_type="text-generation", dataset_type=benchmark, dataset_name=NAMES.get(benchmark, benchmark), metric_type="accuracy",
-            metric_name=f"avg@{most} ({visible(grader)} judge)", metric_value=round(found.score, 2), metric_args=arguments, verified=False,
+            task_type="text-generation", dataset_type=f"{benchmark}, {part}" if part else benchmark,
+            dataset_name=f"{name}, {part}" if part else name, metric_type="accuracy", metric_name=f"avg@{most} ({visible(grader)} judge)",
+            metric_value=round(found.score, 2), metric_args=arguments, verified=False,
         )  # fmt: skip

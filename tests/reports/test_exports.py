@@ -84,3 +84,13 @@ def test_a_hostile_model_name_stays_a_string_in_the_metadata(builder: Builder) -
     assert entry["name"] == "x"
     protocol = entry["results"][0]["metrics"][0]["args"]["protocol"]
     assert re.fullmatch(r"a: \{b\}\s- !!python/object:os.system \[x\]", protocol)
+
+
+def test_a_part_of_a_benchmark_is_not_the_benchmark_in_the_metadata(builder: Builder) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    builder.manifest |= {"stand_in": False}
+    builder.measure("aime24", "Klear-Reasoner-8B", [64, 32, 0, 64], 64, protocol=RELEASE)
+    text = write_report(builder.write()).with_name("model-index.yml").read_text()
+    result, *_ = hub.ModelCard(f"---\n{text}---\n# Model\n").data.eval_results
+    assert (result.dataset_name, result.dataset_type) == ("AIME 2024, 4 of 30 problems", "aime24, 4 of 30 problems")
+    assert "only 4 of 30 problems" in result.metric_args["unfit"]
