@@ -32,7 +32,7 @@ def hub_rows(
     data = [file for file in data if file.name not in NOT_DATA]
     if not data:
         raise BenchmarkError(
-            f"{name}: {source} holds no Parquet or JSON files; pass --benchmark-path FOLDER with {local_file}"
+            f"{name}: {source} holds no Parquet or JSON files; pass --benchmark-path FILE, or a folder with {local_file}"
         )
     return source, _rows(data, folder)
 
@@ -64,7 +64,7 @@ def download(name: str, repo: str, revision: str, patterns: Iterable[str], local
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BenchmarkError(
             f"{name}: cannot get {repo}@{revision} from the Hub"
-            f" ({type(error).__name__}: {reason[:120]}); pass --benchmark-path FOLDER with {local_file}"
+            f" ({type(error).__name__}: {reason[:120]}); pass --benchmark-path FILE, or a folder with {local_file}"
         ) from error
     return f"{repo}@{folder.name}", folder
 

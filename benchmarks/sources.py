@@ -84,7 +84,7 @@ def find_file(name: str, path: Path, names: tuple[str, ...]) -> Path:
         return path
     if not path.exists():
         raise BenchmarkError(
-            f"{name}: {path} does not exist; pass --benchmark-path FOLDER with {names[0]} or the file"
+            f"{name}: {path} does not exist; pass --benchmark-path FILE, or a folder with {names[0]}"
         )
     for candidate in names:
         if (path / candidate).is_file():

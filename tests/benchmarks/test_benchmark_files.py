@@ -209,7 +209,7 @@ def test_without_hub_and_file_the_error_says_what_to_pass(tmp_path: Path) -> Non
     )
     assert done.stdout.count("\n") == 1, done.stderr
     assert (
-        "from the Hub" in done.stdout and "pass --benchmark-path FOLDER with aime24.qs.jsonl" in done.stdout
+        "from the Hub" in done.stdout and "pass --benchmark-path FILE, or a folder with aime24.qs.jsonl" in done.stdout
     )
 
 
