@@ -217,7 +217,7 @@ VLLM_OPTIONS = (
 class EvalConfig(Section):
     """Evaluation of checkpoints (paper §4.1)."""
 
-    model: str = Field("", description="what to evaluate: folder, GGUF file, Hub id, or package:NAME; empty: the checkpoints of this run")
+    model: str = Field("", description="what to evaluate: folder, GGUF file, Hub id, or package:NAME, several comma-separated; empty: the checkpoints of this run")
     revision: str = Field("", description="Hub revision of the model; empty: main, resolved and recorded")
     note: str = Field("", description="what must stand beside the results of this model")
     benchmarks: tuple[str, ...] = Field(("mini-aime", "mini-lcb"), description="comma-separated names")
@@ -226,6 +226,7 @@ class EvalConfig(Section):
     protocol: str = Field("", description="protocol name or TOML file; empty: smoke-math or smoke-code for the stand-ins, else klear-paper-32k")
     prompt: str = Field("", description="prompt by name, such as lcb-generic, lcb-r1, lcb-qwen, boxed; empty: the protocol's")
     attribute: tuple[str, ...] = Field((), description="two protocols, FROM,TO: which of their differences changes the score, and by how much")
+    attribute_model: str = Field("", description="evaluate all models first, then attribute this one of them, by its name in the report; empty: attribute each model instead of evaluating it")
     samples: Count = Field(0, description="samples a problem; 0: what the protocol says")
     limit: Count = Field(0, description="only the first N problems; 0: all")
     max_new_tokens: Count = Field(0, description="budget of a response, tokens; 0: what the protocol says")
@@ -240,6 +241,7 @@ class EvalConfig(Section):
     endpoints: tuple[str, ...] = Field((), description="engine openai: base addresses such as http://127.0.0.1:8000/v1, comma-separated")
     served_name: str = Field("", description="engine openai: the model's name at the endpoints; empty: the only one that they serve")
     request_s: PositiveFloat = Field(7200, description="engine openai: time limit of one request, seconds")
+    silent_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(1800, description="a worker that starts or has samples under way and makes no token for this long is ended, seconds; 0: never (engine openai: request_s bounds its requests instead)")
     slots: Count = Field(0, description="samples that are generated side by side; 0: what memory holds, for engine openai 128 requests")
     max_model_len: Count = Field(0, description="prompt and answer together, tokens; 0: what the protocol or the model says")
     data_parallel: Positive = Field(1, description="workers that take samples from one queue, each a process with its own copy of the model", le=64)
@@ -269,6 +271,8 @@ class EvalConfig(Section):
             raise ValueError(f"endpoints={','.join(self.endpoints)!r}: for engine=openai, and engine is {self.engine}")
         if self.attribute and len(self.attribute) != 2:
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
+        if self.attribute_model and not self.attribute:
+            raise ValueError(f"attribute_model={self.attribute_model!r}: only with attribute, which names the two protocols")
         if self.shard and self.attribute:
             raise ValueError(f"shard={self.shard!r}: not with attribute")
         index, _, count = self.shard.partition("/")
@@ -278,6 +282,16 @@ class EvalConfig(Section):
             name, value = next(iter(given.items()))
             raise ValueError(f"{name}={value!r}: only with engine='vllm', not {self.engine!r}; leave it out")
         return self
+
+    def measured(self, model: str) -> tuple[str, ...]:
+        """Names of the protocols that a model is measured under; "" is the evaluation's own."""
+        evaluation = ("",) if self.evaluates else ()
+        return (*evaluation, *self.attribute) if self.attribute_model in ("", model) else evaluation
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether models are evaluated; else they are only attributed."""
+        return bool(self.attribute_model or not self.attribute)
 
     def vllm_options(self) -> dict[str, Any]:
         """The options of vLLM that differ from their defaults, under vLLM's own names."""

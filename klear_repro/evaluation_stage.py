@@ -68,13 +68,23 @@ class EvaluationStage:
             say(self.forecast.paragraph())
 
     def models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
-        """What to evaluate: label → (source, benchmarks)."""
+        """What to evaluate: label → (source, benchmarks).
+
+        Raises:
+            UserError: a model cannot be had, there is none, or the one to attribute is not among them.
+        """
+        found, chosen = self._models(), self.config.eval.attribute_model
+        if chosen and chosen not in found:
+            raise UserError(f"eval.attribute_model={chosen!r}: must be one of the models of this run: {', '.join(found)}")
+        return found
+
+    def _models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
+        from klear_repro.model_list import named_models
         from klear_repro.models import ModelSource, find_model
 
         benchmarks = self.config.eval.benchmarks
         if self.config.eval.model:
-            source = find_model(self.config.eval.model, self.config.eval.revision, weights=False)
-            return {source.name: (source, benchmarks)}
+            return {source.name: (source, benchmarks) for source in named_models(self.config.eval.model, self.config.eval.revision)}
         from klear_repro.training.checkpoint import latest  # imports the models of transformers, which takes seconds
 
         found: dict[str, tuple[Any, tuple[str, ...]]] = {}
@@ -162,10 +172,7 @@ class EvaluationStage:
         run_canary(make, watched, self.config.eval.canary, together)
 
     def evaluate(self, force: bool) -> None:
-        """Generate and grade everything, or attribute, and describe it in the manifest."""
-        from klear_repro.evaluate import grade
-        from klear_repro.judging import Judges
-
+        """Generate and grade everything, then attribute where that is asked for, and describe it in the manifest."""
         models = self.models()
         if force:
             for label, (_, on) in models.items():
@@ -175,8 +182,16 @@ class EvaluationStage:
         if self.forecast is None:
             self.foresee()
         models = self.with_weights(models)
+        if self.config.eval.evaluates:
+            self.grade(models)
         if self.config.eval.attribute:
-            return self.attribute(models)
+            self.attribute({label: found for label, found in models.items() if self.config.eval.attribute_model in ("", label)})
+
+    def grade(self, models: dict[str, tuple[ModelSource, tuple[str, ...]]]) -> None:
+        """Generate what is missing of each model, and grade all of it."""
+        from klear_repro.evaluate import grade
+        from klear_repro.judging import Judges
+
         tasks = {name: self._task(name) for name in self.config.eval.benchmarks}
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
             for label, (source, on) in models.items():
@@ -224,7 +239,7 @@ class EvaluationStage:
         commands = int(config.shard.partition("/")[2] or 1)
         return Workers(Plan(
             self.path, partial(start_engine, self.config, self.path, source, protocol, where), config.data_parallel, config.data_parallel * commands,
-            gpus_each=config.tensor_parallel if cuda and config.engine != "openai" else 0, fresh=cuda,
+            silent_s=0 if config.engine == "openai" else config.silent_s, gpus_each=config.tensor_parallel if cuda and config.engine != "openai" else 0, fresh=cuda,
         ))  # fmt: skip
 
     def import_fingerprint(self) -> str:

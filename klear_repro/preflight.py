@@ -135,7 +135,7 @@ def check_lengths(settings: EvalConfig, source: ModelSource, benchmarks: Sequenc
 
         _readable(source, lambda: AutoConfig.from_pretrained(source.folder, trust_remote_code=False))
     for benchmark in benchmarks:
-        for name in settings.attribute or ("",):
+        for name in settings.measured(source.name):
             protocol = _protocols_of(settings, benchmark, name)
             longest, positions = length_of(protocol, source), positions_of(source, protocol)
             if positions and protocol.rope is None and (protocol.max_model_len or 0) > positions:
