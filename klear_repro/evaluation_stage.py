@@ -45,8 +45,7 @@ class EvaluationStage:
 
     def check(self, *, trains: bool, makes_data: bool, force: bool = False) -> None:
         """Find models, protocols and problems before anything is written, and say what will happen; not where this run makes them."""
-        from klear_repro.evaluate import STAND_INS
-        from klear_repro.preflight import check_names
+        from klear_repro.names import STAND_INS, check_names
 
         settings = self.config.eval
         made = [name for name in settings.benchmarks if makes_data and name in STAND_INS and not settings.benchmark_path]
@@ -114,7 +113,7 @@ class EvaluationStage:
 
     def fingerprint(self) -> str:
         from benchmarks.protocols import load_protocol
-        from klear_repro.evaluate import STAND_INS
+        from klear_repro.names import STAND_INS
 
         config = self.config.eval
         models = [(label, source.revision, on) for label, (source, on) in self.models().items()]

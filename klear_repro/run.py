@@ -189,6 +189,10 @@ def _machine_errors() -> tuple[type[Exception], ...]:
 
 
 def _run(config: Config, run_dir: Path, stages: list[str], force: bool) -> int:
+    if "eval" in stages:
+        from klear_repro.names import check_names
+
+        check_names(config)  # before the imports of models, which take seconds
     from klear_repro.pipeline import run
 
     interruptible()

@@ -103,7 +103,7 @@ def speak(slots: int, seconds: Mapping[str, float], log: Path) -> Scripted:
 
 
 def start_hanging(slots: int, seconds: Mapping[str, float], log: Path, first: Path, loading: bool) -> Scripted:
-    """Hangs for ever in the process that makes the file `first` (in every one, if it is a folder): while it starts, or over its first samples."""
+    """Hangs in the process that makes the file `first`, in every one if it is a folder: while it starts, or over its samples."""
     hangs = first.is_dir()
     if not hangs:
         with contextlib.suppress(FileExistsError), open(first, "x") as file:

@@ -253,7 +253,8 @@ def test_several_checkpoints_are_evaluated_and_one_of_them_attributed_in_one_run
     for name in ("one", "two"):
         shutil.copytree(setting / "tiny", tmp_path / name / "step-1")
     models = ["--model", tmp_path / "two" / "step-1"]
-    command = words(setting, tmp_path / "run", "--attribute", setting / "tiny.toml", "--attribute", tmp_path / "to.toml", "--eval.attribute_model", "two-step-1")
+    attribution = ("--attribute", setting / "tiny.toml", "--attribute", tmp_path / "to.toml", "--eval.attribute_model", "two-step-1")
+    command = words(setting, tmp_path / "run", *attribution)
     command[1] = "eval,report"
     command[command.index("--model") + 1] = tmp_path / "one" / "step-1"
     outcome = klear(*command, *models)
@@ -268,7 +269,8 @@ def test_several_checkpoints_are_evaluated_and_one_of_them_attributed_in_one_run
     report = (tmp_path / "run" / "report" / "report.md").read_text()
     assert "Attribution" in report and "one-step-1" in report and "left out: of another" not in report
     assert "done already" in inside(*command, *models).err
-    for more, said in ((("--eval.attribute_model", "step-1"), "one-step-1, two-step-1"), (("--eval.revision", "x"), "of which of 2 models"), (models, "stands there twice")):
+    unknown = ("--eval.attribute_model", "step-1"), "one-step-1, two-step-1"
+    for more, said in (unknown, (("--eval.revision", "x"), "of which of 2 models"), (models, "stands there twice")):
         refused = inside(*command, *models, "--run-dir", tmp_path / "other", *more)
         assert refused.code == 2 and said in refused.lines[-1], refused.err
         assert not (tmp_path / "other").exists()

@@ -120,7 +120,8 @@ def _resident(pid: int) -> float:
 
 
 def watched(*words: Any) -> tuple[str, Watch]:
-    command = [sys.executable, "-m", "klear_repro.run", "--stage", "eval,report", "--engine", "vllm", "--benchmark", "mini-aime", *map(str, words)]
+    command = [sys.executable, "-m", "klear_repro.run", "--stage", "eval,report", "--engine", "vllm", "--benchmark", "mini-aime"]
+    command += map(str, words)
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment)
     watch = Watch(process)
