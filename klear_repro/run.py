@@ -17,6 +17,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any, NoReturn
 
 from klear_repro.config import SECTIONS, Config, ConfigError, fields, load_config, profile_names
 from klear_repro.entry import interruptible
-from klear_repro.errors import RunError, UserError, machine_failure
+from klear_repro.errors import RunError, UserError, machine_failure, missing_package
 
 STAGES = ("data", "sft", "rl-math", "rl-code", "eval", "import", "report")
 ALONE = ("import",)
@@ -175,6 +176,11 @@ def _main(argv: Sequence[str] | None) -> int:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, and the same command goes on from there", 130)
+    except ModuleNotFoundError as error:
+        line = missing_package(error)
+        if line is None:
+            raise
+        return _fail(line, 2)
     except _machine_errors() as error:
         line = machine_failure(error)
         if line is None:
@@ -196,16 +202,35 @@ def _run(config: Config, run_dir: Path, stages: list[str], force: bool) -> int:
     from klear_repro.pipeline import run
 
     interruptible()
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    interrupt = _Interrupt()
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)]
+    previous = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         run(config, run_dir, stages, force=force)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        if not interrupt.happened:  # else the same interrupt may come again
+            for number, handler in previous.items():
+                signal.signal(number, handler)
     return 0
 
 
-def _interrupt(number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Turns a signal into a KeyboardInterrupt; others that follow at once are the same one, which tox passes on as well as the terminal."""
+
+    ONE_S = 2.0
+
+    def __init__(self) -> None:
+        self._last = -self.ONE_S
+
+    @property
+    def happened(self) -> bool:
+        return self._last != -self.ONE_S
+
+    def __call__(self, number: int, frame: Any) -> None:
+        now, before = time.monotonic(), self._last
+        self._last = now
+        if now - before >= self.ONE_S:
+            raise KeyboardInterrupt
 
 
 def _fail(message: str, code: int) -> int:
