@@ -124,13 +124,14 @@ class Filler(typing.Protocol):
 
 def attribute(
     start: Task, end: Task, run_dir: Path, model: str, revision: str, seed: int, judges: Judges, encoder: Engine | ChatTokenizer,
-    workers: Callable[[Protocol], AbstractContextManager[Filler]],
+    workers: Callable[[Protocol], AbstractContextManager[Filler]], canary: Callable[[Filler, Sequence[SampleSet]], None] = lambda running, sets: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure every variant of one benchmark and say what each factor does; returns the entry for the manifest.
 
     Args:
         start, end: FROM and TO.
         workers: starts an engine for a protocol; it is ended before the next.
+        canary: has a few samples of each variant made before the rest is queued (`klear_repro.canary`).
 
     Raises:
         UserError: the protocols do not differ, or an engine cannot do what a variant asks for.
@@ -153,6 +154,7 @@ def attribute(
                 with SampleStore(samples.store) as store:
                     shared = share(store, keys, protocol, hashes)
                 say(f"attribute {benchmark}: {variant.name} ({_shown(variant)})")
+                canary(running, [samples])
                 (missing,) = running.fill([samples], f"eval {model} {benchmark} ({variant.name})")
                 made[variant.name] = missing, shared
                 both = tuple(dict.fromkeys((*protocol.judges, *start.protocol.judges, *end.protocol.judges)))

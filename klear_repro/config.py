@@ -7,7 +7,6 @@ imported here: a wrong value is refused before torch is loaded.
 from __future__ import annotations
 
 import math
-import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -218,7 +217,7 @@ VLLM_OPTIONS = (
 class EvalConfig(Section):
     """Evaluation of checkpoints (paper §4.1)."""
 
-    model: str = Field("", description="what to evaluate: folder, GGUF file, Hub id, or package:NAME; several are comma-separated; empty: the checkpoints of this run")
+    model: str = Field("", description="what to evaluate: folder, GGUF file, Hub id, or package:NAME, several comma-separated; empty: the checkpoints of this run")
     revision: str = Field("", description="Hub revision of the model; empty: main, resolved and recorded")
     note: str = Field("", description="what must stand beside the results of this model")
     benchmarks: tuple[str, ...] = Field(("mini-aime", "mini-lcb"), description="comma-separated names")
@@ -226,7 +225,8 @@ class EvalConfig(Section):
     benchmark_revision: str = Field("", description="Hub revision of the problems; empty: the one that the project pins, or main, resolved and recorded")
     protocol: str = Field("", description="protocol name or TOML file; empty: TO of an attribution, smoke-math or smoke-code for the stand-ins, else klear-paper-32k")
     prompt: str = Field("", description="prompt by name, such as lcb-generic, lcb-r1, lcb-qwen, boxed; empty: the protocol's")
-    attribute: tuple[str, ...] = Field((), description="two protocols, FROM,TO: after the evaluation, which of their differences changes the score of each model, and by how much")
+    attribute: tuple[str, ...] = Field((), description="two protocols, FROM,TO: which of their differences changes the score, and by how much")
+    attribute_model: str = Field("", description="evaluate all models first, then attribute this one of them, by its name in the report; empty: attribute each model instead of evaluating it")
     samples: Count = Field(0, description="samples a problem; 0: what the protocol says")
     limit: Count = Field(0, description="only the first N problems; 0: all")
     max_new_tokens: Count = Field(0, description="budget of a response, tokens; 0: what the protocol says")
@@ -242,6 +242,7 @@ class EvalConfig(Section):
     served_name: str = Field("", description="engine openai: the model's name at the endpoints; empty: the only one that they serve")
     vouched: bool = Field(False, description="engine openai: you say that the servers run the evaluated weights, not quantised and with the protocol's context extension, which servers do not tell; without it no verdict is given, with it the report names it as your word")
     request_s: PositiveFloat = Field(7200, description="engine openai: time limit of one request, seconds")
+    silent_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(1800, description="a worker that starts or has samples under way and makes no token for this long is ended, seconds; 0: never (engine openai: request_s bounds its requests instead)")
     slots: Count = Field(0, description="samples that are generated side by side; 0: what memory holds, for engine openai 128 requests")
     max_model_len: Count = Field(0, description="prompt and answer together, tokens; 0: what the protocol or the model says")
     data_parallel: Positive = Field(1, description="workers that take samples from one queue, each a process with its own copy of the model", le=64)
@@ -273,10 +274,8 @@ class EvalConfig(Section):
             raise ValueError(f"vouched=True: for engine=openai, and engine is {self.engine}")
         if self.attribute and len(self.attribute) != 2:
             raise ValueError(f"attribute={','.join(self.attribute)!r}: must be two protocols, FROM,TO")
-        if self.model and not self.models:
-            raise ValueError(f"model={self.model!r}: must name a folder, GGUF file, Hub id or package:NAME, or several, comma-separated")
-        if self.revision and len(self.models) > 1:
-            raise ValueError(f"revision={self.revision!r}: is of one model, and model has {len(self.models)}; write ORG/NAME@REVISION")
+        if self.attribute_model and not self.attribute:
+            raise ValueError(f"attribute_model={self.attribute_model!r}: only with attribute, which names the two protocols")
         if self.shard and self.attribute:
             raise ValueError(f"shard={self.shard!r}: not with attribute")
         index, _, count = self.shard.partition("/")
@@ -287,12 +286,15 @@ class EvalConfig(Section):
             raise ValueError(f"{name}={value!r}: only with engine='vllm', not {self.engine!r}; leave it out")
         return self
 
+    def measured(self, model: str) -> tuple[str, ...]:
+        """Names of the protocols that a model is measured under; "" is the evaluation's own."""
+        evaluation = ("",) if self.evaluates else ()
+        return (*evaluation, *self.attribute) if self.attribute_model in ("", model) else evaluation
+
     @property
-    def models(self) -> tuple[str, ...]:
-        """The models that `model` names; a file or folder with a comma in its name is one."""
-        if os.path.exists(self.model):
-            return (self.model,)
-        return tuple(dict.fromkeys(part.strip() for part in self.model.split(",") if part.strip()))
+    def evaluates(self) -> bool:
+        """Whether models are evaluated; else they are only attributed."""
+        return bool(self.attribute_model or not self.attribute)
 
     def vllm_options(self) -> dict[str, Any]:
         """The options of vLLM that differ from their defaults, under vLLM's own names."""

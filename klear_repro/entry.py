@@ -20,9 +20,20 @@ def main():  # type: ignore[no-untyped-def]  # annotations would have to be thos
         return 2
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored, as under nohup
         signal.signal(signal.SIGINT, _leave)
-    from klear_repro.run import main as run
+    try:
+        from klear_repro.run import main as run
+    except ModuleNotFoundError as error:
+        from klear_repro.errors import missing_package
 
-    return run()
+        line = missing_package(error)
+        if line is None:
+            raise
+        sys.stderr.write("klear-repro: " + line + "\n")
+        return 2
+    code = run()
+    if code == 130:  # the same interrupt may come again, from tox, and there is nothing left to interrupt
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
 
 
 def _leave(number, frame):  # type: ignore[no-untyped-def]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import sys
 
 
 class UserError(ValueError):
@@ -49,6 +50,20 @@ def machine_failure(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in OF_FILES:
         return f"{error.filename or 'a file'}: {error.strerror}"
     return None
+
+
+OWN = ("klear_repro", "benchmarks", "sandbox", "reports")
+
+
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """What to say where a package is not installed, in one line; None if it is one of this project's own modules."""
+    package = (error.name or "").partition(".")[0]
+    if not package or package in OWN:
+        return None
+    return (
+        f"the package {package!r} is not installed for {sys.executable}; use the Python of the environment that the project is installed in "
+        "(after a tox command .tox/core/bin/python), or pip install -e . in the checkout"
+    )
 
 
 def _text(error: BaseException) -> str:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from pydantic import ValidationError
 
 from benchmarks import load_benchmark
-from benchmarks.protocols import Prompt, Protocol, Rope, load_protocol
+from benchmarks.protocols import Prompt, Protocol, Rope
 from benchmarks.records import Generation, Problem, SampleKey, digest, write_grades
 from klear_repro.config import EvalConfig
 from klear_repro.engines.base import Engine
@@ -23,14 +22,10 @@ from klear_repro.engines.chat import ChatTokenizer
 from klear_repro.errors import UserError
 from klear_repro.files import write_atomic
 from klear_repro.judging import Judges
+from klear_repro.names import STAND_INS, named_protocol, resolved
 from klear_repro.progress import say
 from klear_repro.store import SampleStore
 from klear_repro.work import SampleSet
-
-DEFAULT_PROTOCOL = "klear-paper-32k"
-SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-"""Sampling parameters that the configuration can set in place of the protocol's."""
-STAND_INS = {"mini-aime": "smoke-math", "mini-lcb": "smoke-code", "mini-words": "smoke-words"}
 
 
 @dataclass(frozen=True)
@@ -63,39 +58,6 @@ def make_task(config: EvalConfig, benchmark: str, data: Path, protocol_name: str
         return Task(benchmark, problems[: config.limit or None], of_benchmark)
     except ValueError as error:
         raise UserError(str(error)) from None
-
-
-def protocol_name(config: EvalConfig, benchmark: str) -> str:
-    """The name of the configuration's protocol, else of TO of its attribution, else of the benchmark's."""
-    to = config.attribute[1] if config.attribute else ""
-    return config.protocol or to or STAND_INS.get(benchmark, DEFAULT_PROTOCOL)
-
-
-def named_protocol(config: EvalConfig, benchmark: str, name: str = "") -> Protocol:
-    """The protocol of this name, else the one that `protocol_name` finds; as its file says.
-
-    Raises:
-        BenchmarkError: there is none.
-    """
-    return load_protocol(name or protocol_name(config, benchmark))
-
-
-def resolved(config: EvalConfig, protocol: Protocol) -> Protocol:
-    """The protocol with what the configuration replaces in it."""
-    overrides: dict[str, Any] = {"samples": config.samples, "max_new_tokens": config.max_new_tokens, "max_model_len": config.max_model_len}
-    overrides = {name: value for name, value in (overrides | {"context": config.context}).items() if value}
-    for name in SAMPLING:
-        value = getattr(config, name)
-        if value is not None:
-            overrides[f"sampling.{name}"] = max(value, 0)  # vLLM's −1 of top_k is off, too
-    if "max_new_tokens" in overrides and "max_model_len" not in overrides and protocol.rope is None:
-        overrides["max_model_len"] = None  # the protocol's length was made for its own budget
-    if config.prompt:
-        try:
-            overrides["prompt"] = Prompt.model_validate(config.prompt).model_dump()
-        except ValidationError as error:
-            raise UserError(f"eval.prompt={config.prompt!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
-    return protocol.resolve(overrides)
 
 
 def context(protocol: Protocol) -> tuple[str, Rope | None, int | None]:

@@ -21,10 +21,10 @@ from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
 
 if TYPE_CHECKING:
+    from klear_repro.attribution import Filler
     from klear_repro.evaluate import Task
     from klear_repro.forecast import Forecast
     from klear_repro.importing import Import
-    from klear_repro.judging import Judges
     from klear_repro.parallel import Workers
     from klear_repro.work import SampleSet
 
@@ -46,8 +46,7 @@ class EvaluationStage:
 
     def check(self, *, trains: bool, makes_data: bool, force: bool = False) -> None:
         """Find models, protocols and problems before anything is written, and say what will happen; not where this run makes them."""
-        from klear_repro.evaluate import STAND_INS
-        from klear_repro.preflight import check_names
+        from klear_repro.names import STAND_INS, check_names
 
         settings = self.config.eval
         made = [name for name in settings.benchmarks if makes_data and name in STAND_INS and not settings.benchmark_path]
@@ -69,18 +68,23 @@ class EvaluationStage:
             say(self.forecast.paragraph())
 
     def models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
-        """What to evaluate: label → (source, benchmarks)."""
+        """What to evaluate: label → (source, benchmarks).
+
+        Raises:
+            UserError: a model cannot be had, there is none, or the one to attribute is not among them.
+        """
+        found, chosen = self._models(), self.config.eval.attribute_model
+        if chosen and chosen not in found:
+            raise UserError(f"eval.attribute_model={chosen!r}: must be one of the models of this run: {', '.join(found)}")
+        return found
+
+    def _models(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
+        from klear_repro.model_list import named_models
         from klear_repro.models import ModelSource, find_model
 
         benchmarks = self.config.eval.benchmarks
-        named: dict[str, tuple[Any, tuple[str, ...]]] = {}
-        for name in self.config.eval.models:
-            source = find_model(name, self.config.eval.revision, weights=False)
-            if source.name in named:
-                raise UserError(f"eval.model={self.config.eval.model!r}: two of them are called {source.name!r}; evaluate them in a run folder each, or rename a folder")
-            named[source.name] = source, benchmarks
-        if named:
-            return named
+        if self.config.eval.model:
+            return {source.name: (source, benchmarks) for source in named_models(self.config.eval.model, self.config.eval.revision)}
         from klear_repro.training.checkpoint import latest  # imports the models of transformers, which takes seconds
 
         found: dict[str, tuple[Any, tuple[str, ...]]] = {}
@@ -110,7 +114,7 @@ class EvaluationStage:
 
     def fingerprint(self) -> str:
         from benchmarks.protocols import load_protocol
-        from klear_repro.evaluate import protocol_name
+        from klear_repro.names import DEFAULT_PROTOCOL, STAND_INS
 
         config = self.config.eval
         models = [(label, source.revision, on) for label, (source, on) in self.models().items()]
@@ -121,7 +125,7 @@ class EvaluationStage:
         else:
             inputs += [str(self.folder.manifest.get("data_hashes", {}).get(f"{name}.jsonl")) for name in config.benchmarks]
         try:
-            names = [protocol_name(config, name) for name in config.benchmarks] + list(config.attribute)
+            names = [config.protocol or STAND_INS.get(name, DEFAULT_PROTOCOL) for name in config.benchmarks] + list(config.attribute)
             protocols = [load_protocol(name).model_dump(mode="json") for name in names]
         except ValueError as error:
             raise UserError(str(error)) from None
@@ -150,11 +154,11 @@ class EvaluationStage:
         for group in alike.values():
             names = [task.benchmark for task in group]
             with self.workers(source, group[0].protocol) as workers, self.folder.shared():
-                self.canary(workers, label, [sets[name] for name in names])
+                self.canary(workers, [sets[name] for name in names], label)
                 missing |= zip(names, workers.fill([sets[name] for name in names], f"eval {label} {', '.join(names)}"), strict=True)
         return [(sets[task.benchmark], missing[task.benchmark]) for task in tasks]
 
-    def canary(self, workers: Workers, label: str, sets: Sequence[SampleSet]) -> None:
+    def canary(self, workers: Filler, sets: Sequence[SampleSet], label: str) -> None:
         """Have a few samples made before the rest is queued (`klear_repro.canary`)."""
         from klear_repro.canary import Watched, run_canary
 
@@ -168,10 +172,7 @@ class EvaluationStage:
         run_canary(make, watched, self.config.eval.canary, together)
 
     def evaluate(self, force: bool) -> None:
-        """Generate and grade everything, attribute if that was asked for, and describe it in the manifest."""
-        from klear_repro.evaluate import grade
-        from klear_repro.judging import Judges
-
+        """Generate and grade everything, then attribute where that is asked for, and describe it in the manifest."""
         models = self.models()
         if force:
             for label, (_, on) in models.items():
@@ -181,6 +182,16 @@ class EvaluationStage:
         if self.forecast is None:
             self.foresee()
         models = self.with_weights(models)
+        if self.config.eval.evaluates:
+            self.grade(models)
+        if self.config.eval.attribute:
+            self.attribute({label: found for label, found in models.items() if self.config.eval.attribute_model in ("", label)})
+
+    def grade(self, models: dict[str, tuple[ModelSource, tuple[str, ...]]]) -> None:
+        """Generate what is missing of each model, and grade all of it."""
+        from klear_repro.evaluate import grade
+        from klear_repro.judging import Judges
+
         tasks = {name: self._task(name) for name in self.config.eval.benchmarks}
         with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
             for label, (source, on) in models.items():
@@ -189,19 +200,22 @@ class EvaluationStage:
                     if not missing:
                         say(f"eval {label} {task.benchmark}: all {len(samples.keys)} samples are there, none generated")
                     self._record("evaluations", grade(task, samples, self.config.eval.engine, self.path, judges))
-            if self.config.eval.attribute:
-                self.attribute(models, judges)
 
-    def attribute(self, models: dict[str, tuple[ModelSource, tuple[str, ...]]], judges: Judges) -> None:
+    def attribute(self, models: dict[str, tuple[ModelSource, tuple[str, ...]]]) -> None:
         """Which differences of two protocols change each model's score (`klear_repro.attribution`)."""
         from klear_repro.attribution import attribute
         from klear_repro.engines.chat import ChatTokenizer
+        from klear_repro.judging import Judges
 
-        for label, (source, on) in models.items():
-            for name in on:
-                start, end = (self._task(name, protocol) for protocol in self.config.eval.attribute)
-                entry = attribute(start, end, self.path, label, source.revision, self.seed, judges, ChatTokenizer(source), partial(self.workers, source))
-                self._record("attributions", entry)
+        with Judges(self.config, self.path / "grades" / "programs.jsonl") as judges:
+            for label, (source, on) in models.items():
+                for name in on:
+                    start, end = (self._task(name, protocol) for protocol in self.config.eval.attribute)
+                    entry = attribute(
+                        start, end, self.path, label, source.revision, self.seed, judges, ChatTokenizer(source), partial(self.workers, source),
+                        partial(self.canary, label=label),
+                    )  # fmt: skip
+                    self._record("attributions", entry)
 
     def _task(self, benchmark: str, protocol: str = "", *, tests: bool = True) -> Task:
         from klear_repro.evaluate import make_task
@@ -226,7 +240,7 @@ class EvaluationStage:
         commands = int(config.shard.partition("/")[2] or 1)
         return Workers(Plan(
             self.path, partial(start_engine, self.config, self.path, source, protocol, where), config.data_parallel, config.data_parallel * commands,
-            gpus_each=config.tensor_parallel if cuda and config.engine != "openai" else 0, fresh=cuda,
+            silent_s=0 if config.engine == "openai" else config.silent_s, gpus_each=config.tensor_parallel if cuda and config.engine != "openai" else 0, fresh=cuda,
         ))  # fmt: skip
 
     def import_fingerprint(self) -> str:

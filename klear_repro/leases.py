@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import struct
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -40,13 +41,12 @@ class Leases:
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
+        with ExitStack() as stack:
+            stack.callback(os.close, self._file)
             place = next((place for place in range(PLACES) if self._lock(place)), None)
             if place is None:
                 raise RunError(f"{self._path}: {PLACES} workers are there already")
-        except BaseException:
-            os.close(self._file)
-            raise
+            stack.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Protocol, load_protocol
 from benchmarks.published import PublishedScore, load_published
 from klear_repro.config import Config
-from klear_repro.evaluate import STAND_INS, Task
+from klear_repro.evaluate import Task
+from klear_repro.names import STAND_INS
 from reports.against_published import protocol_words
 from reports.statistics import reproduction_verdict
 

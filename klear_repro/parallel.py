@@ -2,7 +2,8 @@
 
 This process loads no model.  It hands each worker what to start (model folder, context setting) and which samples there must
 be; the workers lease them one by one from the run folder (`klear_repro.work`), beside those of other commands.  A worker that
-dies costs what it had begun; the others go on, and without others the command ends.
+dies costs what it had begun; the others go on, and without others the command ends.  One that hangs is ended: it has samples
+under way, and neither a token nor a sample came of them for `Plan.silent_s`.  It is not started again.
 
 On a CPU, workers are forked from a clean process that has imported the model libraries and never computed: a start costs
 hundredths of a second.  With CUDA, every worker is a fresh interpreter.
@@ -13,14 +14,17 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,7 +33,7 @@ from klear_repro.engines.base import Engine
 from klear_repro.errors import RunError, UserError, machine_failure
 from klear_repro.leases import Leases
 from klear_repro.progress import Progress, say
-from klear_repro.work import SampleSet, Tally, fill
+from klear_repro.work import FINISHED, SampleSet, Tally, fill
 
 TORCHRUN = {"RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 """What torchrun tells its processes: a worker is none of them."""
@@ -42,6 +46,8 @@ LOOK_S = 2.0
 """Seconds between two looks at what workers of other commands have finished."""
 GOODBYE_S = 20.0
 """Time that a worker has to close its engine, and once more to end on SIGTERM."""
+SUSPENDED_S = 10.0
+"""So long between two looks, and this process was stopped itself: nobody's silence counts."""
 KEPT = "the samples that are finished are kept, and the same command goes on"
 
 
@@ -58,6 +64,8 @@ class Plan:
     """Workers that were announced, those of other commands too."""
     gpus_each: int = 0
     """CUDA only; 0: none, and `CUDA_VISIBLE_DEVICES` stays as it is."""
+    silent_s: float = 0.0
+    """A worker that has samples under way and makes no token for so long hangs, seconds; starting counts, too.  0: it may."""
     fresh: bool = False
     """Fresh interpreters, which CUDA needs; else forks of a process that computes nothing."""
 
@@ -69,7 +77,7 @@ class _Worker:
     name: str
     process: Any
     orders: Connection
-    """Sample sets go out; numbers of new tokens, None at the end, and errors come in."""
+    """Sample sets go out; what `klear_repro.work.fill` reports, None at the end, and errors come in."""
     lifeline: Connection
     """Ends with this process, and the worker with it."""
     output: Connection
@@ -79,6 +87,8 @@ class _Worker:
     """The beginning of its next line."""
     alive: bool = True
     busy: bool = False
+    heard: float = 0.0
+    """When it last gave a sign of progress."""
     error: Exception | None = None
 
 
@@ -114,7 +124,7 @@ class Workers:
                 self._start()
             for worker in self._workers:
                 if worker.alive:
-                    worker.busy = True
+                    worker.busy, worker.heard = True, time.monotonic()
                     with contextlib.suppress(OSError):  # it has died, which its sentinel says
                         worker.orders.send([one for one, count in zip(sets, missing, strict=True) if count])
             each, most = tally.mean_tokens(), max(one.protocol.max_new_tokens for one in sets)
@@ -126,7 +136,7 @@ class Workers:
 
     def _attend(self, tally: Tally, progress: Progress) -> None:
         """Listen to the workers until none is busy."""
-        looked = time.monotonic()
+        looked = listened = time.monotonic()
         while any(worker.busy for worker in self._workers):
             alive = [worker for worker in self._workers if worker.alive]
             ends = [end for worker in alive for end in (worker.orders, worker.output, worker.process.sentinel)]
@@ -140,10 +150,23 @@ class Workers:
                     finished |= self._hear(worker, progress)
                 if worker.process.sentinel in ready:
                     self._bury(worker)
+            before, listened = listened, time.monotonic()
+            self._end_silent(pause=listened - before)
             if finished or time.monotonic() - looked >= LOOK_S:
                 looked = time.monotonic()
                 _count(tally, progress)
         _count(tally, progress)
+
+    def _end_silent(self, pause: float) -> None:
+        """End the workers that hang; `pause`: seconds since the last look."""
+        limit, now = self._plan.silent_s, time.monotonic()
+        for worker in self._workers:
+            if pause >= SUSPENDED_S:
+                worker.heard = now
+            elif limit and worker.alive and worker.busy and now - worker.heard >= limit and worker.error is None:
+                worker.error = RunError(f"{worker.name} hung: nothing came from it for {limit:.0f} s (eval.silent_s), so it was ended; {KEPT}")
+                _kill(worker.process)
+                worker.process.kill()  # one that hung before it had a group
 
     def _hear(self, worker: _Worker, progress: Progress) -> bool:
         """Take in what a worker says; whether samples were finished."""
@@ -151,17 +174,19 @@ class Workers:
         with contextlib.suppress(EOFError, OSError):
             while worker.orders.poll():
                 said = worker.orders.recv()
+                worker.heard = time.monotonic()
                 if isinstance(said, Exception):
                     worker.error = said
                 elif said is None:
                     worker.busy = False
-                elif said:
+                elif said > 0:
                     progress.tokens(said)
-                finished |= not said
+                finished |= said is None or said == FINISHED
         return finished
 
     def _bury(self, worker: _Worker) -> None:
         """A worker has ended, which it was not asked to."""
+        _kill(worker.process)  # what it started
         worker.process.join()
         _forward(worker, last=True)
         worker.alive = worker.busy = False
@@ -178,21 +203,33 @@ class Workers:
     def _start(self) -> None:
         context: Any = multiprocessing.get_context("spawn" if self._plan.fresh else "forkserver")
         environments = list(self._environments())
-        if not self._plan.fresh:
-            _start_server(context)
+        try:
+            ForkingPickler.dumps(self._plan)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise RunError(f"workers could not be started: what they are to start cannot be sent to them ({error})") from None
         for number, environment in enumerate(environments, start=1):
-            orders, theirs = context.Pipe()
-            lifeline_end, lifeline = context.Pipe(duplex=False)
-            output, output_end = context.Pipe(duplex=False)
+            several = f"{number}/{len(environments)}" if len(environments) > 1 else ""
+            name, prefix = (f"worker {several}", f"[{several}] ") if several else ("the worker", "")
+            try:
+                if not self._plan.fresh:
+                    _start_server(context)
+                self._workers.append(self._started(context, environment, name, prefix))
+            except (OSError, EOFError) as error:
+                reason = machine_failure(error) or f"{getattr(error, 'strerror', None) or type(error).__name__}; {KEPT}"
+                raise RunError(f"{name} could not be started: {reason}") from None
+
+    def _started(self, context: Any, environment: Mapping[str, str], name: str, prefix: str) -> _Worker:
+        with ExitStack() as stack:
+            ends = [stack.enter_context(end) for end in (*context.Pipe(), *context.Pipe(duplex=False), *context.Pipe(duplex=False))]
+            orders, theirs, lifeline_end, lifeline, output, output_end = ends
             process = context.Process(target=_work, args=(theirs, lifeline_end, output_end, environment, self._plan))
             with _outside_of_main():
                 process.start()
-            for end in (theirs, lifeline_end, output_end):
-                end.close()
-            os.set_blocking(output.fileno(), False)
-            several = f"{number}/{len(environments)}" if len(environments) > 1 else ""
-            name, prefix = (f"worker {several}", f"[{several}] ") if several else ("the worker", "")
-            self._workers.append(_Worker(name, process, orders, lifeline, output, prefix))
+            stack.pop_all()
+        for end in (theirs, lifeline_end, output_end):
+            end.close()
+        os.set_blocking(output.fileno(), False)
+        return _Worker(name, process, orders, lifeline, output, prefix)
 
     def _environments(self) -> Iterator[dict[str, str]]:
         """Environment variables of each worker.
@@ -212,6 +249,12 @@ class Workers:
 def without_torchrun(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that torchrun did not set."""
     return {name: value for name, value in environment.items() if name not in TORCHRUN and not name.startswith("TORCHELASTIC_")}
+
+
+def _kill(process: Any) -> None:
+    """Kill a worker and the processes that it started, which are of its group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _count(tally: Tally, progress: Progress) -> None:
@@ -240,6 +283,7 @@ def _work(orders: Connection, lifeline: Connection, output: Connection, environm
     from tqdm import tqdm
 
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker leaves behind
+    os.setpgrp()  # it and what its engine starts can be killed together
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it sees to its end
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for descriptor in (1, 2):
@@ -281,10 +325,10 @@ def _next_order(orders: Connection) -> Sequence[SampleSet] | None:
 
 
 def _end_with(lifeline: Connection) -> None:
-    """End this process as soon as the one that started it is gone."""
+    """End this process, and what it started, as soon as the one that started it is gone."""
     with contextlib.suppress(EOFError, OSError):
         lifeline.recv_bytes()
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 # --- starting and ending --------------------------------------------------------------------------

@@ -79,31 +79,32 @@ def plan(config: Config, path: Path, models: Models, *, anew: bool = False) -> l
     Raises:
         UserError: problems that cannot be had.
     """
-    settings, tasks, planned = config.eval, dict[str, list[Task]](), []
+    settings, tasks, planned = config.eval, dict[tuple[str, tuple[str, ...]], list[Task]](), []
     for label, (source, on) in models.items():
         for benchmark in on:
-            if benchmark not in tasks:
-                tasks[benchmark] = _tasks(settings, benchmark, path / "data")
+            wanted = benchmark, settings.measured(label)
+            if wanted not in tasks:
+                tasks[wanted] = _tasks(settings, *wanted, path / "data")
             file = store_path(path, benchmark, label)
             rows = tuple(read_generations(file)[0]) if file.is_file() else ()
-            planned += [Planned(label, source, task, rows, config.runtime.seed, anew) for task in tasks[benchmark]]
+            planned += [Planned(label, source, task, rows, config.runtime.seed, anew) for task in tasks[wanted]]
     return planned
 
 
-def _tasks(config: EvalConfig, benchmark: str, data: Path) -> list[Task]:
-    """The task of a benchmark, and those of an attribution; of tasks that share all samples the one that has most."""
-    own = make_task(config, benchmark, data, tests=False)
-    if not config.attribute:
-        return [own]
-    from klear_repro.attribution import variants
+def _tasks(config: EvalConfig, benchmark: str, protocols: Sequence[str], data: Path) -> list[Task]:
+    """The task of a benchmark and those of an attribution (`EvalConfig.measured`); those that share all samples once."""
+    found = [make_task(config, benchmark, data, name, tests=False) for name in protocols]
+    if len(found) >= 2:
+        from klear_repro.attribution import variants
 
-    start, end = (make_task(config, benchmark, data, name, tests=False) for name in config.attribute)
+        *found, start, end = found
+        between = (one.protocol.model_copy(update={"samples": start.protocol.samples}) for one in variants(start.protocol, end.protocol))
+        found += [Task(benchmark, start.problems, protocol) for protocol in between]
     listed: dict[str, Task] = {}
-    alike = [variant.protocol.model_copy(update={"samples": start.protocol.samples}) for variant in variants(start.protocol, end.protocol)]
-    for protocol in (own.protocol, *alike):
-        same = protocol.sampling_hash(0) + protocol.prompt.model_dump_json()
-        if same not in listed or listed[same].protocol.samples < protocol.samples:
-            listed[same] = Task(benchmark, start.problems, protocol)
+    for task in found:
+        same = task.protocol.sampling_hash(0) + task.protocol.prompt.model_dump_json()
+        if same not in listed or listed[same].protocol.samples < task.protocol.samples:
+            listed[same] = task
     return list(listed.values())
 
 

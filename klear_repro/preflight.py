@@ -17,19 +17,17 @@ from typing import Any
 
 import torch
 
-from benchmarks import BENCHMARKS
-from benchmarks.errors import BenchmarkError
-from benchmarks.protocols import Protocol, load_protocol
-from benchmarks.published import load_published
+from benchmarks.protocols import Protocol
 from klear_repro.config import Config, EvalConfig
 from klear_repro.device import Device
 from klear_repro.engines.chat import ChatTokenizer
 from klear_repro.engines.turns import require_end_of_turn
 from klear_repro.errors import UserError
-from klear_repro.evaluate import named_protocol, resolved, sample_keys
+from klear_repro.evaluate import sample_keys
 from klear_repro.forecast import BYTES_A_TOKEN, Forecast, Room, Work, cache_values, size
 from klear_repro.machine import Machine, free_disk, same_disk, this_machine
 from klear_repro.models import UNREADABLE, ModelSource, context_config, first_line
+from klear_repro.names import check_names, protocol_of
 from klear_repro.planning import Models, Planned, describe, plan
 from klear_repro.progress import say
 from klear_repro.weights import check_weights, gguf_positions
@@ -88,44 +86,7 @@ def _slots(settings: EvalConfig) -> int:
     return min(number for number in (settings.slots or MOST_SLOTS[settings.engine], settings.max_num_seqs) if number)
 
 
-# --- names and lengths ---------------------------------------------------------------------------
-
-
-def check_names(config: Config) -> None:
-    """Benchmarks, protocols, files of published numbers, and the engine's package.
-
-    Raises:
-        UserError: one of them is not there.
-    """
-    settings = config.eval
-    for name in settings.benchmarks:
-        if name not in BENCHMARKS:
-            raise UserError(f"eval.benchmarks={name!r}: unknown benchmark; allowed: {', '.join(BENCHMARKS)}")
-    for name in settings.attribute:  # before the benchmarks' own, of which TO is one
-        _protocols_of(settings, settings.benchmarks[0], name, "eval.attribute: ")
-    for benchmark in settings.benchmarks:
-        _protocols_of(settings, benchmark)
-    try:
-        load_published([Path(path) for path in config.report.published])
-    except BenchmarkError as error:
-        raise UserError(f"report.published: {error}") from None
-    if settings.engine == "vllm":
-        from klear_repro.engines import vllm_names
-        from klear_repro.engines.vllm import require_vllm
-
-        require_vllm()
-        vllm_names.check_names(settings.vllm_options())
-    if settings.engine == "openai" and not settings.endpoints:
-        raise UserError("eval.endpoints: needed by the engine openai; addresses such as http://127.0.0.1:8000/v1, comma-separated")
-
-
-def _protocols_of(settings: EvalConfig, benchmark: str, name: str = "", where: str = "") -> Protocol:
-    try:
-        return resolved(settings, load_protocol(name) if name else named_protocol(settings, benchmark))
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"{where}{error}") from None
+# --- lengths -------------------------------------------------------------------------------------
 
 
 def check_lengths(settings: EvalConfig, source: ModelSource, benchmarks: Sequence[str]) -> None:
@@ -141,8 +102,8 @@ def check_lengths(settings: EvalConfig, source: ModelSource, benchmarks: Sequenc
 
         _readable(source, lambda: AutoConfig.from_pretrained(source.folder, trust_remote_code=False))
     for benchmark in benchmarks:
-        for name in ("", *settings.attribute):
-            protocol = _protocols_of(settings, benchmark, name)
+        for name in settings.measured(source.name):
+            protocol = protocol_of(settings, benchmark, name)
             longest, positions = length_of(protocol, source), positions_of(source, protocol)
             if positions and protocol.rope is None and (protocol.max_model_len or 0) > positions:
                 raise UserError(

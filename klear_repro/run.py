@@ -17,13 +17,15 @@ import argparse
 import os
 import signal
 import sys
+import time
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from klear_repro.config import SECTIONS, Config, ConfigError, fields, load_config, profile_names
 from klear_repro.entry import interruptible
-from klear_repro.errors import RunError, UserError, machine_failure
+from klear_repro.errors import RunError, UserError, machine_failure, missing_package
 
 STAGES = ("data", "sft", "rl-math", "rl-code", "eval", "import", "report")
 ALONE = ("import",)
@@ -48,6 +50,8 @@ SHORT = {
     "traces": "traces.paths",
 }
 """Short flags of configuration fields."""
+LISTS = {f"{section}.{name}" for section, name, info in fields() if typing.get_origin(info.annotation) is tuple} | {"eval.model"}
+"""Fields that are comma-separated lists."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,6 +59,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (--help lists what is allowed)\n")
+
+
+class _OneMore(argparse.Action):
+    """A list may be given in several flags, `--model A --model B` for `--model A,B`; of other fields the last flag counts."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, f"{before},{values}" if before and self.dest in LISTS else values)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -72,13 +84,13 @@ def build_parser() -> argparse.ArgumentParser:
     again.add_argument("--resume", action="store_true", help="go on where the run folder stands (the default)")
     again.add_argument("--force", action="store_true", help="do the named stages anew, even if finished or made with other settings")
     for flag, dotted in SHORT.items():
-        parser.add_argument(f"--{flag.replace('_', '-')}", dest=dotted, metavar="VALUE", help=f"same as --{dotted}")
+        parser.add_argument(f"--{flag.replace('_', '-')}", dest=dotted, action=_OneMore, metavar="VALUE", help=f"same as --{dotted}")
     groups = {name: parser.add_argument_group(name, model.__doc__) for name, model in SECTIONS.items()}
     for section, name, info in fields():
         default = info.get_default()
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
         text = f"{info.description} (default: {shown if shown not in ('', None) else 'empty'})".replace("%", "%%")
-        groups[section].add_argument(f"--{section}.{name}", dest=f"{section}.{name}", metavar="VALUE", help=text)
+        groups[section].add_argument(f"--{section}.{name}", dest=f"{section}.{name}", action=_OneMore, metavar="VALUE", help=text)
     return parser
 
 
@@ -164,6 +176,11 @@ def _main(argv: Sequence[str] | None) -> int:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, and the same command goes on from there", 130)
+    except ModuleNotFoundError as error:
+        line = missing_package(error)
+        if line is None:
+            raise
+        return _fail(line, 2)
     except _machine_errors() as error:
         line = machine_failure(error)
         if line is None:
@@ -178,21 +195,44 @@ def _machine_errors() -> tuple[type[Exception], ...]:
 
 
 def _run(config: Config, run_dir: Path, stages: list[str], force: bool) -> int:
+    if "eval" in stages:
+        from klear_repro.names import check_names
+
+        check_names(config)  # before the imports of models, which take seconds
     from klear_repro.pipeline import run
     from klear_repro.progress import say_warnings
 
     interruptible()
     say_warnings()
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    interrupt = _Interrupt()
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)]
+    previous = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         run(config, run_dir, stages, force=force)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        if not interrupt.happened:  # else the same interrupt may come again
+            for number, handler in previous.items():
+                signal.signal(number, handler)
     return 0
 
 
-def _interrupt(number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Turns a signal into a KeyboardInterrupt; others that follow at once are the same one, which tox passes on as well as the terminal."""
+
+    ONE_S = 2.0
+
+    def __init__(self) -> None:
+        self._last = -self.ONE_S
+
+    @property
+    def happened(self) -> bool:
+        return self._last != -self.ONE_S
+
+    def __call__(self, number: int, frame: Any) -> None:
+        now, before = time.monotonic(), self._last
+        self._last = now
+        if now - before >= self.ONE_S:
+            raise KeyboardInterrupt
 
 
 def _fail(message: str, code: int) -> int:

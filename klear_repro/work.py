@@ -29,6 +29,10 @@ from klear_repro.store import SampleStore
 
 POLL_S = 0.25
 """Seconds between two looks at what other workers have leased or finished, and at how many there are."""
+FINISHED, IDLE = 0, -1
+"""What a worker reports instead of tokens: a sample is finished; it has nothing to do at the moment."""
+IDLE_EVERY_S = 1.0
+"""Seconds between two reports of having nothing to do."""
 GATHER_S = 60.0
 """For this long a worker leaves room for all workers that were announced; then for those that are there."""
 _SORT_SHARE = 0.02
@@ -95,10 +99,10 @@ def fill(
 
     Args:
         expected: workers that were announced, with those that have not come yet.
-        report: told the number of new tokens now and then, and 0 when a sample is finished.
+        report: told the number of new tokens now and then, `FINISHED` for every sample, and `IDLE` while none is under way here.
     """
     made = 0
-    with Work(sets, leases, expected) as work:
+    with Work(sets, leases, expected, report) as work:
         while unfinished := work.unfinished():
             before = made
             for sampling in unfinished:
@@ -106,8 +110,9 @@ def fill(
                 for completion in engine.generate(requests, sampling, report):
                     work.add(completion, engine)
                     made += 1
-                    report(0)
+                    report(FINISHED)
             if made == before:
+                work.say_idle()
                 time.sleep(POLL_S)
     return made
 
@@ -132,7 +137,10 @@ class _Item:
 class Work:
     """The samples of some sets that are not there, and the leases of this process on them.  Use as a context manager."""
 
-    def __init__(self, sets: Sequence[SampleSet], leases: Leases, expected: int) -> None:
+    def __init__(
+        self, sets: Sequence[SampleSet], leases: Leases, expected: int, report: Callable[[int], None] = lambda tokens: None
+    ) -> None:
+        self._report, self._said_idle = report, -inf
         self._leases, self._expected, self._began = leases, expected, time.monotonic()
         self._workers, self._counted = 1, -inf
         items = [(key, one) for one in sets for key in one.keys]
@@ -171,6 +179,7 @@ class Work:
             now = time.monotonic()
             if now - looked >= POLL_S:
                 looked = now
+                self.say_idle()
                 self._refresh()
                 free, taken = [item for item in (*free, *taken) if item.key in self._items], []
                 total = len(free) + len(self._held)
@@ -188,6 +197,13 @@ class Work:
                     taken.append(item)
                 elif item.key in self._held:
                     yield Request(item.key, item.samples.keys[item.key], _seed(item))
+
+    def say_idle(self) -> None:
+        """Report that no sample is under way here, if that is so: silence while one is means that the engine hangs."""
+        now = time.monotonic()
+        if not self._held and now - self._said_idle >= IDLE_EVERY_S:
+            self._said_idle = now
+            self._report(IDLE)
 
     def add(self, completion: Completion, engine: Engine) -> None:
         """Store a finished sample and give its lease back."""

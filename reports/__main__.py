@@ -39,9 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-samples", action="store_true", help="leave the viewer of all samples out, for a small report")
     given = parser.parse_args(arguments)
 
-    from benchmarks.errors import BenchmarkError
-    from reports.load import NotARunFolder
-    from reports.render import NotOurs, refuse_others, write_comparison, write_report
+    try:
+        from benchmarks.errors import BenchmarkError
+        from reports.load import NotARunFolder
+        from reports.render import NotOurs, refuse_others, write_comparison, write_report
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "reports", "benchmarks"):
+            raise
+        print(
+            f"reports: the package {package!r} is not installed for {sys.executable}; use the Python of the environment that the "
+            "project is installed in (after a tox command .tox/core/bin/python), or pip install -e . in the checkout", file=sys.stderr,
+        )  # fmt: skip
+        return 2
 
     places = [run.resolve() for run in given.runs]
     for number, place in enumerate(places):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -97,3 +100,18 @@ def speak(slots: int, seconds: Mapping[str, float], log: Path) -> Scripted:
     os.write(2, b"half a line, ")
     os.write(2, b"and the rest\n")
     return Scripted(slots, seconds, log)
+
+
+def start_hanging(slots: int, seconds: Mapping[str, float], log: Path, first: Path, loading: bool) -> Scripted:
+    """Hangs in the process that makes the file `first`, in every one if it is a folder: while it starts, or over its samples."""
+    hangs = first.is_dir()
+    if not hangs:
+        with contextlib.suppress(FileExistsError), open(first, "x") as file:
+            file.write(str(os.getpid()))
+            hangs = True
+    if hangs and loading:
+        threading.Event().wait()
+    if hangs:  # a child, as engines have, outlives a process that is killed alone
+        child = subprocess.Popen(["sleep", "1000"])
+        (log.parent / "child").write_text(str(child.pid))
+    return Scripted(slots, seconds if not hangs else dict.fromkeys(seconds, 1e6), log)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -236,10 +237,7 @@ def test_the_attribution_between_two_protocols_is_run_and_reported(setting: Path
     command[1] = "eval,report"
     outcome = klear(*command)
     assert outcome.code == 0, outcome.err
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    (entry,), (evaluation,) = manifest["attributions"], manifest["evaluations"]
-    assert evaluation["protocol"]["name"] == "tiny"  # beside it, and made of the same samples
-    assert entry["variants"]["from"]["generated"] == 0 and sum(one["generated"] for one in entry["variants"].values()) > 0
+    (entry,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["attributions"]
     assert set(entry["variants"]) == {"from", "top_k", "repetition_penalty", "to"}
     report = (tmp_path / "run" / "report" / "report.md").read_text()
     assert "Attribution" in report and "sampling.top\\_k 0 → 3" in report and "remainder" in report
@@ -250,32 +248,34 @@ def test_the_attribution_between_two_protocols_is_run_and_reported(setting: Path
     assert refused.code == 2 and "FROM,TO" in refused.lines[-1]
 
 
-def test_several_models_are_evaluated_and_attributed_in_one_run(setting: Path, tmp_path: Path):
-    import shutil
-
-    shutil.copytree(setting / "tiny", tmp_path / "other, too")  # a comma in its name, too
-    shutil.copytree(setting / "tiny", tmp_path / "second")
+def test_several_checkpoints_are_evaluated_and_one_of_them_attributed_in_one_run(setting: Path, tmp_path: Path):
     (tmp_path / "to.toml").write_text(PROTOCOL.replace('"tiny"', '"to"') + "top_k = 3\n")
-    command = words(setting, tmp_path / "run", "--attribute", f"{setting / 'tiny.toml'},{tmp_path / 'to.toml'}")
-    command[command.index("--model") + 1] = f"{setting / 'tiny'}, {tmp_path / 'second'}"
-    del command[command.index("--protocol") : command.index("--protocol") + 2]
-    outcome = inside(*command)
+    for name in ("one", "two"):
+        shutil.copytree(setting / "tiny", tmp_path / name / "step-1")
+    models = ["--model", tmp_path / "two" / "step-1"]
+    attribution = ("--attribute", setting / "tiny.toml", "--attribute", tmp_path / "to.toml", "--eval.attribute_model", "two-step-1")
+    command = words(setting, tmp_path / "run", *attribution)
+    command[1] = "eval,report"
+    command[command.index("--model") + 1] = tmp_path / "one" / "step-1"
+    outcome = klear(*command, *models)
     assert outcome.code == 0, outcome.err
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert [entry["model"] for entry in manifest["evaluations"]] == ["tiny", "second"]
-    assert [entry["model"] for entry in manifest["attributions"]] == ["tiny", "second"]
-    assert {entry["protocol"]["name"] for entry in manifest["evaluations"]} == {"to"}  # where no protocol is named
-    assert all(entry["variants"]["to"]["generated"] == 0 for entry in manifest["attributions"])
-    assert "done already" in inside(*command).err
-    command[command.index("--model") + 1] = tmp_path / "other, too"
-    assert inside(*command).code == 0
-    (tmp_path / "copy").mkdir()
-    shutil.copytree(setting / "tiny", tmp_path / "copy" / "tiny")
-    command[command.index("--model") + 1] = f"{setting / 'tiny'},{tmp_path / 'copy' / 'tiny'}"
-    refused = inside(*command)
-    assert refused.code == 2 and "two of them are called 'tiny'" in refused.lines[-1]
-    refused = inside(*command, "--eval.revision", "main")
-    assert refused.code == 2 and "is of one model, and model has 2" in refused.lines[-1]
+    assert [(entry["model"], entry["samples"]) for entry in manifest["evaluations"]] == [("one-step-1", 24), ("two-step-1", 24)]
+    (entry,) = manifest["attributions"]
+    assert entry["model"] == "two-step-1" and entry["variants"]["from"]["generated"] == 0 and entry["variants"]["top_k"]["generated"] == 24
+    stored = tmp_path / "run" / "generations" / "mini-aime"
+    assert [len(rows(stored / f"{name}-step-1.jsonl")) for name in ("one", "two")] == [24, 48]  # FROM is the evaluation's own protocol
+    assert "72 samples" in outcome.err
+    report = (tmp_path / "run" / "report" / "report.md").read_text()
+    assert "Attribution" in report and "one-step-1" in report and "left out: of another" not in report
+    assert "done already" in inside(*command, *models).err
+    unknown = ("--eval.attribute_model", "step-1"), "one-step-1, two-step-1"
+    for more, said in (unknown, (("--eval.revision", "x"), "of which of 2 models"), (models, "stands there twice")):
+        refused = inside(*command, *models, "--run-dir", tmp_path / "other", *more)
+        assert refused.code == 2 and said in refused.lines[-1], refused.err
+        assert not (tmp_path / "other").exists()
+    refused = inside(*words(setting, tmp_path / "other", "--eval.attribute_model", "tiny"))
+    assert refused.code == 2 and "only with attribute" in refused.lines[-1]
 
 
 # --- programs -------------------------------------------------------------------------------------

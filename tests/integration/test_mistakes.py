@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from klear_program import Outcome, inside, snapshot
+from klear_program import ROOT, Outcome, environment, inside, snapshot
 
 EVAL = "--profile klear-8b-eval --engine hf --stage eval,report --run-dir {run} "
 MINI = EVAL + "--benchmark mini-aime --benchmark-path {data} --protocol smoke-math --samples 1 "
@@ -241,3 +243,14 @@ def test_a_mistake_is_one_line_and_leaves_nothing(mistake: Mistake, finished: Pa
     one_line(inside(*words), mistake.said)
     assert snapshot(tmp_path) == before
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", ["--benchmark aime2024", "--protocol klear-64k", "--engine openai", "--attribute smoke-math,klear", "--samples -1"])
+def test_a_wrong_name_is_told_before_anything_heavy_is_imported(words: str, tmp_path: Path) -> None:
+    program = (
+        "import sys; from klear_repro.run import main; code = main(sys.argv[1:]); "
+        "heavy = {'torch', 'transformers', 'pandas', 'datasets'} & set(sys.modules); sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    given = ["--stage", "eval", "--run-dir", str(tmp_path / "run"), *words.split()]
+    done = subprocess.run([sys.executable, "-c", program, *given], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr

@@ -246,6 +246,19 @@ def test_ctrl_c_while_programs_run_leaves_no_traceback(copy: Path, profile: Path
 # --- changed settings ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("times", [1, 4])
+def test_ctrl_c_says_once_what_is_kept_and_how_to_go_on_also_if_tox_repeats_it(profile: Path, tmp_path: Path, times: int) -> None:
+    process = start("--profile", profile, "--stage", "data,sft", "--run-dir", tmp_path / "run")
+    wait_for(lambda: len(rows(tmp_path / "run" / "metrics" / "sft.jsonl")) > 2, process, "three steps")
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    outcome = finish(process)
+    own = [line for line in outcome.lines if line.startswith("klear-repro:")]
+    assert outcome.code == 130 and "Traceback" not in outcome.err, outcome.err
+    assert own == outcome.lines[-1:] and "kept" in own[0] and "same command" in own[0]
+
+
 def test_changed_settings_are_refused_and_nothing_is_touched(copy: Path, profile: Path) -> None:
     before = snapshot(copy)
     outcome = inside("--profile", profile, "--sft.lr", "2e-3", "--run-dir", copy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from klear_program import processes_below
-from scripted_engine import break_down, refuse, sample_set, speak, start_failing, start_scripted
+from scripted_engine import break_down, refuse, sample_set, speak, start_failing, start_hanging, start_scripted
 
 from benchmarks.records import read_generations
 from klear_repro.errors import RunError, UserError
+from klear_repro.leases import Leases, place_of
 from klear_repro.parallel import Plan, Workers
 from klear_repro.work import Tally
 
@@ -144,6 +146,100 @@ def test_what_a_killed_worker_had_begun_goes_to_the_others(tmp_path: Path, log: 
     assert not left_out and {row.key for row in stored} == set(samples.keys) and len(samples.store.read_text().splitlines()) == 600
     err = capfd.readouterr().err
     assert err.count("was ended by SIGKILL") == 1 and "the other workers take over what it had begun" in err
+
+
+@pytest.mark.parametrize("loading", [True, False], ids=["while it starts", "over its samples"])
+def test_a_worker_that_hangs_is_named_and_ended_and_the_others_take_over(
+    tmp_path: Path, log: Path, loading: bool, capfd: pytest.CaptureFixture[str]
+):
+    samples = sample_set(tmp_path, 6, 4)
+    plan = Plan(tmp_path, partial(start_hanging, 2, QUICK, log, tmp_path / "first", loading), count=3, silent_s=3.0)
+    with Workers(plan) as workers:
+        assert workers.fill([samples], "eval") == [24]
+        hung = int((tmp_path / "first").read_text())
+        assert not alive(hung)
+        if not loading:
+            settle(lambda: not alive(int((tmp_path / "child").read_text())))
+        assert workers.fill([sample_set(tmp_path, 6, 8)], "eval") == [24]  # it is not started again
+    stored, left_out = read_generations(samples.store)
+    assert not left_out and len(stored) == 48
+    err = capfd.readouterr().err
+    assert err.count("hung: nothing came from it for 3 s (eval.silent_s), so it was ended; the other workers take over") == 1
+    assert re.search(r"^worker [123]/3 hung", err, re.MULTILINE)
+
+
+def test_if_all_workers_hang_the_run_ends_with_one_line(tmp_path: Path, log: Path):
+    plan = Plan(tmp_path, partial(start_hanging, 2, QUICK, log, tmp_path, False), count=2, silent_s=1.0)
+    with pytest.raises(RunError, match=r"worker [12]/2 hung.*eval\.silent_s.*the same command goes on"), Workers(plan) as workers:
+        workers.fill([sample_set(tmp_path, 6, 4)], "eval")
+
+
+def test_a_worker_that_waits_for_others_does_not_hang(tmp_path: Path, log: Path):
+    """Another process has leased its sample for longer than a worker may be silent."""
+    samples = sample_set(tmp_path, 1, 1)
+    plan = Plan(tmp_path, partial(start_scripted, 2, {"p0": 0.1}, log), count=1, silent_s=3.0)
+    with Leases(tmp_path) as leases:
+        for key in samples.keys:
+            assert leases.take(place_of(key))
+
+        def give() -> None:
+            time.sleep(6)
+            leases.release(place_of(next(iter(samples.keys))))
+
+        with Workers(plan) as workers, beside(give):
+            assert workers.fill([samples], "eval") == [1]
+    assert sum(map(len, ends(log).values())) == 1
+
+
+def test_a_program_that_was_suspended_takes_nobody_for_hung(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("klear_repro.parallel.SUSPENDED_S", 0.0)  # every look comes after a pause
+    plan = Plan(tmp_path, partial(start_scripted, 2, {"p0": 3.0}, log), silent_s=1.0)
+    with Workers(plan) as workers:
+        assert workers.fill([sample_set(tmp_path, 1, 1)], "eval") == [1]
+
+
+# --- a worker that cannot be started --------------------------------------------------------------
+
+
+def open_files() -> set[str]:
+    return {os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}")}
+
+
+def refusing(context: str, number: int, error: Exception) -> object:
+    """A `start` of processes that fails at this call, after the system would have been asked."""
+    import importlib
+
+    popen = importlib.import_module(f"multiprocessing.popen_{context}").Popen
+    real, calls = popen._launch, iter(range(100))
+
+    def launch(self: object, process: object) -> None:
+        if next(calls) + 1 == number:
+            raise error
+        real(self, process)
+
+    return popen, launch
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("error", [OSError(11, "Resource temporarily unavailable"), OSError(24, "Too many open files"), EOFError()])
+def test_a_worker_that_cannot_be_started_is_one_line_and_ends_the_others(
+    tmp_path: Path, log: Path, fresh: bool, error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    with Workers(Plan(tmp_path, partial(start_scripted, 2, QUICK, log), fresh=fresh)) as workers:
+        workers.fill([sample_set(tmp_path, 1, 1)], "eval")  # the servers that stay are there
+    before, below = open_files(), set(processes_below(os.getpid()))
+    popen, launch = refusing("spawn_posix" if fresh else "forkserver", 2, error)
+    monkeypatch.setattr(popen, "_launch", launch)
+    plan = Plan(tmp_path, partial(start_scripted, 2, QUICK, log), count=3, fresh=fresh)
+    with pytest.raises(RunError, match="^worker 2/3 could not be started: "), Workers(plan) as workers:
+        workers.fill([sample_set(tmp_path, 6, 4)], "eval")
+    assert open_files() <= before
+    settle(lambda: set(processes_below(os.getpid())) <= below)
+
+
+def test_what_cannot_be_sent_to_a_worker_is_one_line(tmp_path: Path):
+    with pytest.raises(RunError, match="cannot be sent"), Workers(Plan(tmp_path, lambda: refuse())) as workers:
+        workers.fill([sample_set(tmp_path, 1, 1)], "eval")
 
 
 SCRIPT = """

@@ -64,3 +64,12 @@ def test_the_version_is_looked_at_before_anything_that_needs_it() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("klear-repro: Python 3.11 or later is needed, this is 3.10.4 (")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["klear_repro.run", "--stage", "data"], ["reports", "runs/x"]], ids=["klear-repro", "reports"])
+def test_a_python_without_the_packages_is_one_line(words: list[str]) -> None:
+    command = [sys.executable, "-S", "-m", *words]  # -S: no installed package
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "is not installed for" in line and sys.executable in line and "pip install" in line

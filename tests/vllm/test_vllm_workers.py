@@ -1,4 +1,4 @@
-"""vLLM in worker processes: two checkpoints and their attributions in one run, with two workers, each engine in free memory."""
+"""vLLM in worker processes: two checkpoints and an attribution in one run, with two workers, each engine in free memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ pytestmark = [
     pytest.mark.skipif(_SPEC is None or _SPEC.origin is None, reason="vLLM is not installed (the tox environment vllm has it)"),
 ]
 
-MODELS = ("before", "after")
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = """
 name = "{name}"
@@ -38,7 +37,7 @@ temperature = {temperature}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A folder for a run, with two checkpoints, six problems and two protocols of different lengths beside it."""
+    """A run folder with two checkpoints, six problems and two protocols of different lengths beside it."""
     from klear_repro.config import ModelConfig
     from klear_repro.data.tokenizer import train_tokenizer
     from klear_repro.models import new_model
@@ -46,9 +45,11 @@ def run(tmp_path: Path) -> Path:
     tokenizer = train_tokenizer(["Find 12 + 34. <think>\n\n</think>\n\n\\boxed{46} What is 7 times 8? " * 20], 320)
     config = ModelConfig(hidden_size=64, layers=1, heads=2, kv_heads=1, head_dim=32, intermediate_size=64, vocab_size=320,
                          max_position=512, initializer_range=0.3)  # fmt: skip
-    for seed, label in enumerate(MODELS):
-        new_model(config, tokenizer, seed).save_pretrained(tmp_path / label)
-        tokenizer.save_pretrained(tmp_path / label)
+    for seed, label in enumerate(("sft", "rl-math")):
+        folder = tmp_path / "run" / "checkpoints" / label / "step-1"
+        new_model(config, tokenizer, seed).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / "state.json").write_text("{}")
     problems = [Problem(benchmark="mini-aime", id=f"p{i}", kind="math", statement=f"Find {i} + 34.", answer=str(i % 4)) for i in range(6)]
     (tmp_path / "mini-aime.jsonl").write_text("".join(problem.model_dump_json() + "\n" for problem in problems))
     for name, length, temperature in (("from", 128, 1.0), ("to", 256, 0.8)):
@@ -119,7 +120,8 @@ def _resident(pid: int) -> float:
 
 
 def watched(*words: Any) -> tuple[str, Watch]:
-    command = [sys.executable, "-m", "klear_repro.run", "--stage", "eval", "--engine", "vllm", "--benchmark", "mini-aime", *map(str, words)]
+    command = [sys.executable, "-m", "klear_repro.run", "--stage", "eval,report", "--engine", "vllm", "--benchmark", "mini-aime"]
+    command += map(str, words)
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment)
     watch = Watch(process)
@@ -130,26 +132,27 @@ def watched(*words: Any) -> tuple[str, Watch]:
     return err, watch
 
 
-def test_two_checkpoints_and_their_attributions_in_one_run_with_two_workers_give_their_memory_back_between_engines(run: Path) -> None:
-    """An engine for each checkpoint, then for each checkpoint one for each length of the attribution."""
-    protocols = ",".join(str(run.parent / f"{name}.toml") for name in ("from", "to"))
-    models = ",".join(str(run.parent / name) for name in MODELS)
+def test_two_checkpoints_and_an_attribution_with_two_workers_give_their_memory_back_between_engines(run: Path) -> None:
+    """An engine for each checkpoint, then one for each length of the attribution."""
+    protocols = [str(run.parent / f"{name}.toml") for name in ("from", "to")]
     _, watch = watched(
-        "--model", models, "--attribute", protocols, "--benchmark-path", run.parent, "--run-dir", run,
-        "--eval.data_parallel", "2", "--runtime.threads", "1", "--eval.slots", "4",
+        "--benchmark-path", run.parent, "--run-dir", run, "--eval.data_parallel", "2", "--runtime.threads", "1", "--eval.slots", "4",
+        "--protocol", protocols[0], "--attribute", ",".join(protocols), "--eval.attribute_model", "sft",
     )  # fmt: skip
     found, idle = watch.engines(), watch.idle()
+    before = min(memory for workers, memory in watch.seen[: next(place for place, seen in enumerate(watch.seen) if seen[0])])
     most, least = ([round(memory) for memory in listed] for listed in ((memory for _, memory in found), idle))
-    print(f"\n{len(found)} engines with two workers each: at most {most} MiB below the run, after each {least} MiB")
-    assert [len(workers) for workers, _ in found] == [2] * 6  # one engine's workers have ended before the next one's start
-    assert idle and max(idle) < min(idle) + 20
+    print(f"\n{len(found)} engines with two workers each: {before:.0f} MiB below the run at first, at most {most}, after each {least}")
+    assert [len(workers) for workers, _ in found] == [2] * 4  # one engine's workers have ended before the next one's start
+    assert len(idle) >= 3 and max(idle) < min(idle) + 20
     assert min(memory for _, memory in found) > max(idle) + 500
-    for label in MODELS:
+    for label, settings in (("sft", 4), ("rl-math", 1)):
         file = run / "generations" / "mini-aime" / f"{label}.jsonl"
         rows, left_out = read_generations(file)
         lines = [line for line in file.read_text().splitlines() if line.strip()]
-        assert not left_out and len(rows) == len(lines) == 24 * 4 and len({row.sampling_hash for row in rows}) == 4
+        assert not left_out and len(rows) == len(lines) and len({row.sampling_hash for row in rows}) == settings
+        assert len(rows) == 24 * settings
     manifest = json.loads((run / "manifest.json").read_text())
-    assert [entry["model"] for entry in manifest["evaluations"]] == [*MODELS]
-    assert [entry["model"] for entry in manifest["attributions"]] == [*MODELS]
-    assert {entry["protocol"]["name"] for entry in manifest["evaluations"]} == {"to"}
+    assert [entry["model"] for entry in manifest["evaluations"]] == ["sft", "rl-math"]
+    assert [entry["model"] for entry in manifest["attributions"]] == ["sft"]
+    assert "Attribution" in (run / "report" / "report.md").read_text()
