@@ -135,10 +135,30 @@ class EvaluationStage:
         """Make what is missing, beside other processes in the same folder, and grade nothing."""
         for label, (source, on) in self.with_weights(self.models()).items():
             tasks = [self._task(name, tests=False) for name in on]
+            self._check_revision(label, source, tasks)
             for samples, missing in self.generate(label, source, tasks):
                 benchmark = next(iter(samples.keys)).benchmark
                 said = f"{missing} of {len(samples.keys)} samples were missing, and all are there now" if missing else f"all {len(samples.keys)} samples are there"
                 say(f"eval {label} {benchmark}: {said}; grade them with the same command without --eval.shard")
+
+    def _check_revision(self, label: str, source: ModelSource, tasks: Sequence[Task]) -> None:
+        """Refuse a shard of another checkpoint than those before it, whose samples would be of no use to them.
+
+        Raises:
+            UserError: all samples of a task that are there are of another revision.
+        """
+        from benchmarks.records import read_generations
+        from klear_repro.evaluate import store_path
+
+        for task in tasks:
+            file = store_path(self.path, task.benchmark, label)
+            sampling = task.protocol.sampling_hash(self.seed)
+            there = {row.revision for row in read_generations(file)[0] if row.sampling_hash == sampling} if file.is_file() else set()
+            if there and source.revision not in there:
+                raise UserError(
+                    f"eval.revision={source.revision!r}: the samples of {label} on {task.benchmark} in this run folder are of {', '.join(sorted(there))}; "
+                    "pass that revision, or another --run-dir"
+                )
 
     def generate(self, label: str, source: ModelSource, tasks: Sequence[Task]) -> list[tuple[SampleSet, int]]:
         """Make what is missing of one model's samples, one engine after the other; returns the samples of each task and how many were missing."""

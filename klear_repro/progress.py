@@ -42,6 +42,8 @@ class Progress:
         self._tokens_each, self._tokens_most = tokens_each, tokens_most
         self._counts_tokens = bool(tokens_each or tokens_most)
         self._finished, self._finished_tokens = 0, 0
+        self._said = (-1, -1)
+        """Units and tokens in the last plain line."""
         self._lock = threading.Lock()
         self._start = time.monotonic()
         self._last: float | None = None if self._counts_tokens else self._start
@@ -67,7 +69,7 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar:
             self._bar.stop()
-        elif self.done > self._start_done or self.made:
+        elif (self.done > self._start_done or self.made) and self._said != (self.done, self.made):
             self._line("", time.monotonic())
 
     def update(self, advance: int = 1, text: str = "", tokens: int = 0) -> None:
@@ -103,6 +105,7 @@ class Progress:
             self._line(text, now)
 
     def _line(self, text: str, now: float) -> None:
+        self._said = (self.done, self.made)
         say(f"{self.label}: {self.done}/{self.total} {self.unit}s, {self._rates(now)}  {text}".rstrip())
 
     def _rates(self, now: float) -> str:

@@ -18,7 +18,6 @@ import os
 import signal
 import sys
 import time
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,8 +49,6 @@ SHORT = {
     "traces": "traces.paths",
 }
 """Short flags of configuration fields."""
-LISTS = {f"{section}.{name}" for section, name, info in fields() if typing.get_origin(info.annotation) is tuple} | {"eval.model"}
-"""Fields that are comma-separated lists."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,14 +56,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (--help lists what is allowed)\n")
-
-
-class _OneMore(argparse.Action):
-    """A list may be given in several flags, `--model A --model B` for `--model A,B`; of other fields the last flag counts."""
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
-        before = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, f"{before},{values}" if before and self.dest in LISTS else values)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,13 +73,13 @@ def build_parser() -> argparse.ArgumentParser:
     again.add_argument("--resume", action="store_true", help="go on where the run folder stands (the default)")
     again.add_argument("--force", action="store_true", help="do the named stages anew, even if finished or made with other settings")
     for flag, dotted in SHORT.items():
-        parser.add_argument(f"--{flag.replace('_', '-')}", dest=dotted, action=_OneMore, metavar="VALUE", help=f"same as --{dotted}")
+        parser.add_argument(f"--{flag.replace('_', '-')}", dest=dotted, metavar="VALUE", help=f"same as --{dotted}")
     groups = {name: parser.add_argument_group(name, model.__doc__) for name, model in SECTIONS.items()}
     for section, name, info in fields():
         default = info.get_default()
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
         text = f"{info.description} (default: {shown if shown not in ('', None) else 'empty'})".replace("%", "%%")
-        groups[section].add_argument(f"--{section}.{name}", dest=f"{section}.{name}", action=_OneMore, metavar="VALUE", help=text)
+        groups[section].add_argument(f"--{section}.{name}", dest=f"{section}.{name}", metavar="VALUE", help=text)
     return parser
 
 

@@ -23,6 +23,8 @@ ENGINE = ("dtype", "stop_ids", "max_model_len", "quantization", "kv_cache_dtype"
 """Fields of the engine in a settings file that may change a text."""
 OPTIONS = ("attention_backend", "block_size", "enforce_eager", "cpu_offload_gb", "disable_custom_all_reduce")
 """Options of vLLM by which the same numbers are added up in another order."""
+UNSET = "vLLM's choice"
+"""What stands for such an option that was not set."""
 ROPE = ("rope_type", "factor", "rope_theta", "original_max_position_embeddings")
 """Fields of the engine's rope parameters that every version of a library writes down."""
 BUDGET_ALONE = ("protocol.max_new_tokens", "protocol.max_model_len", "engine.sent.max_tokens")
@@ -191,7 +193,7 @@ def settings_fields(content: Mapping[str, Any]) -> dict[str, Any]:
     rope = engine.get("rope_parameters")
     parts["engine.rope_parameters"] = {name: rope.get(name) for name in ROPE} if isinstance(rope, Mapping) else {}
     options = engine.get("options")
-    parts["engine.options"] = {name: options[name] for name in OPTIONS if name in options} if isinstance(options, Mapping) else {}
+    parts["engine.options"] = {name: options.get(name, UNSET) for name in OPTIONS} if isinstance(options, Mapping) else {}
     served = engine.get("served")
     parts["engine.served"] = {"by": ", ".join(map(str, served))} if isinstance(served, list) and served else {}
     sent = engine.get("sent")

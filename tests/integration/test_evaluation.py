@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from klear_program import environment, finish, inside, klear, processes_below, rows, start, wait_for
+from klear_program import environment, finish, inside, klear, processes_below, rows, snapshot, start, wait_for
 
 from benchmarks import BenchmarkWarning, load_benchmark
 from benchmarks.records import CodeTest, Problem, read_generations, read_grades
@@ -93,6 +93,19 @@ def test_shards_take_from_one_queue_and_grade_nothing(setting: Path, whole: Path
     outcome = inside(*words(setting, run))
     assert outcome.code == 0 and "none generated" in outcome.err
     assert sum(1 for _ in read_grades(run / "grades" / "mini-aime" / "tiny.parquet")) == 48
+
+
+def test_a_shard_of_another_checkpoint_is_refused(setting: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    assert inside(*words(setting, run, "--eval.shard", "1/2")).code == 0
+    before = snapshot(run)
+    changed = shutil.copytree(setting / "tiny", tmp_path / "tiny")
+    (changed / "config.json").write_text((changed / "config.json").read_text() + "\n")
+    command = words(setting, run, "--eval.shard", "2/2")
+    command[command.index("--model") + 1] = changed
+    refused = inside(*command)
+    assert refused.code == 2 and "in this run folder are of" in refused.lines[-1], refused.err
+    assert snapshot(run) == before
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "x", "1/2,"])
@@ -252,8 +265,8 @@ def test_several_checkpoints_are_evaluated_and_one_of_them_attributed_in_one_run
     (tmp_path / "to.toml").write_text(PROTOCOL.replace('"tiny"', '"to"') + "top_k = 3\n")
     for name in ("one", "two"):
         shutil.copytree(setting / "tiny", tmp_path / name / "step-1")
-    models = ["--model", tmp_path / "two" / "step-1"]
-    attribution = ("--attribute", setting / "tiny.toml", "--attribute", tmp_path / "to.toml", "--eval.attribute_model", "two-step-1")
+    models = ["--model", f"{tmp_path / 'one' / 'step-1'},{tmp_path / 'two' / 'step-1'}"]
+    attribution = ("--attribute", f"{setting / 'tiny.toml'},{tmp_path / 'to.toml'}", "--eval.attribute_model", "two-step-1")
     command = words(setting, tmp_path / "run", *attribution)
     command[1] = "eval,report"
     command[command.index("--model") + 1] = tmp_path / "one" / "step-1"
@@ -269,8 +282,9 @@ def test_several_checkpoints_are_evaluated_and_one_of_them_attributed_in_one_run
     report = (tmp_path / "run" / "report" / "report.md").read_text()
     assert "Attribution" in report and "one-step-1" in report and "left out: of another" not in report
     assert "done already" in inside(*command, *models).err
+    twice = ["--model", f"{models[1]},{tmp_path / 'two' / 'step-1'}"]
     unknown = ("--eval.attribute_model", "step-1"), "one-step-1, two-step-1"
-    for more, said in (unknown, (("--eval.revision", "x"), "of which of 2 models"), (models, "stands there twice")):
+    for more, said in (unknown, (("--eval.revision", "x"), "of which of 2 models"), (twice, "stands there twice")):
         refused = inside(*command, *models, "--run-dir", tmp_path / "other", *more)
         assert refused.code == 2 and said in refused.lines[-1], refused.err
         assert not (tmp_path / "other").exists()
