@@ -1,4 +1,4 @@
-"""Rows of a data file: JSONL, a JSON array, CSV, Parquet, and the first three gzipped.
+"""Rows of a data file: JSONL, a JSON array, CSV, Parquet, and the first three packed with gzip or zstd.
 
 What a text file holds is seen from its content, not from its name: a `.jsonl` may be an array, a `.txt` JSONL.
 A byte-order mark is skipped.  Nothing is unpickled or executed.
@@ -7,19 +7,19 @@ A byte-order mark is skipped.  Nothing is unpickled or executed.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import packed
 from benchmarks.errors import BenchmarkError
 from benchmarks.parquet_files import parquet_rows
 from benchmarks.records import BrokenRow
 
-SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".txt", ".jsonl.gz", ".json.gz", ".csv.gz")
+_PLAIN = (".jsonl", ".json", ".csv")
+SUFFIXES = (".parquet", ".tsv", ".txt", *(name + packer for name in _PLAIN for packer in ("", ".gz", ".zst")))
 LARGEST = 1 << 30
 """Bytes of a text file after unpacking; more is no file of problems."""
 _LONGEST_CELL = 1 << 24
@@ -40,7 +40,7 @@ def read_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         text = _text(file)
     except OSError as error:
         raise BenchmarkError(f"{file} cannot be read: {error.strerror or error}") from error
-    name = file.name.removesuffix(".gz")
+    name = file.name.removesuffix(".gz").removesuffix(".zst")
     if name.endswith((".csv", ".tsv")):
         yield from _csv(file, text, "\t" if name.endswith(".tsv") else ",")
     elif text.lstrip()[:1] == "[" and (rows := _array(file, text)) is not None:
@@ -50,18 +50,12 @@ def read_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _text(file: Path) -> str:
-    with open(file, "rb") as data:
+    with packed.text(file, str(file)) as data:
         content = data.read(LARGEST + 1)
-    if content[:2] == b"\x1f\x8b":
-        try:
-            with gzip.open(io.BytesIO(content)) as unpacked:
-                content = unpacked.read(LARGEST + 1)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise BenchmarkError(f"{file}: not a gzip file that can be read ({error})") from error
     if len(content) > LARGEST:
         raise BenchmarkError(f"{file}: more than {LARGEST >> 30} GiB of text is no file of problems")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise BrokenRow(f"{file}, line {line}: not UTF-8") from error

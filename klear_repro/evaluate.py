@@ -16,7 +16,6 @@ from jinja2 import TemplateError
 from benchmarks import load_benchmark
 from benchmarks.protocols import Prompt, Protocol, Rope
 from benchmarks.records import Generation, Problem, SampleKey, digest, write_grades
-from klear_repro.config import EvalConfig
 from klear_repro.engines.base import Engine
 from klear_repro.engines.chat import ChatTokenizer
 from klear_repro.errors import UserError
@@ -24,6 +23,7 @@ from klear_repro.files import write_atomic
 from klear_repro.judging import Judges
 from klear_repro.names import STAND_INS, named_protocol, resolved
 from klear_repro.progress import say
+from klear_repro.sections import EvalConfig
 from klear_repro.store import SampleStore
 from klear_repro.work import SampleSet
 

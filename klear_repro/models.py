@@ -19,11 +19,11 @@ from typing import Any
 import torch
 
 from benchmarks.protocols import Context, Rope
-from klear_repro.config import ModelConfig
 from klear_repro.device import Device
 from klear_repro.errors import UserError
 from klear_repro.files import folder_hash, kept_file_hash, make_folder, write_atomic
 from klear_repro.progress import say
+from klear_repro.sections import ModelConfig
 from klear_repro.weights import check_files, weight_files
 
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ImportError, OSError, RuntimeError)

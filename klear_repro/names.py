@@ -11,8 +11,9 @@ from benchmarks import BENCHMARKS
 from benchmarks.errors import BenchmarkError
 from benchmarks.protocols import Prompt, Protocol, load_protocol
 from benchmarks.published import load_published
-from klear_repro.config import Config, EvalConfig
+from klear_repro.config import Config
 from klear_repro.errors import UserError
+from klear_repro.sections import EvalConfig
 
 DEFAULT_PROTOCOL = "klear-paper-32k"
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")

@@ -14,13 +14,14 @@ import torch
 import transformers
 
 from benchmarks.records import digest
-from klear_repro.config import Config, RLConfig
+from klear_repro.config import Config
 from klear_repro.device import Device, choose_device, hardware
 from klear_repro.errors import RunError, UserError
 from klear_repro.evaluation_stage import HELD_OUT, RL_STAGES, EvaluationStage
 from klear_repro.files import file_hash, folder_hash, read_rows
 from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
+from klear_repro.sections import RLConfig
 from klear_repro.seeds import derive_seed
 from klear_repro.training.distributed import ALONE, Ranks, join, launched, leave
 

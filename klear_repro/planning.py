@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.records import Generation, SampleKey, read_generations
-from klear_repro.config import Config, EvalConfig
+from klear_repro.config import Config
 from klear_repro.evaluate import Task, make_task, store_path
 from klear_repro.forecast import Work
 from klear_repro.models import ModelSource
 from klear_repro.outlook import doubts, power_of, published_row
+from klear_repro.sections import EvalConfig
 
 ENOUGH = 4
 """Stored samples from which the length of the next ones is expected."""

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.protocols import Protocol
-from klear_repro.config import Config, EvalConfig
+from klear_repro.config import Config
 from klear_repro.device import Device
 from klear_repro.engines.chat import ChatTokenizer
 from klear_repro.engines.turns import require_end_of_turn
@@ -30,6 +30,7 @@ from klear_repro.models import UNREADABLE, ModelSource, context_config, first_li
 from klear_repro.names import check_names, protocol_of
 from klear_repro.planning import Models, Planned, describe, plan
 from klear_repro.progress import say
+from klear_repro.sections import EvalConfig
 from klear_repro.weights import check_weights, gguf_positions
 
 GPU_SHARE = 0.9

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
+from benchmarks import packed
 from benchmarks.errors import BenchmarkError
+from benchmarks.packed import CHUNK
 from benchmarks.parquet_files import parquet_rows
 from benchmarks.records import BrokenRow
-from benchmarks.traces import packed
 from benchmarks.traces.columns import useful_columns
 from benchmarks.traces.fields import natural
-from benchmarks.traces.packed import CHUNK
 
 LONGEST_ROW = 1 << 26
 """Bytes of one row; more is not a row."""

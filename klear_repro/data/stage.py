@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records import CodeTest, Problem
-from klear_repro.config import DataConfig
 from klear_repro.data.synthetic import Task, code_task, distinct, math_task
 from klear_repro.data.words import word_task
 from klear_repro.errors import UserError
 from klear_repro.files import write_atomic, write_json
+from klear_repro.sections import DataConfig
 from klear_repro.seeds import derive_seed
 
 MATH_SOURCE, CODE_SOURCE = "math_longcot_math_verify", "coder1_longcot"

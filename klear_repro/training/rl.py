@@ -43,11 +43,11 @@ from torch import Tensor
 
 from benchmarks.estimators import clustered_standard_error
 from benchmarks.grading import JudgeError
-from klear_repro.config import RLConfig
 from klear_repro.engines.base import Completion, Request, Sampling
 from klear_repro.errors import RunError
 from klear_repro.files import Appender, keep_rows, read_rows
 from klear_repro.rewards import RewardModel, Rollout, Score
+from klear_repro.sections import RLConfig
 from klear_repro.seeds import derive_seed
 from klear_repro.training.advantages import group_advantages, kept_groups, overlong_penalty, without_overlong
 from klear_repro.training.checkpoint import latest

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 import torch
 
-from klear_repro.config import RLConfig
 from klear_repro.engines.base import Completion, Request, Sampling
 from klear_repro.engines.hf import HFEngine
 from klear_repro.models import ModelSource
+from klear_repro.sections import RLConfig
 from klear_repro.training.distributed import ALONE, Ranks
 from klear_repro.training.lora import hub_tensors
 from klear_repro.training.packing import Policy

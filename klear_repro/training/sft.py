@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from klear_repro.config import SFTConfig
 from klear_repro.engines.base import chat_ids
 from klear_repro.errors import RunError, UserError
 from klear_repro.files import read_rows
 from klear_repro.progress import say
+from klear_repro.sections import SFTConfig
 from klear_repro.training.checkpoint import latest
 from klear_repro.training.optim import cosine
 from klear_repro.training.packing import SPARE, Pair

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from klear_repro.config import ModelConfig, RuntimeConfig
 from klear_repro.device import Device
 from klear_repro.errors import UserError
 from klear_repro.files import keep_rows
+from klear_repro.sections import ModelConfig, RuntimeConfig
 from klear_repro.seeds import derive_seed
 from klear_repro.training.checkpoint import Checkpoints
 from klear_repro.training.distributed import ALONE, Ranks, shard

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from klear_repro.config import RLConfig
 from klear_repro.errors import RunError
+from klear_repro.sections import RLConfig
 
 SHARES = ("outside_low", "outside_high", "clip_fraction_low", "clip_fraction_high", "dual_clip_fraction", "approx_kl")
 """Means over tokens among the metrics of `losses.policy_loss`."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from klear_repro.config import RLConfig
 from klear_repro.errors import RunError
+from klear_repro.sections import RLConfig
 
 
 def hopeless(rows: Sequence[dict[str, Any]], config: RLConfig) -> str:

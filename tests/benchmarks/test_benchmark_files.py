@@ -167,7 +167,7 @@ def test_a_broken_line_is_named(data: Path, tmp_path: Path, line: str, message: 
 
 def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     file = tmp_path / "aime24.jsonl"
-    file.write_bytes(b"\xff\xfe\n")
+    file.write_bytes(b"\xff\xff\n")
     with pytest.raises(BrokenRow, match="line 1: not UTF-8"):
         load_benchmark("aime24", file)
 

@@ -15,8 +15,8 @@ import pytest
 import zstandard
 from trace_rows import ROWS
 
-from benchmarks import BenchmarkError, parquet_files
-from benchmarks.traces import files, packed, read_traces
+from benchmarks import BenchmarkError, packed, parquet_files
+from benchmarks.traces import files, read_traces
 
 
 def written(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -18,11 +18,12 @@ from klear_program import environment, finish, inside, klear, processes_below, r
 
 from benchmarks import BenchmarkWarning, load_benchmark
 from benchmarks.records import CodeTest, Problem, read_generations, read_grades
-from klear_repro.config import Config, ModelConfig, load_config
+from klear_repro.config import Config, load_config
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.errors import RunError
 from klear_repro.judging import Judges
 from klear_repro.models import new_model
+from klear_repro.sections import ModelConfig
 from klear_repro.store import SampleStore
 from sandbox import IsolationUnavailable
 from sandbox.worker import Worker

@@ -13,9 +13,9 @@ import pytest
 from klear_program import environment, finish, klear, start
 
 from benchmarks.answer_keys import load_key
-from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.models import new_model
+from klear_repro.sections import ModelConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from fake_hub import COMMIT, FakeHub, aime_2024, as_parquet, serving

@@ -16,11 +16,11 @@ from klear_program import ROOT, environment, inside
 from benchmarks import load_benchmark
 from benchmarks.estimators import avg_at_n, clustered_standard_error
 from benchmarks.records import Generation, read_grades
-from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.errors import UserError
 from klear_repro.integrations.lm_eval_replay import ReplayLM
 from klear_repro.models import new_model
+from klear_repro.sections import ModelConfig
 from klear_repro.store import SampleStore
 
 TASKS = ROOT / "benchmarks" / "lm_eval"

@@ -8,8 +8,9 @@ import pytest
 from klear_program import inside
 
 from benchmarks.protocols import load_protocol
-from klear_repro.config import ConfigError, EvalConfig, dump_toml, load_config
+from klear_repro.config import ConfigError, dump_toml, load_config
 from klear_repro.names import SAMPLING, resolved
+from klear_repro.sections import EvalConfig
 
 FLAGS = {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.2}
 

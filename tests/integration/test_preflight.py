@@ -15,9 +15,9 @@ import pytest
 from klear_program import ROOT, environment, finish, klear, rows, start
 
 from benchmarks.records import Generation, Problem
-from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.models import new_model
+from klear_repro.sections import ModelConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from fake_hub import FakeHub, serving

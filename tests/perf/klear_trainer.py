@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from klear_repro.config import Config, RLConfig
+from klear_repro.config import Config
 from klear_repro.device import choose_device
 from klear_repro.engines.base import chat_ids
 from klear_repro.files import read_rows
 from klear_repro.models import find_model, load
 from klear_repro.rewards import Rollout, Score
+from klear_repro.sections import RLConfig
 from klear_repro.training.prompts import Prompt
 from klear_repro.training.rl import train_rl
 from klear_repro.training.start import Start

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import TURN_END, train_tokenizer
 from klear_repro.engines.base import Request, Sampling
 from klear_repro.models import new_model
+from klear_repro.sections import ModelConfig
 
 REQUESTS, SLOTS, MEAN, CAP, ROUNDS = 512, 128, 200, 1200, 3
 SAMPLING = Sampling(1.0, 1.0, 0, 0.0, 1.0, CAP)

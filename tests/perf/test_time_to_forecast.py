@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.models import new_model
+from klear_repro.sections import ModelConfig
 
 pytestmark = pytest.mark.perf
 

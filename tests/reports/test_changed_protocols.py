@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from benchmarks.protocols import load_protocol
-from klear_repro.config import EvalConfig
 from klear_repro.names import resolved
+from klear_repro.sections import EvalConfig
 from reports.against_published import comparisons
 from reports.load import load_run
 from reports.render import write_report

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from klear_repro.config import PRESETS, RLConfig
+from klear_repro.config import PRESETS
 from klear_repro.engines.base import Completion
 from klear_repro.rewards import Score
+from klear_repro.sections import RLConfig
 from klear_repro.training.packing import Policy
 from klear_repro.training.prompts import Prompt
 from klear_repro.training.rl import Group, Sample, mini_batch_gradients, select

@@ -10,10 +10,10 @@ import torch
 from klear_program import PROFILE, inside
 from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, GraniteConfig, LlamaConfig, MistralConfig, PhiConfig, Qwen3Config
 
-from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.errors import UserError
 from klear_repro.models import new_model
+from klear_repro.sections import ModelConfig
 from klear_repro.training.packing import Policy
 from klear_repro.training.start import refuse_other_heads
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from klear_repro.config import RLConfig
 from klear_repro.engines.base import Completion
 from klear_repro.errors import RunError
 from klear_repro.rewards import Rollout, Score
+from klear_repro.sections import RLConfig
 from klear_repro.training.advantages import overlong_penalty, without_overlong
 from klear_repro.training.logs import table_row
 from klear_repro.training.prompts import Prompt

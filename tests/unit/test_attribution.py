@@ -17,7 +17,7 @@ from benchmarks.estimators import paired_effect
 from benchmarks.protocols import Protocol, load_protocol
 from benchmarks.records import Problem, read_generations, read_grades
 from klear_repro.attribution import BUDGET, EXTENSION, FROM, TO, attribute, share, variants
-from klear_repro.config import Config, EvalConfig, ModelConfig
+from klear_repro.config import Config
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.engines.hf import HFEngine
 from klear_repro.errors import UserError
@@ -25,6 +25,7 @@ from klear_repro.evaluate import Task, make_task, sample_set
 from klear_repro.judging import Judges
 from klear_repro.leases import Leases
 from klear_repro.models import new_model
+from klear_repro.sections import EvalConfig, ModelConfig
 from klear_repro.store import SampleStore
 from klear_repro.work import SampleSet, Tally, fill
 

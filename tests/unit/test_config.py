@@ -12,16 +12,15 @@ from pydantic import ValidationError
 
 from klear_repro.config import (
     PRESETS,
-    VLLM_OPTIONS,
     Config,
     ConfigError,
-    RLConfig,
     dump_toml,
     fields,
     load_config,
     preset_differences,
     profile_names,
 )
+from klear_repro.sections import VLLM_OPTIONS, RLConfig
 
 
 @pytest.mark.parametrize("name", profile_names())

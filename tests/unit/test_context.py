@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from benchmarks.protocols import Rope, load_protocol
-from klear_repro.config import EvalConfig
 from klear_repro.errors import UserError
 from klear_repro.models import ModelSource, context_config
 from klear_repro.names import resolved
+from klear_repro.sections import EvalConfig
 
 SIZES = {
     "model_type": "qwen3", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16,

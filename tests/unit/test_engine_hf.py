@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.engines import base, hf, row_rules
 from klear_repro.engines.base import Completion, Request, Sampling
 from klear_repro.engines.hf import HFEngine, choose_tokens
 from klear_repro.engines.row_rules import _in_blocks
 from klear_repro.models import new_model
+from klear_repro.sections import ModelConfig
 
 WORDS = "Find 12 + 34. A shop sells 7 pens and 9 books. Read integers from one line. <think>\n2+4=6 so 46\n</think>\n\n\\boxed{46}"
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from klear_repro.config import ModelConfig
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.engines import openai
 from klear_repro.engines.base import Request, Sampling
@@ -24,6 +23,7 @@ from klear_repro.engines.hf import HFEngine
 from klear_repro.engines.openai import OpenAIEngine
 from klear_repro.errors import RunError, UserError
 from klear_repro.models import ModelSource, new_model
+from klear_repro.sections import ModelConfig
 
 WORDS = "Find 12 + 34. A shop sells 7 pens. <think>\n2+4=6 so 46\n</think>\n\n\\boxed{46}"
 GREEDY = Sampling(0.0, 1.0, 0, 0.0, 1.0, 16)

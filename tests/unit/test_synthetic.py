@@ -14,9 +14,9 @@ import pytest
 from benchmarks import load_benchmark
 from benchmarks.grading import GraderPool
 from benchmarks.livecodebench import extract_code
-from klear_repro.config import DataConfig
 from klear_repro.data.stage import make_data, read_parquet
 from klear_repro.data.synthetic import Task, code_task, distinct, math_task
+from klear_repro.sections import DataConfig
 from sandbox import Executor, Limits, Test
 
 COUNT = 150

@@ -31,9 +31,9 @@ Start = Callable[..., Any]
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model in Hub format."""
-    from klear_repro.config import ModelConfig
     from klear_repro.data.tokenizer import train_tokenizer
     from klear_repro.models import new_model
+    from klear_repro.sections import ModelConfig
 
     folder = tmp_path_factory.mktemp("models") / "plain"
     tokenizer = train_tokenizer(["Find 12 + 34. <think>\n2+4=6 so 46\n</think>\n\n\\boxed{46}"], 320)

@@ -38,9 +38,9 @@ temperature = {temperature}
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run folder with two checkpoints, six problems and two protocols of different lengths beside it."""
-    from klear_repro.config import ModelConfig
     from klear_repro.data.tokenizer import train_tokenizer
     from klear_repro.models import new_model
+    from klear_repro.sections import ModelConfig
 
     tokenizer = train_tokenizer(["Find 12 + 34. <think>\n\n</think>\n\n\\boxed{46} What is 7 times 8? " * 20], 320)
     config = ModelConfig(hidden_size=64, layers=1, heads=2, kv_heads=1, head_dim=32, intermediate_size=64, vocab_size=320,
