@@ -17,6 +17,8 @@ from klear_repro.progress import clock
 
 BYTES_A_TOKEN = 5
 """Bytes that one new token takes in a store of samples: text as JSON, about 4 for English and LaTeX, with some reserve."""
+MAIN_MEMORY = "main memory"
+"""Where a model is on a CPU."""
 SCALE = 1000
 """Tokens a second that hours are given at for scale, where the machine's own rate is not known."""
 UNUSUAL = frozenset(
@@ -223,6 +225,8 @@ class Forecast:
         seconds = self.seconds()
         if seconds is not None:
             return f"{begun}Time on this machine: about {hours(seconds)}, if samples go on as those that are there."
+        if self.room is not None and self.room.where == MAIN_MEMORY:  # SCALE is a GPU's
+            return f"{begun}Time on this machine: unknown until samples are there."
         bound = self.expected if self.expected is not None else self.most
         which = "the expected tokens take" if self.expected is not None else "the most tokens take"
         return f"{begun}Time on this machine: unknown until samples are there; at {SCALE:,} tokens a second {which} {hours(bound / SCALE)}."

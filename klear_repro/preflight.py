@@ -24,7 +24,7 @@ from klear_repro.engines.chat import ChatTokenizer
 from klear_repro.engines.turns import require_end_of_turn
 from klear_repro.errors import UserError
 from klear_repro.evaluate import sample_keys
-from klear_repro.forecast import BYTES_A_TOKEN, Forecast, Room, Work, cache_values, size
+from klear_repro.forecast import BYTES_A_TOKEN, MAIN_MEMORY, Forecast, Room, Work, cache_values, size
 from klear_repro.machine import Machine, free_disk, same_disk, this_machine
 from klear_repro.models import UNREADABLE, ModelSource, context_config, first_line
 from klear_repro.names import check_names, protocol_of
@@ -304,7 +304,7 @@ def room_for(settings: EvalConfig, device: Device, machine: Machine, source: Mod
         cache = os.environ.get("VLLM_CPU_KVCACHE_SPACE", ENVIRONMENT["VLLM_CPU_KVCACHE_SPACE"])
         if cache.isdecimal() and int(cache):
             usable = min(usable, weights + (int(cache) << 30))
-    return Room("main memory", usable, weights, token)
+    return Room(MAIN_MEMORY, usable, weights, token)
 
 
 def largest(one: Room | None, other: Room | None) -> Room | None:

@@ -33,6 +33,9 @@ TARGET = "Klear-Reasoner-8B"
 HEAVY_TRUNCATION = 0.25
 """Share of samples at the length limit above which a score says more of the budget than of the model."""
 SHOWN = (("Klear-Reasoner-8B-SFT", "32K"), (TARGET, "32K"), (TARGET, "64K"))
+NONE_KNOWN = (
+    "This project knows no published number of a model on a benchmark that was measured here; report.published adds numbers that you know."
+)
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,7 @@ def published_blocks(run: Run) -> list[Block]:
             )
         ]  # fmt: skip
     elif not found and not unknown:
-        first = [Paragraph("No benchmark was measured and graded in this run on which its model has a published number.")]
+        first = [Paragraph(NONE_KNOWN)]
     else:
         first = [verdict_table(run, found, unknown), *explanations(found, unknown)]
     shown = _published_table(run, found, unknown)

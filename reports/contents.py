@@ -15,6 +15,7 @@ from reports.against_published import comparisons, published_blocks, unjudged
 from reports.attributions import attribution_blocks
 from reports.blocks import Block, Bullets, Cell, Figure, Paragraph, Report, Section, Viewer, table
 from reports.canvas import Canvas
+from reports.cautions import partial, quantised
 from reports.figures_training import draw_clip_shares, draw_ratios, funnel, held_out_progress, learning_curves, rl_runs, training_curves
 from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stage_gains
 from reports.imports import import_paragraphs
@@ -84,7 +85,7 @@ def _what_this_is(run: Run) -> list[Paragraph]:
     lead += import_paragraphs(run)
     lead += vouched_servers(run)
     lead += changed_protocols(run)
-    lead += _partial(run)
+    lead += [Paragraph(words, note=True) for words in (*quantised(run), *partial(run))]
     if manifest.model_note:
         lead.append(Paragraph(f"About the model: {manifest.model_note.rstrip('.')}.", note=True))
     unfinished = [name for name, stage in manifest.stages.items() if stage.get("status") != "done"]
@@ -96,16 +97,6 @@ def _what_this_is(run: Run) -> list[Paragraph]:
             Paragraph(f"Parts of the run are missing or damaged: {counted(len(run.notes), 'note')} near the end.")
         )
     return lead
-
-
-def _partial(run: Run) -> list[Paragraph]:
-    """Benchmarks of which only some problems were measured."""
-    found = dict.fromkeys(
-        f"Only {evaluation.problems} of the {target.problems} problems of {evaluation.benchmark} were measured: no score of the benchmark."
-        for evaluation in run.manifest.evaluations
-        if (target := run.published.targets.get(evaluation.benchmark)) and 0 < (evaluation.problems or 0) < target.problems
-    )
-    return [Paragraph(words, note=True) for words in found] if run.manifest.stand_in is False else []
 
 
 def _findings(run: Run, gains: list[StageGains], clip: ClipShares) -> list[Bullets]:

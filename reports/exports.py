@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.blocks import Report, Table
+from reports.cautions import part_of
 from reports.load import Run
 from reports.measurements import Measurement
 from reports.score_figures import slug
@@ -106,8 +107,7 @@ def _results(run: Run, measurement: Measurement) -> Iterator[Any]:
             "problems": len(found.problem_ids),
             "ci95_same_problems": [round(value, 2) for value in found.interval],
         }
-        target = run.published.targets.get(measurement.benchmark)
-        part = f"{len(found.problem_ids)} of {target.problems} problems" if target and len(found.problem_ids) < target.problems else ""
+        part = part_of(run, measurement.benchmark, len(found.problem_ids))
         unfit = [*run.doubts, *([f"only {part}"] if part else []), *defects(measurement, grader)]
         if unfit:
             arguments["unfit"] = [visible(reason) for reason in unfit]

@@ -122,7 +122,8 @@ def problem_heat_map(canvas: Canvas, name: str, models: Sequence[tuple[str, Scor
 
     solved, never = int(np.sum(np.nanmin(shares, axis=0) == 1)), int(np.sum(np.nanmax(shares, axis=0) == 0))
     size = f"{counted(len(problems), 'problem')} by {counted(len(models), 'model')}"
-    alt = f"{size}: {solved} always right under every model, {never} never right."
+    who = "every model" if np.isfinite(shares).all() else "every model that was asked"
+    alt = f"{size}: {solved} always right under {who}, {never} never right."
     return canvas.draw(name, caption, alt, 1, paint, height=1.9 + 0.32 * len(models))
 
 

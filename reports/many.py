@@ -7,21 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from reports.against_published import comparisons, explanations, unjudged, verdict_table
+from reports.against_published import NONE_KNOWN, comparisons, explanations, unjudged, verdict_table
 from reports.blocks import Block, Bullets, Cell, Paragraph, Report, Section, between, percent_range, points, table
 from reports.canvas import Canvas
+from reports.cautions import cautions
 from reports.figures_scores import Dot, accuracy_by_checkpoint, problem_heat_map
 from reports.load import Run
-from reports.measurements import Measurement
-from reports.pairs import Entry, pair_blocks
+from reports.pairs import Entry, comparable, pair_blocks
 from reports.score_figures import ACCURACY, published_marks, slug
-from reports.scores import Scores, scores
+from reports.scores import scores
 
 
 def many_contents(runs: Sequence[Run], folder: Path, canvas: Canvas) -> Report:
     """The comparison of `runs`, of which the first is what the others are compared with; links are relative to `folder`."""
     entries = entries_of(runs)
     compared = pair_blocks(entries) or [Paragraph("No two of these measurements share a benchmark, a grader and a problem.")]
+    alone = [entry.name for entry in entries if not any(comparable(entry, other) for other in entries if other is not entry)]
+    if alone and len(alone) < len(entries):
+        compared.append(Bullets(tuple(f"{name} shares no benchmark, grader and problem with another of these." for name in alone)))
     sections = [
         Section("runs", "Runs", tuple(_run_blocks(runs, folder))),
         Section("scores", "Scores", tuple(_score_blocks(runs, entries, canvas))),
@@ -32,10 +35,12 @@ def many_contents(runs: Sequence[Run], folder: Path, canvas: Canvas) -> Report:
     if notes:
         sections.append(Section("notes", "Notes on these runs", (Bullets(notes),)))
     stand_ins = [_name(runs, run) for run in runs if run.manifest.stand_in is not False]
-    lead = []
+    lead: list[Paragraph | Bullets] = []
     if stand_ins:
         words = f"Stand-ins, or runs that do not say what they are: {', '.join(stand_ins)}. Their scores compare with no published number."
         lead.append(Paragraph(words, note=True))
+    if beware := tuple(f"{_name(runs, run)}: {words}" for run in runs for words in cautions(run)):
+        lead.append(Bullets(beware))
     return Report(f"{len(runs)} runs compared", ", ".join(_name(runs, run) for run in runs), tuple(lead), tuple(sections))
 
 
@@ -73,7 +78,8 @@ def _run_blocks(runs: Sequence[Run], folder: Path) -> list[Block]:
 
 
 def _score_blocks(runs: Sequence[Run], entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
-    graded = [(entry, result) for entry in entries if (result := _main(entry.measurement)) is not None]
+    judges = _judges(entries)
+    graded = [(entry, result) for entry in entries if (result := scores(entry.measurement, judges[entry.measurement.benchmark, id(entry)]))]
     if not graded:
         return [Paragraph("Nothing is graded in these runs.")]
     rows: list[list[Cell | str]] = []
@@ -91,7 +97,7 @@ def _score_blocks(runs: Sequence[Run], entries: Sequence[Entry], canvas: Canvas)
         for entry, result in graded
     ]
     blocks: list[Block] = [accuracy_by_checkpoint(canvas, "accuracy", dots, ACCURACY)]
-    blocks.append(table("Scores under each protocol's own judge, in points", header, rows, {0, 1, 2, 3, 4}))
+    blocks.append(table("Scores in points, on each benchmark under one judge where all have it", header, rows, {0, 1, 2, 3, 4}))
     for number, benchmark in enumerate(dict.fromkeys(dot.benchmark for dot in dots)):
         models = [(entry.name, result) for entry, result in graded if entry.measurement.benchmark == benchmark]
         judges = " and ".join(dict.fromkeys(result.grader for _, result in models))
@@ -100,8 +106,14 @@ def _score_blocks(runs: Sequence[Run], entries: Sequence[Entry], canvas: Canvas)
     return blocks
 
 
-def _main(measurement: Measurement) -> Scores | None:
-    return scores(measurement, measurement.graders[0]) if measurement.graders else None
+def _judges(entries: Sequence[Entry]) -> dict[tuple[str, int], str]:
+    """(Benchmark, entry) → its judge here: one that all on the benchmark have, the first one's own if possible; else each one's own."""
+    found: dict[tuple[str, int], str] = {}
+    for benchmark in dict.fromkeys(entry.measurement.benchmark for entry in entries):
+        of = [entry for entry in entries if entry.measurement.benchmark == benchmark]
+        common = next((name for name in of[0].measurement.graders if all(name in one.measurement.grades for one in of)), "")
+        found |= {(benchmark, id(one)): common or one.measurement.graders[0] for one in of}
+    return found
 
 
 def _published_blocks(runs: Sequence[Run]) -> list[Block]:
@@ -110,4 +122,4 @@ def _published_blocks(runs: Sequence[Run]) -> list[Block]:
         found, unknown = comparisons(run), unjudged(run)
         if found or unknown:
             blocks += [Paragraph(_name(runs, run)), verdict_table(run, found, unknown), *explanations(found, unknown)]
-    return blocks or [Paragraph("No run here measured a model on a benchmark on which it has a published number.")]
+    return blocks or [Paragraph(NONE_KNOWN)]

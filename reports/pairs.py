@@ -64,6 +64,15 @@ def pairs(entries: Sequence[Entry]) -> list[Pair]:
     return found
 
 
+def comparable(first: Entry, second: Entry) -> bool:
+    """Whether two entries share a benchmark, a grader and a problem."""
+    one, two = first.measurement, second.measurement
+    if one.benchmark != two.benchmark:
+        return False
+    shared = one.grades.keys() & two.grades.keys()
+    return any({key.problem_id for key in one.grades[name]} & {key.problem_id for key in two.grades[name]} for name in shared)
+
+
 def _pair(first: Entry, second: Entry) -> Pair | None:
     grader = next((name for name in first.measurement.graders if name in second.measurement.grades), None)
     if grader is None:
