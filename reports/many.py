@@ -78,8 +78,8 @@ def _run_blocks(runs: Sequence[Run], folder: Path) -> list[Block]:
 
 
 def _score_blocks(runs: Sequence[Run], entries: Sequence[Entry], canvas: Canvas) -> list[Block]:
-    judges = _judges(entries)
-    graded = [(entry, result) for entry in entries if (result := scores(entry.measurement, judges[entry.measurement.benchmark, id(entry)]))]
+    chosen = _judges(entries)
+    graded = [(entry, result) for entry in entries if (result := scores(entry.measurement, chosen[entry.measurement.benchmark, id(entry)]))]
     if not graded:
         return [Paragraph("Nothing is graded in these runs.")]
     rows: list[list[Cell | str]] = []
