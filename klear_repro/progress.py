@@ -114,7 +114,7 @@ class Progress:
         units_a_second, tokens_a_second = (self.done - done) / seconds, (self.made - made) / seconds
         parts = [f"{units_a_second:.2f}/s"]
         if self._counts_tokens and not self.made and self.done == self._start_done:
-            return "no token yet: the engine starts and loads the model"
+            return "0 tokens, the engine starts and loads the model"
         if self._counts_tokens:
             parts = [f"{self.made:,} tokens", f"{tokens_a_second:,.0f} tokens/s"]
         return f"{', '.join(parts)}, {self._time_left(units_a_second, tokens_a_second)}"

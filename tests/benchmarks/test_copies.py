@@ -275,7 +275,7 @@ def test_files_of_other_kinds_give_the_same_problems(tmp_path: Path, flat: list[
         ("a.json", b'["a", "b"]', "expected a JSON object, got list"),
         ("a.json", b'[\n"a",\n"b"]', "row 1: expected a JSON object, got str"),
         ("a.csv", b"x\n1\n", "row 1: no problem statement"),
-        ("a.jsonl", b"\xff\xfe\x00{", "line 1: not UTF-8"),
+        ("a.jsonl", b"\xff\x00{", "line 1: not UTF-8"),
         ("a.jsonl", b"", "0 of 30 problems"),
     ],
 )  # fmt: skip

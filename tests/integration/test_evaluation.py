@@ -150,7 +150,7 @@ def test_a_second_process_is_refused_unless_both_make_shards(setting: Path, tmp_
 
 def test_a_shard_joins_a_command_that_generates_which_waits_for_it_and_grades(setting: Path, tmp_path: Path):
     run = tmp_path / "run"
-    more = ("--samples", "100", "--eval.slots", "4")
+    more = ("--samples", "100", "--eval.slots", "1")
     first = start(*words(setting, run, *more))
     wait_for(lambda: len(rows(run / "generations" / "mini-aime" / "tiny.jsonl")) > 8, first, "samples")
     shard = klear(*words(setting, run, *more, "--eval.shard", "2/2"))

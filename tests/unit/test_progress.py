@@ -25,7 +25,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 def test_the_first_line_comes_at_once_where_tokens_are_counted(at: Callable[[float], None], capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("eval m aime24", 8, "sample", tokens_most=1000):
-        assert capsys.readouterr().err == "eval m aime24: 0/8 samples, no token yet: the engine starts and loads the model\n"
+        assert capsys.readouterr().err == "eval m aime24: 0/8 samples, 0 tokens, the engine starts and loads the model\n"
 
 
 def test_other_stages_stay_quiet_when_they_are_quick(at: Callable[[float], None], capsys: pytest.CaptureFixture[str]) -> None:
