@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -263,18 +264,21 @@ def _missing_folders(path: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    """Name of every file below a folder → its size, and when it was changed."""
+    """Name of every file below a folder → its size, and when it was changed; without those that others take away meanwhile."""
     found = {}
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            status = path.stat()
-            found[str(path.relative_to(folder))] = status.st_size, status.st_mtime_ns
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names):
+            with suppress(FileNotFoundError):
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    found[str(path.relative_to(folder))] = status.st_size, status.st_mtime_ns
     return found
 
 
 def _folders(folder: Path) -> list[Path]:
     """Every folder below one, the outer ones first."""
-    return sorted(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())
+    found = (Path(place, name) for place, names, _ in os.walk(folder) for name in names)
+    return sorted(path for path in found if not path.is_symlink())
 
 
 def _unlink_alone(path: Path, lock: TextIO) -> None:

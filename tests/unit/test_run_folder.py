@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from klear_repro.config import Config
 from klear_repro.errors import UserError
-from klear_repro.runfolder import RunFolder
+from klear_repro.runfolder import RunFolder, _files, _folders
 
 ROOT = Path(__file__).resolve().parents[2]
 INTRUDER = """
@@ -118,3 +119,29 @@ def test_a_refused_shard_leaves_what_others_are_at_work_on(tmp_path: Path) -> No
     with RunFolder(tmp_path / "run", Config(), shared=True):
         refused(tmp_path / "run", shared=True)
         assert (tmp_path / "run" / ".gate").exists() and (tmp_path / "run" / ".leases").exists()
+
+
+def test_files_that_others_take_away_meanwhile_stop_no_run(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            inner = tmp_path / f"f{number % 7}"
+            inner.mkdir(exist_ok=True)
+            (inner / "x.tmp").write_text("x")
+            (inner / "x.tmp").unlink()
+            inner.rmdir()
+
+    (tmp_path / "kept" / "deep").mkdir(parents=True)
+    (tmp_path / "kept" / "deep" / "y").write_text("yy")
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(3000):
+            assert _files(tmp_path)["kept/deep/y"][0] == 2
+            assert tmp_path / "kept" / "deep" in _folders(tmp_path)
+    finally:
+        stop.set()
+        thread.join()
