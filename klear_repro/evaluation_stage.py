@@ -319,7 +319,7 @@ def start_engine(config: Config, folder: Path, source: ModelSource, protocol: Pr
         from klear_repro.engines.openai import OpenAIEngine
 
         return OpenAIEngine(
-            as_folder(source, folder / "models"), endpoints=settings.endpoints, model=settings.served_name, slots=settings.slots,
+            source, endpoints=settings.endpoints, model=settings.served_name, slots=settings.slots,
             request_s=settings.request_s, end_of_turn=settings.end_of_turn, vouched=settings.vouched,
         )  # fmt: skip
     from klear_repro.engines.hf import HFEngine

