@@ -85,14 +85,17 @@ class Watch(threading.Thread):
         return found
 
     def idle(self) -> list[float]:
-        """Memory of what is left after each engine, and before the next."""
-        gaps, before = [], frozenset[int]()
+        """The least memory between each two engines. What follows the last one is the end of the run, when all processes go."""
+        gaps: list[float] = []
+        gap: list[float] = []
+        begun = False
         for workers, memory in self.seen:
-            if not workers and before:
-                gaps.append(memory)
-            elif not workers and gaps:
-                gaps[-1] = min(gaps[-1], memory)
-            before = workers
+            if not workers:
+                gap.append(memory)
+            elif gap:
+                gaps += [min(gap)] * begun
+                gap = []
+            begun = begun or bool(workers)
         return gaps
 
 
@@ -142,7 +145,7 @@ def test_two_checkpoints_and_an_attribution_with_two_workers_give_their_memory_b
     found, idle = watch.engines(), watch.idle()
     before = min(memory for workers, memory in watch.seen[: next(place for place, seen in enumerate(watch.seen) if seen[0])])
     most, least = ([round(memory) for memory in listed] for listed in ((memory for _, memory in found), idle))
-    print(f"\n{len(found)} engines with two workers each: {before:.0f} MiB below the run at first, at most {most}, after each {least}")
+    print(f"\n{len(found)} engines with two workers each: {before:.0f} MiB below the run at first, at most {most}, between {least}")
     assert [len(workers) for workers, _ in found] == [2] * 4  # one engine's workers have ended before the next one's start
     assert idle and max(idle) < min(idle) + 20  # a gap may be too short to be looked at
     assert min(memory for _, memory in found) > max(idle) + 500
