@@ -1,0 +1,416 @@
+r"""Tokens of one expression → a tree.  A tree is nested tuples, so that equal formulas are equal Python objects:
+
+("num", Fraction) · ("sym", name) · ("const", "pi" | "e" | "i" | "inf") · ("add", a, b) · ("mul", a, b) · ("div", a, b) ·
+("pow", a, b) · ("neg", a) · ("fn", name, argument, …) · ("sum" | "prod", variable, from, to, body)
+
+Conventions that differ between authors: a product written without a sign binds as a sign does (`1/2x` is `(1/2)x`); the argument of
+a function without brackets is the product that follows (`\sin 2x`); an integer before a plain fraction is a mixed number
+(`2\frac13`); `e` is Euler's number, `i` the imaginary unit, `\log` without a base the natural one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from benchmarks.strict.latex import FUNCTIONS, Token, Tokens, Unreadable
+
+Tree = tuple[Any, ...]
+DEEPEST = 60
+_INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sec": "asec", "csc": "acsc", "sinh": "asinh", "cosh": "acosh", "tanh": "atanh"}
+_SAME = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "cosec": "csc", "tg": "tan", "ctg": "cot", "lg": "log10", "sign": "sgn"}
+_SEVERAL = {"max", "min", "gcd", "lcm"}
+ONE, MINUS_ONE = ("num", Fraction(1)), ("num", Fraction(-1))
+
+
+def has_plus_minus(tokens: Tokens) -> bool:
+    """Does a ± or ∓ stand anywhere in the tokens?"""
+    return any(
+        (token.kind == "op" and token.text in "±∓") or any(has_plus_minus(argument) for argument in token.args)
+        or any(has_plus_minus(cell) for row in token.rows for cell in row)
+        for token in tokens
+    )  # fmt: skip
+
+
+@lru_cache(4096)
+def parse(tokens: Tokens, sign: int = 1) -> Tree:
+    """The tree of an expression; `sign` is what ± stands for.
+
+    Raises:
+        Unreadable: a token has no place in an expression.
+    """
+    parser = _Parser(tokens, sign)
+    return parser.all()
+
+
+def values_of(tokens: Tokens) -> list[Tree]:
+    """One tree, or the two that a ± stands for."""
+    return [parse(tokens, 1), parse(tokens, -1)] if has_plus_minus(tokens) else [parse(tokens)]
+
+
+class _Parser:
+    def __init__(self, tokens: Tokens, sign: int, depth: int = 0, bars: int = 0) -> None:
+        self.tokens, self.sign, self.at, self.depth, self.bars = tokens, sign, 0, depth, bars
+        if depth > DEEPEST:
+            raise Unreadable("nested too deeply")
+        for place, token in enumerate(tokens):  # a \over b, n \choose k
+            if token.kind == "op" and token.text in ("over", "choose"):
+                top, bottom = self.inner(tokens[:place]), self.inner(tokens[place + 1 :])
+                self.tokens = ()
+                self.whole: Tree | None = ("div", top, bottom) if token.text == "over" else ("fn", "binom", top, bottom)
+                self.at = 0
+                return
+        self.whole = None
+
+    def inner(self, tokens: Tokens) -> Tree:
+        """The tree of a whole argument."""
+        return _Parser(tokens, self.sign, self.depth + 1).all()
+
+    def all(self) -> Tree:
+        """The tree of all tokens."""
+        tree = self.sum()
+        if self.whole is None and (token := self.peek()) is not None:
+            raise Unreadable(f"{token.kind} {token.text} has no place")
+        return tree
+
+    def peek(self) -> Token | None:
+        return self.tokens[self.at] if self.at < len(self.tokens) else None
+
+    def sum(self) -> Tree:
+        if self.whole is not None:
+            return self.whole
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise Unreadable("nested too deeply")
+        tree: Tree | None = None
+        while (token := self.peek()) is not None:
+            if token.kind == "op" and token.text in "+-±∓":
+                self.at += 1
+                minus = token.text == "-" or (token.text == "±" and self.sign < 0) or (token.text == "∓" and self.sign > 0)
+                term = self.product()
+                term = _negative(term) if minus else term
+                tree = term if tree is None else ("add", tree, term)
+            elif tree is None:
+                tree = self.product()
+            else:
+                break
+        self.depth -= 1
+        if tree is None:
+            raise Unreadable("an expression is missing")
+        return tree
+
+    def product(self) -> Tree:
+        tree = self.signed()
+        while (token := self.peek()) is not None:
+            if token.kind == "op" and token.text in "*/":
+                self.at += 1
+                tree = ("mul" if token.text == "*" else "div", tree, self.signed())
+            elif self.starts_factor(token):
+                if token.kind == "num" and self.tokens[self.at - 1].kind == "num":
+                    raise Unreadable("two numbers side by side")
+                tree = ("mul", tree, self.power())
+            else:
+                break
+        return tree
+
+    def signed(self) -> Tree:
+        token = self.peek()
+        if token is not None and token.kind == "op" and token.text in "+-±∓":
+            self.at += 1
+            minus = token.text == "-" or (token.text == "±" and self.sign < 0) or (token.text == "∓" and self.sign > 0)
+            return _negative(self.signed()) if minus else self.signed()
+        return self.power()
+
+    def starts_factor(self, token: Token) -> bool:
+        if token.kind == "bar":
+            return self.bars == 0 and self.closing_bar() is not None
+        return token.kind in ("num", "run", "name", "function", "group", "frac", "vulgar", "sqrt", "binom", "open", "sum", "accent") or (
+            token.kind == "word" and len(token.text) == 1
+        )
+
+    def power(self) -> Tree:
+        tree = self.postfix(self.atom())
+        token = self.peek()
+        if token is not None and token.kind == "sup":
+            self.at += 1
+            tree = self.postfix(("pow", tree, self.inner(token.args[0])))
+        return tree
+
+    def postfix(self, tree: Tree) -> Tree:
+        while (token := self.peek()) is not None and token.kind == "op" and token.text == "!":
+            self.at += 1
+            tree = ("fn", "factorial", tree)
+        return tree
+
+    def atom(self) -> Tree:
+        token = self.peek()
+        if token is None:
+            raise Unreadable("an operand is missing")
+        self.at += 1
+        if token.kind == "num":
+            return self.number(token)
+        if token.kind in ("run", "word", "name"):
+            return self.symbol(token)
+        if token.kind == "function":
+            return self.function(token.text)
+        if token.kind == "group":
+            return self.inner(token.args[0])
+        if token.kind in ("frac", "vulgar"):
+            return ("div", self.inner(token.args[0]), self.inner(token.args[1]))
+        if token.kind == "sqrt":
+            return self.root(token)
+        if token.kind == "binom":
+            return ("fn", "binom", self.inner(token.args[0]), self.inner(token.args[1]))
+        if token.kind == "open":
+            return self.bracketed(token.text)
+        if token.kind == "bar" and (end := self.closing_bar(self.at - 1)) is not None:
+            tree = self.inner(self.tokens[self.at : end])
+            self.at = end + 1
+            return ("fn", "abs", tree)
+        if token.kind == "sum":
+            return self.series(token.text)
+        if token.kind == "accent":
+            return ("sym", token.text + repr([part.text or str(part.value) for part in token.args[0]]))
+        raise Unreadable(f"{token.kind} {token.text} has no place")
+
+    def number(self, token: Token) -> Tree:
+        assert token.value is not None
+        if token.text == "open":
+            raise Unreadable("a decimal that goes on in an unknown way")
+        if token.text == "integer" and (fraction := self.plain_fraction()) is not None:
+            return ("num", token.value + fraction)
+        return ("num", token.value)
+
+    def plain_fraction(self) -> Fraction | None:
+        """The fraction of a mixed number that stands here: `\frac13`, `½`, or ` 1/3` behind a space; it is below 1."""
+        token = self.peek()
+        value: Fraction | None = None
+        used = 0
+        if token is not None and token.kind in ("frac", "vulgar"):
+            top, bottom = (_plain_integer(argument) for argument in token.args)
+            if top is not None and bottom:
+                value, used = Fraction(top, bottom), 1
+        elif token is not None and token.kind == "num" and token.text == "integer" and token.spaced:
+            after = self.tokens[self.at + 1 : self.at + 3]
+            if len(after) == 2 and after[0] == Token("op", "/") and after[1].kind == "num" and after[1].text == "integer" and after[1].value:
+                assert token.value is not None and after[1].value is not None
+                value, used = token.value / after[1].value, 3
+        if value is None or not 0 < value < 1:
+            return None
+        following = self.tokens[self.at + used] if self.at + used < len(self.tokens) else None
+        if following is not None and following.kind == "sup":
+            return None
+        self.at += used
+        return value
+
+    def symbol(self, token: Token) -> Tree:
+        text = token.text
+        if token.kind == "run" and len(text) > 1:
+            return self.letters(text)
+        if token.kind == "word" and len(text) > 1:
+            raise Unreadable(f"the word {text}")
+        following = self.peek()
+        if following is not None and following.kind == "sub":
+            self.at += 1
+            text += "_" + _index_name(following.args[0])
+        while (prime := self.peek()) is not None and prime.kind == "op" and prime.text == "'":
+            self.at += 1
+            text += "'"
+        if text == "C" and (pair := self.arguments()) is not None:
+            if len(pair) == 2:
+                return ("fn", "binom", *pair)
+            raise Unreadable("C of one argument")
+        if text in ("e", "i", "pi"):
+            return ("const", text)
+        if text == "infty":
+            return ("const", "inf")
+        return ("sym", text)
+
+    def letters(self, text: str) -> Tree:
+        """Letters side by side: a function and its argument (`sinx`), or a product (`xy`)."""
+        for length in range(min(6, len(text) - 1), 1, -1):
+            if text[:length] in FUNCTIONS and len(text) - length <= 2:
+                rest = tuple(Token("run", letter) for letter in text[length:])
+                self.tokens = self.tokens[: self.at] + rest + self.tokens[self.at :]
+                return self.function(text[:length])
+        if len(text) > 4:
+            raise Unreadable(f"the word {text}")
+        if text == "pi":
+            return ("const", "pi")
+        *first, last = (Token("run", letter) for letter in text)
+        tree: Tree | None = None
+        for letter in first:
+            part = ("const", letter.text) if letter.text in "ei" else ("sym", letter.text)
+            tree = part if tree is None else ("mul", tree, part)
+        end = self.power_of(self.symbol(last))
+        return ("mul", tree, end) if tree is not None else end
+
+    def power_of(self, tree: Tree) -> Tree:
+        """The last of several letters takes the exponent alone (`xy^2`)."""
+        token = self.peek()
+        if token is not None and token.kind == "sup":
+            self.at += 1
+            return ("pow", tree, self.inner(token.args[0]))
+        return tree
+
+    def function(self, name: str) -> Tree:
+        base: Tree | None = None
+        exponent: Tree | None = None
+        while (token := self.peek()) is not None and token.kind in ("sup", "sub"):
+            self.at += 1
+            if token.kind == "sub":
+                base = self.inner(token.args[0])
+            else:
+                exponent = self.inner(token.args[0])
+        name = _SAME.get(name, name)
+        if exponent in (MINUS_ONE, ("neg", ONE)) and name in _INVERSE:
+            name, exponent = _INVERSE[name], None
+        arguments = self.arguments()
+        if arguments is None:
+            arguments = [self.juxtaposed()]
+        if len(arguments) != 1 and name not in _SEVERAL and not (name == "binom" and len(arguments) == 2):
+            raise Unreadable(f"{name} of {len(arguments)} arguments")
+        tree: Tree
+        if name == "log" and base is not None:
+            tree = ("div", ("fn", "ln", arguments[0]), ("fn", "ln", base))
+        elif name in ("log", "ln"):
+            tree = ("fn", "ln", arguments[0])
+        elif name == "log10":
+            tree = ("div", ("fn", "ln", arguments[0]), ("fn", "ln", ("num", Fraction(10))))
+        elif name == "exp":
+            tree = ("pow", ("const", "e"), arguments[0])
+        elif name in ("sqrt", "cbrt"):
+            tree = ("pow", arguments[0], ("num", Fraction(1, 2 if name == "sqrt" else 3)))
+        elif base is not None:
+            raise Unreadable(f"a subscript of {name}")
+        else:
+            tree = ("fn", name, *arguments)
+        return tree if exponent is None else ("pow", tree, exponent)
+
+    def arguments(self) -> list[Tree] | None:
+        """The arguments in brackets that stand here, if there are any."""
+        token = self.peek()
+        if token is None or token.kind not in ("open", "group"):
+            return None
+        if token.kind == "group":
+            inside = token.args[0]
+            if not (inside and inside[0].kind == "open" and inside[0].text == "(" and inside[-1].kind == "close"):
+                self.at += 1
+                return [self.inner(inside)]
+            self.tokens = self.tokens[: self.at] + inside + self.tokens[self.at + 1 :]
+            token = inside[0]
+        if token.text not in "([{":
+            return None
+        end = matching(self.tokens, self.at)
+        parts = list(split(self.tokens[self.at + 1 : end], ","))
+        self.at = end + 1
+        return [self.angle(part) for part in parts]
+
+    def angle(self, tokens: Tokens) -> Tree:
+        """An argument of a function; a degree sign at its end makes it an angle in degrees."""
+        if tokens and tokens[-1].kind == "degree":
+            return ("div", ("mul", self.inner(tokens[:-1]), ("const", "pi")), ("num", Fraction(180)))
+        return self.inner(tokens)
+
+    def juxtaposed(self) -> Tree:
+        tree = self.power() if (token := self.peek()) is None or token.kind != "op" or token.text != "-" else self.signed()
+        while (token := self.peek()) is not None and self.starts_factor(token) and token.kind not in ("function", "open"):
+            tree = ("mul", tree, self.power())
+        if (token := self.peek()) is not None and token.kind == "degree":
+            self.at += 1
+            tree = ("div", ("mul", tree, ("const", "pi")), ("num", Fraction(180)))
+        return tree
+
+    def root(self, token: Token) -> Tree:
+        body = self.inner(token.args[0])
+        index = self.inner(token.args[1]) if len(token.args) > 1 else ("num", Fraction(2))
+        return ("fn", "root", body, index) if index != ("num", Fraction(2)) else ("pow", body, ("num", Fraction(1, 2)))
+
+    def bracketed(self, bracket: str) -> Tree:
+        end = matching(self.tokens, self.at - 1)
+        inside = self.tokens[self.at : end]
+        closing = self.tokens[end].text
+        self.at = end + 1
+        pair = bracket + closing
+        tree = self.inner(inside)
+        if pair in ("()", "[]", "{}"):
+            return tree
+        name = {"⌊⌋": "floor", "⌈⌉": "ceil", "||": "abs"}.get(pair)
+        if name is None:
+            raise Unreadable(f"brackets {pair}")
+        return ("fn", name, tree)
+
+    def closing_bar(self, start: int | None = None) -> int | None:
+        start = self.at if start is None else start
+        return next((place for place in range(start + 1, len(self.tokens)) if self.tokens[place].kind == "bar"), None)
+
+    def series(self, kind: str) -> Tree:
+        lower = upper = None
+        while (token := self.peek()) is not None and token.kind in ("sup", "sub"):
+            self.at += 1
+            lower, upper = (token.args[0], upper) if token.kind == "sub" else (lower, token.args[0])
+        if lower is None or upper is None:
+            raise Unreadable("a sum without bounds")
+        place = next((index for index, token in enumerate(lower) if token.kind == "rel" and token.text == "="), None)
+        if place is None:
+            raise Unreadable("a sum without a first index")
+        variable = _letter(lower[:place])
+        saved, body = self.at, None
+        body = self.product()
+        if self.at == saved:
+            raise Unreadable("a sum of nothing")
+        return (kind, variable, self.inner(lower[place + 1 :]), self.inner(upper), _freed(body, variable))
+
+
+def _freed(tree: Tree, variable: str) -> Tree:
+    """`i` and `e` as the index of a sum are no constants."""
+    if tree == ("const", variable):
+        return ("sym", variable)
+    return tuple(_freed(part, variable) if isinstance(part, tuple) else part for part in tree)
+
+
+def _letter(tokens: Tokens) -> str:
+    if len(tokens) == 1 and tokens[0].kind in ("run", "name") and tokens[0].text:
+        return tokens[0].text
+    raise Unreadable("an index that is no letter")
+
+
+def _negative(tree: Tree) -> Tree:
+    return ("num", -tree[1]) if tree[0] == "num" else ("neg", tree)
+
+
+def _plain_integer(tokens: Tokens) -> int | None:
+    if len(tokens) == 1 and tokens[0].kind == "num" and tokens[0].text == "integer":
+        assert tokens[0].value is not None
+        return int(tokens[0].value)
+    return None
+
+
+def _index_name(tokens: Tokens) -> str:
+    """A subscript as part of a name: `x_1`, `a_{n+1}`."""
+    return "".join(
+        str(token.value) if token.kind == "num" else token.text + "".join(f"({_index_name(argument)})" for argument in token.args) for token in tokens
+    )
+
+
+def matching(tokens: Tokens, start: int) -> int:
+    """Place of the bracket that closes the one at `start`; the kinds may differ (intervals)."""
+    depth = 0
+    for place in range(start, len(tokens)):
+        depth += (tokens[place].kind == "open") - (tokens[place].kind == "close")
+        if depth == 0:
+            return place
+    raise Unreadable("a bracket is not closed")
+
+
+def split(tokens: Tokens, separators: str) -> Iterator[Tokens]:
+    """The parts between separators of the given texts (one character each) outside brackets."""
+    depth = start = 0
+    for place, token in enumerate(tokens):
+        depth += (token.kind == "open") - (token.kind == "close")
+        if depth == 0 and token.kind == "sep" and token.text in separators:
+            yield tokens[start:place]
+            start = place + 1
+    yield tokens[start:]

@@ -1,0 +1,168 @@
+"""What kind of answer a gold answer is."""
+
+from __future__ import annotations
+
+import re
+
+from benchmarks.strict.expressions import has_plus_minus, parse
+from benchmarks.strict.latex import Tokens, Unreadable
+from benchmarks.strict.reading import at_top, choice_label, cut, enclosed, letters_of, members, quantity, symbol_of, trimmed
+from benchmarks.strict.sets import looks_like_set
+from benchmarks.strict.types import AnswerType
+from benchmarks.strict.units import is_unit_word
+from benchmarks.strict.values import NoValue, Unbounded, exact, symbols
+
+CLOCK = re.compile(r"\s*(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?\s*(?:\\?[a-zA-Z{~ ]*[AaPp]\.?\s*[Mm]\.?.*)?", re.DOTALL)
+
+
+def type_of(text: str, tokens: Tokens) -> AnswerType:
+    """The type of a gold answer, from its text and its trimmed tokens."""
+    if _is_choice(tokens):
+        return "choice"
+    if _is_text(text, tokens):
+        return "text"
+    if any(token.kind == "matrix" for token in _inside(tokens)):
+        return "matrix"
+    if _is_base(tokens):
+        return "base-n number"
+    if looks_like_set(tokens):
+        return "interval"
+    if enclosed(tokens) == "{}":
+        return "interval" if any(token.kind == "bar" or (token.kind == "rel" and token.text in ":|") for token in tokens) else "list"
+    if len([part for part in cut(tokens, "sep", (",", ";", "and", "or", "row")) if part]) > 1 or has_plus_minus(tokens):
+        return "list"
+    if enclosed(tokens) in ("()", "<>", "[]") and len(cut(tokens[1:-1], "sep", (",", ";"))) > 1:
+        return "tuple"
+    parts, relations = members(tokens)
+    if "=" in relations and not _names_a_value(parts):
+        return "equation"
+    return _number_type(tokens)
+
+
+def _inside(tokens: Tokens) -> Tokens:
+    return tokens[1:-1] if enclosed(tokens) in ("()", "[]") else tokens
+
+
+def _is_choice(tokens: Tokens) -> bool:
+    if len(tokens) == 1:
+        return tokens[0].kind in ("word", "run") and len(tokens[0].text) == 1 and "A" <= tokens[0].text <= "J"
+    return choice_label(tokens) == len(tokens) > 0
+
+
+def _is_text(text: str, tokens: Tokens) -> bool:
+    if len(tokens) == 1 and tokens[0].kind == "run" and (tokens[0].text.lower() == "no" or re.fullmatch(r"(?i)(?=.*[aeiou])\w{3,}", tokens[0].text)):
+        return True  # «yes», «odd», «tea»
+    if CLOCK.fullmatch(re.sub(r"\\(?:text|mbox|mathrm)\s*\{|\}", "", text)) and re.search(r"[AaPp]\.?\s*[Mm]|^\D*\d?\d:\d\d\D*$", text):
+        return re.search(r"[AaPp]\.?\s*\\?[Mm]", text) is not None or re.fullmatch(r"\s*(?:[01]?\d|2[0-4]):[0-5]0\s*", text) is not None
+    words = [token for token in tokens if token.kind == "word" and len(token.text) > 1 or (token.kind == "run" and is_unit_word(token.text))]
+    if not words or any(token.kind in ("num", "rel", "frac", "sqrt", "matrix", "rows", "sup", "money") for token in tokens):
+        return False
+    return letters_of(tokens[0]) != "" or tokens[0].kind == "word"
+
+
+def _is_base(tokens: Tokens) -> bool:
+    return read_base(tokens) is not None
+
+
+def read_base(tokens: Tokens) -> tuple[str, int | None] | None:
+    """Digits and base of `4210_5` or `2A_{16}`; None for anything else."""
+    digits, place = "", 0
+    while place < len(tokens) and tokens[place].kind in ("num", "run", "word"):
+        token = tokens[place]
+        if token.kind == "num":
+            if token.text != "integer" or token.value is None:
+                return None
+            digits += str(token.value)
+        elif re.fullmatch(r"[A-Fa-f]{1,12}", token.text) and (digits or place == 0):
+            digits += token.text.upper()
+        else:
+            break
+        place += 1
+    rest = tokens[place:]
+    if not digits or not re.search(r"\d", digits) or not rest:
+        return None
+    if len(rest) == 1 and rest[0].kind == "sub":
+        return _base_of(digits, rest[0].args[0])
+    if letters_of(rest[0]) == "base" and len(rest) > 1:
+        return _base_of(digits, rest[1:])
+    return None
+
+
+def _base_of(digits: str, tokens: Tokens) -> tuple[str, int | None] | None:
+    from benchmarks.strict.number_words import number_in_words
+
+    tokens = trimmed(tokens)
+    if enclosed(tokens) == "()":
+        tokens = tokens[1:-1]
+    if tokens and letters_of(tokens[0]) == "base":
+        tokens = tokens[1:]
+    if len(tokens) == 1 and tokens[0].kind == "num" and tokens[0].value is not None and 2 <= tokens[0].value <= 36:
+        return digits, int(tokens[0].value)
+    if tokens and all(letters_of(token) for token in tokens) and (number := number_in_words([letters_of(token) for token in tokens])):
+        return digits, number
+    return None
+
+
+def _names_a_value(parts: list[Tokens]) -> bool:
+    """`x = 5`: a symbol, or words, and a value without symbols."""
+    values = 0
+    for place, part in enumerate(parts):
+        part = trimmed(part)
+        if symbol_of(part) is not None or all(letters_of(token) and len(token.text) > 1 for token in part):
+            continue
+        try:
+            closed = not symbols(parse(part))
+        except Unreadable:
+            closed = _is_closed(part)
+        if not closed and place == len(parts) - 1:
+            return False
+        values += closed
+        if not closed and place == 0 and len(parts) == 2:
+            return _is_name_like(part)
+    return values >= 1
+
+
+def _is_closed(part: Tokens) -> bool:
+    try:
+        quantity(part, False)
+    except Unreadable:
+        return False
+    return True
+
+
+def _is_name_like(part: Tokens) -> bool:
+    """`|AB|`, `\\overline{AB}`, `\\frac{NO}{BO}`: a name for the value, not the side of an equation."""
+    flat = [inside for token in part for inside in ((token,) if not token.args else [one for argument in token.args for one in argument])]
+    if flat and all(token.kind == "run" and len(token.text) > 1 and token.text.isupper() for token in flat if token.kind != "op"):
+        return True
+    return any(token.kind in ("accent", "set") or (token.kind == "name" and token.text in ("angle", "triangle")) for _, token in at_top(part)) or bool(
+        part and part[0].kind in ("bar", "open") and part[0].text == "|"
+    )
+
+
+def _number_type(tokens: Tokens) -> AnswerType:
+    try:
+        read = quantity(tokens, True)
+    except Unreadable:
+        return "expression"
+    if read.unit is not None and read.unit.percent:
+        return "percent"
+    if any(token.kind == "money" for _, token in at_top(tokens)):
+        return "money"
+    if len(read.trees) > 1 or symbols(read.trees[0]):
+        return "expression"
+    value_tokens = [token for _, token in at_top(tokens) if token.kind in ("num", "frac", "vulgar")]
+    if len(value_tokens) == 2 and value_tokens[1].kind in ("frac", "vulgar") and read.trees[0][0] in ("num", "neg"):
+        return "mixed number"
+    if read.decimals is not None:
+        return "decimal"
+    try:
+        value = exact(read.trees[0])
+    except (NoValue, Unbounded):
+        return "expression"
+    if value is None:
+        return "expression"
+    plain = all(token.kind in ("num", "frac", "vulgar", "op", "word", "degree", "sup", "group") for token in tokens)
+    return ("integer" if value.denominator == 1 else "rational") if plain else "expression"
+
+

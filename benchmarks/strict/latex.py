@@ -1,0 +1,529 @@
+r"""A LaTeX (or plain) formula as a list of tokens with their arguments: what TeX would see, and what authors mean by it.
+
+Deviations from TeX, all in favour of what is meant: `\sqrt10` and `2^10` take the whole number, `\text{…}` gives its words and
+numbers one by one, digits grouped by three are one number (`10,\!080`, `10{,}080`, `10\,080`; `10,080` too, unless the reader asks
+for lists), a bare `$` before a number is the currency.  Sizes, fonts and colours leave no token.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+from benchmarks.strict.characters import spelled
+
+DEEPEST = 40
+LONGEST_NUMBER = 2_000
+
+
+class Unreadable(ValueError):
+    """The text is no formula that this reader knows."""
+
+
+class Token(NamedTuple):
+    """One token.  `kind` is one of
+
+    num (value), run (letters of a formula), word (letters of a text), name (a symbol with a name: theta, infty), function,
+    op, rel, sep, open, close, bar, sup, sub, group, frac, vulgar, sqrt, binom, accent, matrix, rows, percent, degree, money, sum,
+    set, dots, remark, unknown.
+    """
+
+    kind: str
+    text: str = ""
+    args: tuple[tuple[Token, ...], ...] = ()
+    value: Fraction | None = None
+    spaced: bool = False
+    """Space before it."""
+    rows: tuple[tuple[tuple[Token, ...], ...], ...] = ()
+
+
+Tokens = tuple[Token, ...]
+
+_FUNCTIONS = {
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "coth", "log", "ln",
+    "lg", "exp", "max", "min", "gcd", "lcm", "deg", "det", "dim", "ker", "Re", "Im", "arg", "sgn", "sign", "Pr", "sqrt", "abs",
+    "floor", "ceil", "binom", "asin", "acos", "atan", "cosec", "ctg", "tg", "cbrt",
+}  # fmt: skip
+FUNCTIONS = frozenset(_FUNCTIONS)
+_NAMES = {
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho",
+    "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon",
+    "Phi", "Psi", "Omega", "infty", "ell", "hbar", "partial", "emptyset", "angle", "triangle", "aleph", "nabla",
+}  # fmt: skip
+_RENAMED = {
+    "varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "varrho": "rho", "varsigma": "sigma", "varnothing": "emptyset",
+    "infin": "infty", "measuredangle": "angle", "imath": "i", "jmath": "j",
+}  # fmt: skip
+_OPERATORS = {
+    "cdot": "*", "times": "*", "ast": "*", "cdotp": "*", "bullet": "*", "star": "*", "div": "/", "pm": "±", "mp": "∓", "cup": "∪",
+    "cap": "∩", "setminus": "\\", "backslash": "\\", "over": "over", "choose": "choose", "slash": "/", "bigcup": "∪",
+}  # fmt: skip
+_RELATIONS = {
+    "le": "≤", "leq": "≤", "leqslant": "≤", "leqq": "≤", "ge": "≥", "geq": "≥", "geqslant": "≥", "geqq": "≥", "lt": "<", "gt": ">",
+    "ne": "≠", "neq": "≠", "approx": "≈", "approxeq": "≈", "simeq": "≈", "doteq": "≈", "equiv": "≡", "cong": "≅", "in": "∈", "notin": "∉",
+    "sim": "~", "to": "→", "rightarrow": "→", "longrightarrow": "→", "Rightarrow": "⇒", "implies": "⇒", "iff": "⇔",
+    "Leftrightarrow": "⇔", "subset": "⊂", "subseteq": "⊂", "mid": "|", "propto": "∝", "coloneqq": "=", "triangleq": "=", "colon": ":",
+    "leftrightarrow": "⇔", "mapsto": "→", "ni": "∋",
+}  # fmt: skip
+_BRACKETS = {
+    "lbrace": ("open", "{"), "rbrace": ("close", "}"), "{": ("open", "{"), "}": ("close", "}"), "langle": ("open", "<"),
+    "rangle": ("close", ">"), "lfloor": ("open", "⌊"), "rfloor": ("close", "⌋"), "lceil": ("open", "⌈"), "rceil": ("close", "⌉"),
+    "lvert": ("open", "|"), "rvert": ("close", "|"), "lbrack": ("open", "["), "rbrack": ("close", "]"), "lparen": ("open", "("),
+    "rparen": ("close", ")"), "vert": ("bar", "|"), "lVert": ("open", "|"), "rVert": ("close", "|"), "|": ("bar", "|"), "Vert": ("bar", "|"),
+}  # fmt: skip
+_SILENT = {
+    "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "rm", "bf", "it", "sf", "tt", "sl", "sc", "em", "mathstrut",
+    "tiny", "scriptsize", "footnotesize", "small", "normalsize", "large", "Large", "LARGE", "huge", "Huge", "left", "right", "middle",
+    "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "Biggl", "Biggr", "bigm", "Bigm", "therefore",
+    "because", "checkmark", "blacksquare", "square", "Box", "qed", "qedsymbol", "hfill", "centering", "noindent", "boldmath", "hline",
+    "displaylimits", "strut", "bigstar", "normalfont", "rmfamily", "bfseries", "itshape", "upshape", "allowbreak", "nobreak", "break",
+    "(", ")", "[", "]", "!",
+}  # fmt: skip
+_SPACES = {",", ";", ":", ">", " ", "quad", "qquad", "thinspace", "enspace", "space", "medspace", "thickspace", "nobreakspace", "/", "\n", "\t"}
+_WRAPPERS = {
+    "boxed", "fbox", "framebox", "bm", "boldsymbol", "mathbf", "mathit", "mathsf", "mathtt", "mathnormal", "ensuremath", "underline",
+    "mathop", "mathbin", "mathrel", "mathord", "mathstrut", "smash", "pmb", "displaymath", "uline", "emph", "cancel", "bold", "mathfrak",
+    "mathcal", "mathscr", "underbrace", "overbrace", "mathinner", "operatorname*", "hbox", "mathpunct", "mathopen", "mathclose",
+}  # fmt: skip
+_TEXTS = {
+    "text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "textsc", "textup", "mbox", "textmd", "textsl", "mathrm",
+    "operatorname", "mathring", "textcolor", "unit", "si", "textstyle*", "intertext", "mathnormal*",
+}  # fmt: skip
+_DROPPED = {"hspace", "vspace", "phantom", "hphantom", "vphantom", "label", "tag", "color", "kern", "mkern", "hskip", "mskip", "rule", "hspace*"}
+_ACCENTS = {"overline", "bar", "dot", "hat", "vec", "widehat", "widetilde", "tilde", "overrightarrow", "overleftarrow", "ddot", "overset", "stackrel"}
+_FRACTIONS = {"frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "flatfrac", "xfrac"}
+_MONEY = {"$": "dollar", "euro": "euro", "pounds": "pound", "textsterling": "pound", "pound": "pound", "yen": "yen", "rupee": "rupee",
+          "textdollar": "dollar", "dollar": "dollar", "texteuro": "euro"}  # fmt: skip
+_SEPARATORS = {"and", "or", "And", "Or", "AND", "OR", "或", "和", "或者", "以及", "与", "及", "и", "или", "ou", "et", "oder", "und", "y", "e",
+               "또는", "または"}  # fmt: skip
+_PLAIN = {"+": ("op", "+"), "-": ("op", "-"), "*": ("op", "*"), "/": ("op", "/"), "=": ("rel", "="), "<": ("rel", "<"), ">": ("rel", ">"),
+          "(": ("open", "("), ")": ("close", ")"), "[": ("open", "["), "]": ("close", "]"), ",": ("sep", ","), ";": ("sep", ";"),
+          "|": ("bar", "|"), "!": ("op", "!"), "'": ("op", "'"), ":": ("rel", ":"), "%": ("percent", "%"), "&": ("unknown", "&"),
+          "~": ("rel", "~"), "?": ("unknown", "?"), '"': ("unknown", '"'), ".": ("unknown", "."), "@": ("unknown", "@"),
+          "#": ("unknown", "#"), "`": ("unknown", "`"), "}": ("unknown", "}"), "{": ("unknown", "{")}  # fmt: skip
+
+_GROUPING = r"(?:,\s*\\!\s*|\{,\}\s?|\\,\s?|\\ |\\;|\\:|~|\{\\,\}|,\\,|(?<=\d) (?=\d{3}(?!\d)))"
+_SAFE_GROUPS = re.compile(rf"\d{{1,3}}(?:{_GROUPING}\d{{3}})+(?!\d)")
+_COMMA_GROUPS = re.compile(r"\d{1,3}(?:,\d{3})+(?![\d])")
+_DIGITS = re.compile(r"\d+")
+_FRACTION_PART = re.compile(r"\.\d+")
+_EXPONENT = re.compile(r"[eE]([+-]?\d{1,6})(?![\d.a-zA-Z])")
+_REPEATED = re.compile(r"\\(?:overline|bar|dot)\s*(?:\{\s*(\d{1,60})\s*\}|(\d))((?:\d{0,60}\\dot\s*\{?\s*(\d)\s*\}?)?)")
+_ON_AND_ON = re.compile(r"\s*(?:\\[lcd]?dots[cb]?(?![a-zA-Z])|\.\.\.+)")
+_COMMAND = re.compile(r"\\([a-zA-Z]+\*?|.)", re.DOTALL)
+_LETTERS = re.compile(r"[^\W\d_]+")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+def has_comma_groups(text: str) -> bool:
+    """Does the text hold digits like `1,037`, one number or two?"""
+    return _COMMA_GROUPS.search(text) is not None
+
+
+def tokenize(text: str, lists: bool = False) -> Tokens:
+    """Tokens of a formula.  `lists`: `1,037` is two numbers.  Raises Unreadable for what is nested too deeply or not closed."""
+    text = spelled(text)
+    return _Scanner(text, lists).run()
+
+
+class _Scanner:
+    def __init__(self, text: str, lists: bool) -> None:
+        self.text, self.lists = text, lists
+        self.at, self.depth = 0, 0
+        bare = len(re.findall(r"(?<!\\)\$", text))
+        self.dollar_is_money = bare == 1 and re.search(r"(?<!\\)\$\s*[\d.]", text) is not None
+
+    def run(self) -> Tokens:
+        found = self.until(None, False)
+        return found
+
+    def until(self, end: str | None, words: bool) -> Tokens:
+        """Tokens up to `end` (a closing brace or bracket), or of the whole text."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise Unreadable("nested too deeply")
+        found: list[Token] = []
+        spaced, inner = False, 0
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            if end == ")":
+                inner += (character == "(") - (character == ")")
+            if character == end and inner <= 0:
+                self.at += 1
+                self.depth -= 1
+                return tuple(found)
+            if character.isspace() or character == "~":
+                self.at += 1
+                spaced = True
+                continue
+            before = len(found)
+            if self.one(found, words, spaced) == "space":
+                spaced = True
+            elif len(found) > before:
+                spaced = False
+        if end is not None:
+            raise Unreadable("a brace is not closed")
+        self.depth -= 1
+        return tuple(found)
+
+    def one(self, found: list[Token], words: bool, spaced: bool) -> str | None:
+        text, character = self.text, self.text[self.at]
+        if character == "\\":
+            return self.command(found, words, spaced)
+        if character.isdigit() or (character == "." and self.at + 1 < len(text) and text[self.at + 1].isdigit()):
+            found.append(self.number(spaced))
+        elif character in "^_":
+            self.at += 1
+            self.script("sup" if character == "^" else "sub", found, words)
+        elif character == "{":
+            self.at += 1
+            inside = self.until("}", words)
+            if inside or not found:
+                found.append(Token("group", args=(inside,), spaced=spaced))
+        elif character == "$":
+            self.at += 1
+            if self.dollar_is_money:
+                found.append(Token("money", "dollar", spaced=spaced))
+        elif letters := _LETTERS.match(text, self.at):
+            self.letters(letters.group(), found, words, spaced)
+        elif text.startswith("...", self.at):
+            self.at += 3
+            found.append(Token("dots", spaced=spaced))
+        elif text.startswith("**", self.at) and not words and found and found[-1].kind in ("num", "run", "close", "group"):
+            self.at += 2
+            self.script("sup", found, words)
+        else:
+            self.sign(character, found, spaced)
+        return None
+
+    def sign(self, character: str, found: list[Token], spaced: bool) -> None:
+        self.at += 1
+        following = self.text[self.at : self.at + 1]
+        for pair, relation in (("<=", "≤"), (">=", "≥"), ("!=", "≠"), (":=", "="), ("==", "="), ("=<", "≤"), ("=>", "⇒"), ("->", "→")):
+            if character + following == pair and not (pair == "!=" and found and found[-1].kind in ("num", "run", "close") and not spaced):
+                self.at += 1
+                found.append(Token("rel", relation, spaced=spaced))
+                return
+        if character in "*_" and following == character:  # bold in Markdown
+            self.at += 1
+            return
+        kind, written = _PLAIN.get(character, ("unknown", character))
+        found.append(Token(kind, written, spaced=spaced))
+
+    def letters(self, letters: str, found: list[Token], words: bool, spaced: bool) -> None:
+        if letters in _SEPARATORS and (len(letters) > 1 or (words and spaced and found)):
+            self.at += len(letters)
+            found.append(Token("sep", "or" if letters in ("or", "Or", "OR", "或", "或者", "или", "ou", "oder", "또는", "または") else "and", spaced=spaced))
+            return
+        if _CJK.match(letters):
+            letters = _cjk_word(letters)
+            self.at += len(letters)
+            if letters in _SEPARATORS:
+                found.append(Token("sep", "or" if letters in ("或", "或者") else "and", spaced=spaced))
+            else:
+                found.append(Token("word", letters, spaced=spaced))
+            return
+        if cjk := _CJK.search(letters):
+            letters = letters[: cjk.start()]
+        self.at += len(letters)
+        if words:
+            while self.text[self.at : self.at + 1] in ("'", "-") and (more := _LETTERS.match(self.text, self.at + 1)):
+                letters += self.text[self.at] + more.group()
+                self.at = more.end()
+            found.append(Token("word", letters, spaced=spaced))
+        elif letters in FUNCTIONS:
+            found.append(Token("function", letters, spaced=spaced))
+        elif letters in _NAMES or letters in ("infinity", "Infinity", "inf", "oo"):
+            found.append(Token("name", letters if letters in _NAMES else "infty", spaced=spaced))
+        else:
+            found.append(Token("run", letters, spaced=spaced))
+
+    def number(self, spaced: bool) -> Token:
+        text, start = self.text, self.at
+        grouped = _SAFE_GROUPS.match(text, start) or (None if self.lists else _COMMA_GROUPS.match(text, start))
+        whole = grouped or _DIGITS.match(text, start)
+        digits = re.sub(r"\D", "", whole.group()) if whole else ""
+        self.at = whole.end() if whole else start
+        after = _FRACTION_PART.match(text, self.at)
+        decimals = after.group()[1:] if after else ""
+        self.at = after.end() if after else self.at
+        point = bool(after)
+        if text.startswith(".", self.at) and not point and _REPEATED.match(text, self.at + 1):
+            self.at += 1
+            point = True
+        if len(digits) + len(decimals) > LONGEST_NUMBER:
+            raise Unreadable("a number is too long")
+        value = Fraction(int(digits or "0")) + (Fraction(int(decimals), 10 ** len(decimals)) if decimals else 0)
+        written = "decimal" if point else "integer"
+        if point and (repeated := _REPEATED.match(text, self.at)):
+            self.at = repeated.end()
+            period = (repeated.group(1) or repeated.group(2)) + re.sub(r"\D", "", repeated.group(3))
+            value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(decimals))
+            written = "repeating"
+        elif point and (parenthesis := re.compile(r"\((\d{1,60})\)(?![\^\d(])").match(text, self.at)):
+            self.at = parenthesis.end()
+            period = parenthesis.group(1)
+            value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(decimals))
+            written = "repeating"
+        elif point and (dots := _ON_AND_ON.match(text, self.at)):
+            found = _period(decimals)
+            if found is None:
+                written = "open"
+            else:
+                value = Fraction(int(digits or "0")) + found
+                written = "repeating"
+            self.at = dots.end()
+        elif exponent := _EXPONENT.match(text, self.at):
+            if abs(int(exponent.group(1))) > LONGEST_NUMBER:
+                raise Unreadable("an exponent is too large")
+            value *= Fraction(10) ** int(exponent.group(1))
+            self.at = exponent.end()
+            written = "decimal"
+        return Token("num", written, value=value, spaced=spaced)
+
+    def script(self, kind: str, found: list[Token], words: bool) -> None:
+        argument = self.argument(words, number=True)
+        if kind == "sup" and _is_degree(argument):
+            found.append(Token("degree"))
+        elif kind == "sup" and len(argument) == 1 and argument[0].kind == "unknown" and argument[0].text == "prime":
+            found.append(Token("op", "'"))
+        else:
+            found.append(Token(kind, args=(argument,)))
+
+    def argument(self, words: bool = False, number: bool = False) -> Tokens:
+        r"""The argument of a command or script: a group, a bracketed expression after `^`, one character, one command."""
+        while self.at < len(self.text) and (self.text[self.at].isspace() or self.text[self.at] == "~"):
+            self.at += 1
+        if self.at >= len(self.text):
+            raise Unreadable("an argument is missing")
+        character = self.text[self.at]
+        if character == "{":
+            self.at += 1
+            return self.until("}", words)
+        if character == "}":
+            raise Unreadable("an argument is missing")
+        if character == "(" and number:
+            self.at += 1
+            return (Token("open", "("), *self.until(")", words), Token("close", ")"))
+        if character.isdigit() and not number:
+            self.at += 1
+            return (Token("num", "integer", value=Fraction(int(character))),)
+        found: list[Token] = []
+        if character in "+-" and number:
+            self.at += 1
+            if not re.compile(r"\s*[\w{\\(.]").match(self.text, self.at):
+                return (Token("op", character),)
+            return (Token("op", character), *self.argument(words, True))
+        if not character.isdigit() and (letter := _LETTERS.match(self.text, self.at)):
+            self.at += 1
+            return (Token("run", letter.group()[0]),)
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise Unreadable("nested too deeply")
+        while not found and self.at < len(self.text):
+            self.one(found, words, False)
+        self.depth -= 1
+        if not found:
+            raise Unreadable("an argument is missing")
+        return tuple(found)
+
+    def optional(self) -> Tokens | None:
+        place = re.compile(r"\s*\[").match(self.text, self.at)
+        if not place:
+            return None
+        self.at = place.end()
+        return self.until("]", False)
+
+    def command(self, found: list[Token], words: bool, spaced: bool) -> str | None:
+        match = _COMMAND.match(self.text, self.at)
+        if match is None:  # a backslash at the end, of a line break or a space
+            self.at += 1
+            return "space"
+        name = match.group(1)
+        self.at = match.end()
+        if name not in _KNOWN and len(name) > 3 and (shorter := next((name[:size] for size in range(len(name) - 1, 1, -1) if name[:size] in _JOINED), None)):
+            self.at -= len(name) - len(shorter)  # \\quadx, \\leqx: a space was left out
+            name = shorter
+        if name == "\\":
+            self.optional()
+            found.append(Token("sep", "row", spaced=spaced))
+            return None
+        if name in _SPACES:
+            return "space"
+        if name in _SILENT:
+            if name in ("left", "right") and self.text.startswith(".", self.at):
+                self.at += 1
+            elif name in ("left", "right") and (bar := re.compile(r"\s*(?:\||\\vert(?![a-zA-Z]))").match(self.text, self.at)):
+                self.at = bar.end()
+                found.append(Token("open" if name == "left" else "close", "|", spaced=spaced))
+            return "space"
+        if name in _WRAPPERS:
+            found.append(Token("group", args=(self.argument(words),), spaced=spaced))
+        elif name in _TEXTS:
+            self.written(name, found, spaced)
+        elif name in ("colorbox", "fcolorbox"):
+            self.argument()
+            self.written(name, found, spaced)
+        elif name in _DROPPED:
+            self.optional()
+            self.argument()
+            return "space"
+        elif name == "begin":
+            self.environment(found, spaced)
+        elif name == "not":
+            following: list[Token] = []
+            self.one(following, False, spaced) if self.at < len(self.text) else None
+            negated = {"=": "≠", "∈": "∉", "<": "≥", ">": "≤"}.get(following[0].text if following else "", "")
+            found.append(Token("rel", negated, spaced=spaced) if negated else Token("unknown", "not", spaced=spaced))
+        else:
+            found.append(self.symbol(name, spaced))
+        return None
+
+    def written(self, name: str, found: list[Token], spaced: bool) -> None:
+        r"""Words, numbers and signs of `\text{…}`, one by one; a single letter of `\mathrm` or bold type is a symbol."""
+        if name == "textcolor":
+            self.optional()
+            self.argument()
+            found.append(Token("group", args=(self.argument(False),), spaced=spaced))
+            return
+        inside = self.argument(words=True)
+        if name in ("mathrm", "operatorname") and len(inside) == 1 and inside[0].kind == "word":
+            text = inside[0].text
+            kind = "function" if text in FUNCTIONS else "run" if len(text) == 1 else "word"
+            inside = (Token(kind, text, spaced=inside[0].spaced),)
+        if inside and inside[0].kind == "group" and len(inside) == 1:
+            inside = inside[0].args[0]
+        if inside:
+            found.append(inside[0]._replace(spaced=spaced or inside[0].spaced))
+            found += inside[1:]
+
+    def symbol(self, name: str, spaced: bool) -> Token:
+        name = _RENAMED.get(name, name)
+        if name in _FRACTIONS:
+            return Token("frac", args=(self.argument(), self.argument()), spaced=spaced)
+        if name == "vulgar":
+            return Token("vulgar", args=(self.argument(), self.argument()), spaced=spaced)
+        if name in ("binom", "tbinom", "dbinom"):
+            return Token("binom", args=(self.argument(), self.argument()), spaced=spaced)
+        if name == "sqrt":
+            index = self.optional()
+            body = self.argument(number=True)
+            return Token("sqrt", args=(body,) if index is None else (body, index), spaced=spaced)
+        if name in _ACCENTS:
+            if name in ("overset", "stackrel"):
+                self.argument()
+            return Token("accent", name, args=(self.argument(number=True),), spaced=spaced)
+        if name in ("mathbb", "Bbb"):
+            letters = "".join(token.text for token in self.argument())
+            return Token("set", letters, spaced=spaced)
+        if name in ("R", "Z", "Q", "N", "C", "reals", "Reals"):
+            return Token("set", name[0].upper(), spaced=spaced)
+        if name in ("sum", "prod"):
+            return Token("sum", name, spaced=spaced)
+        if name in ("pmod", "bmod", "mod", "pod"):
+            if name in ("pmod", "pod"):
+                self.argument(number=True)
+                return Token("remark", "mod", spaced=spaced)
+            return Token("word", "mod", spaced=spaced)
+        simple = _simple(name)
+        return simple._replace(spaced=spaced) if simple else Token("unknown", name, spaced=spaced)
+
+    def environment(self, found: list[Token], spaced: bool) -> None:
+        name = "".join(token.text for token in self.argument()).rstrip("*")
+        if name in ("array", "tabular", "alignedat"):
+            self.optional()
+            self.argument()
+        start = self.at
+        closing = self._end_of(name)
+        body = self.text[start : closing[0]]
+        inner = _Scanner(body, self.lists)
+        inner.depth = self.depth
+        tokens = inner.until(None, False)
+        rows: list[list[list[Token]]] = [[[]]]
+        for token in tokens:
+            if token.kind == "sep" and token.text == "row":
+                rows.append([[]])
+            elif token.kind == "unknown" and token.text == "&":
+                rows[-1].append([])
+            else:
+                rows[-1][-1].append(token)
+        kept = tuple(tuple(tuple(cell) for cell in row) for row in rows if any(row))
+        self.at = closing[1]
+        matrix = name in ("pmatrix", "bmatrix", "matrix", "smallmatrix", "vmatrix", "Bmatrix", "Vmatrix", "array", "tabular", "psmallmatrix", "bsmallmatrix")
+        found.append(Token("matrix" if matrix else "rows", name, rows=kept, spaced=spaced))
+
+    def _end_of(self, name: str) -> tuple[int, int]:
+        depth = 1
+        for mark in re.compile(r"\\(begin|end)\s*\{\s*([a-zA-Z]+)\*?\s*\}").finditer(self.text, self.at):
+            depth += 1 if mark.group(1) == "begin" else -1
+            if depth == 0:
+                return mark.start(), mark.end()
+        raise Unreadable("an environment is not closed")
+
+
+_JOINED = {"quad", "qquad", "cdot", "times"} | (_RELATIONS.keys() - {"to", "in", "ni", "le", "ge", "lt", "gt", "ne", "sim", "mid"})
+_KNOWN = (
+    _FUNCTIONS | _NAMES | _RENAMED.keys() | _OPERATORS.keys() | _RELATIONS.keys() | _BRACKETS.keys() | _SILENT | _SPACES | _WRAPPERS | _TEXTS
+    | _DROPPED | _ACCENTS | _FRACTIONS | _MONEY.keys()
+)  # fmt: skip
+
+
+def _simple(name: str) -> Token | None:
+    if name in FUNCTIONS:
+        return Token("function", name)
+    if name in _NAMES:
+        return Token("name", name)
+    if name in _OPERATORS:
+        return Token("op", _OPERATORS[name])
+    if name in _RELATIONS:
+        return Token("rel", _RELATIONS[name])
+    if name in _BRACKETS:
+        return Token(*_BRACKETS[name])
+    if name in _MONEY:
+        return Token("money", _MONEY[name])
+    if name in ("cent", "textcent"):
+        return Token("word", "cents")
+    if name in ("degree", "circ", "textdegree"):
+        return Token("degree")
+    if name in ("%", "percent"):
+        return Token("percent", "%")
+    if name in ("ldots", "dots", "cdots", "dotsc", "dotsb", "vdots", "textellipsis"):
+        return Token("dots")
+    if name in ("lor", "vee"):
+        return Token("sep", "or")
+    if name in ("land", "wedge"):
+        return Token("sep", "and")
+    if name in ("i", "j"):
+        return Token("run", name)
+    if name in ("&", "#", "_"):
+        return Token("unknown", name)
+    return None
+
+
+def _is_degree(argument: Tokens) -> bool:
+    return len(argument) == 1 and (argument[0].kind == "degree" or argument[0] == Token("run", "o"))
+
+
+def _cjk_word(letters: str) -> str:
+    for joiner in ("或者", "以及", "或", "和"):
+        if letters.startswith(joiner):
+            return joiner
+    end = re.search(r"或|和|以及|[^\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]", letters)
+    return letters[: end.start()] if end and end.start() else letters
+
+
+def _period(decimals: str) -> Fraction | None:
+    """The value of `0.` and digits that go on: they must show the period twice, a single digit three times."""
+    for start in range(len(decimals)):
+        rest = decimals[start:]
+        for length in range(1, len(rest) // 2 + 1):
+            times = len(rest) // length
+            if times < (3 if length == 1 else 2):
+                continue
+            period = rest[:length]
+            if all(rest[index] == period[index % length] for index in range(len(rest))):
+                before = decimals[:start]
+                value = Fraction(int(before or "0"), 10 ** len(before))
+                return value + Fraction(int(period), (10**length - 1) * 10 ** len(before))
+    return None

@@ -1,0 +1,196 @@
+"""Sets of real numbers: intervals, their unions, and the inequalities that describe them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from benchmarks.strict.expressions import Tree, parse
+from benchmarks.strict.latex import Tokens, Unreadable
+from benchmarks.strict.reading import at_top, cut, enclosed, letters_of, members, symbol_of, trimmed, without_words_before
+from benchmarks.strict.values import equal, symbols, value_near
+
+INFINITY: Tree = ("const", "inf")
+MINUS_INFINITY: Tree = ("neg", INFINITY)
+_FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
+
+
+class Interval(NamedTuple):
+    """All numbers between two bounds; a single number where both are the same and closed."""
+
+    low: Tree
+    low_closed: bool
+    high: Tree
+    high_closed: bool
+
+
+Intervals = tuple[Interval, ...]
+REALS = (Interval(MINUS_INFINITY, False, INFINITY, False),)
+
+
+def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
+    """The intervals that an answer describes, in order, and the symbol that it describes them for.
+
+    Raises:
+        Unreadable: it is no set of real numbers in one variable.
+    """
+    tokens = trimmed(tokens)
+    if enclosed(tokens) == "{}":
+        return _builder(tokens[1:-1])
+    tokens = without_words_before(tokens)
+    if all(letters_of(token) for token in tokens) and [letters_of(token) for token in tokens] in (
+        ["all", "real", "numbers"], ["all", "reals"], ["real", "numbers"], ["all", "real", "values"], ["reals"],
+    ):  # fmt: skip
+        return REALS, None
+    for place, token in at_top(tokens):
+        if token.kind == "rel" and token.text == "∈":
+            symbol = symbol_of(tokens[:place])
+            if symbol is None:
+                raise Unreadable("a relation of several symbols")
+            return read_set(tokens[place + 1 :])[0], symbol
+        if token.kind == "rel" and token.text == "⇒":
+            return read_set(tokens[place + 1 :])
+    pieces = [piece for part in cut(tokens, "op", "∪") for piece in cut(part, "sep", ("or",))]
+    found: list[Interval] = []
+    names: set[str] = set()
+    for piece in pieces:
+        intervals, name = _piece(trimmed(piece))
+        found += intervals
+        names |= {name} if name else set()
+    if len(names) > 1:
+        raise Unreadable("several symbols")
+    return _ordered(found), next(iter(names), None)
+
+
+def _builder(inside: Tokens) -> tuple[Intervals, str | None]:
+    for place, token in at_top(inside):
+        if token.kind == "bar" or (token.kind == "rel" and token.text in ":|"):
+            before = inside[:place]
+            first = members(before)[0][0]
+            symbol = symbol_of(first)
+            if symbol is None:
+                raise Unreadable("a set of several symbols")
+            intervals, name = read_set(inside[place + 1 :])
+            if name not in (None, symbol):
+                raise Unreadable("another symbol")
+            return intervals, symbol
+    points = [parse(trimmed(part)) for part in cut(inside, "sep", (",", ";")) if part]
+    if not points or any(symbols(point) for point in points):
+        raise Unreadable("a set of other things")
+    return _ordered([Interval(point, True, point, True) for point in points]), None
+
+
+def _piece(tokens: Tokens) -> tuple[list[Interval], str | None]:
+    difference = cut(tokens, "op", "\\")
+    if len(difference) == 2 and _is_reals(trimmed(difference[0])):
+        return _without(_builder(trimmed(difference[1])[1:-1])[0] if enclosed(trimmed(difference[1])) == "{}" else ()), None
+    if _is_reals(tokens):
+        return list(REALS), None
+    if enclosed(tokens) == "{}":
+        intervals, name = _builder(tokens[1:-1])
+        return list(intervals), name
+    if (pair := _brackets(tokens)) is not None:
+        return [pair], None
+    conditions = [trimmed(part) for part in cut(tokens, "sep", (",", "and", ";", "row")) if trimmed(part)]
+    read = [_inequality(condition) for condition in conditions]
+    names = {name for _, name in read}
+    if len(names) != 1:
+        raise Unreadable("several symbols")
+    if len(read) == 1:
+        return read[0][0], read[0][1]
+    return _common([intervals for intervals, _ in read]), names.pop()
+
+
+def _is_reals(tokens: Tokens) -> bool:
+    return len(tokens) == 1 and tokens[0].kind == "set" and tokens[0].text == "R"
+
+
+def _without(points: Intervals) -> list[Interval]:
+    if not points or any(point.low != point.high for point in points):
+        raise Unreadable("a difference of sets")
+    bounds = [MINUS_INFINITY, *(point.low for point in points), INFINITY]
+    return [Interval(low, False, high, False) for low, high in zip(bounds, bounds[1:], strict=False)]
+
+
+def _brackets(tokens: Tokens) -> Interval | None:
+    """`[a, b)` in either writing (`[a, b[`)."""
+    if len(tokens) < 5 or tokens[0].text not in "([]" or tokens[-1].text not in ")][":
+        return None
+    if tokens[0].kind not in ("open", "close") or tokens[-1].kind not in ("open", "close"):
+        return None
+    ends = cut(tokens[1:-1], "sep", (",", ";"))
+    if len(ends) != 2:
+        return None
+    low, high = (parse(trimmed(end)) for end in ends)
+    if symbols(low) | symbols(high):
+        raise Unreadable("bounds with symbols")
+    return Interval(low, tokens[0].text == "[", high, tokens[-1].text == "]")
+
+
+def _inequality(tokens: Tokens) -> tuple[list[Interval], str]:
+    parts, relations = members(tokens)
+    places = [place for place, part in enumerate(parts) if symbol_of(part)]
+    if len(places) != 1 or not relations:
+        raise Unreadable("not an inequality in one symbol")
+    place = places[0]
+    name = symbol_of(parts[place])
+    assert name is not None
+    bounds = [None if index == place else parse(trimmed(part)) for index, part in enumerate(parts)]
+    if any(bound is not None and symbols(bound) for bound in bounds):
+        raise Unreadable("bounds with symbols")
+    if relations == ["≠"]:
+        other = next(bound for bound in bounds if bound is not None)
+        return _without((Interval(other, True, other, True),)), name
+    if any(relation not in _FLIPPED for relation in relations) or len(relations) > 2 or (len(relations) == 2 and place != 1):
+        raise Unreadable("a relation")
+    low, low_closed, high, high_closed = MINUS_INFINITY, False, INFINITY, False
+    for index, relation in enumerate(relations):
+        bound = bounds[index] if index < place else bounds[index + 1]
+        assert bound is not None
+        seen = _FLIPPED[relation] if index < place else relation
+        if seen in "<≤":
+            high, high_closed = bound, seen == "≤"
+        else:
+            low, low_closed = bound, seen == "≥"
+    return [Interval(low, low_closed, high, high_closed)], name
+
+
+def _common(sets: list[list[Interval]]) -> list[Interval]:
+    """The intersection of single intervals."""
+    if any(len(intervals) != 1 for intervals in sets):
+        raise Unreadable("conditions on several intervals")
+    found = sets[0][0]
+    for other in (intervals[0] for intervals in sets[1:]):
+        low = max((found, other), key=lambda one: (value_near(one.low), not one.low_closed))
+        high = min((found, other), key=lambda one: (value_near(one.high), one.high_closed))
+        found = Interval(low.low, low.low_closed, high.high, high.high_closed)
+    return [found]
+
+
+def _ordered(intervals: list[Interval]) -> Intervals:
+    """In the order of their lower bounds; what touches is joined."""
+    found: list[Interval] = []
+    for interval in sorted(intervals, key=lambda one: (value_near(one.low), not one.low_closed)):
+        last = found[-1] if found else None
+        if last is not None and equal(last.high, interval.low) and (last.high_closed or interval.low_closed):
+            found[-1] = Interval(last.low, last.low_closed, interval.high, interval.high_closed)
+        else:
+            found.append(interval)
+    return tuple(found)
+
+
+def same_set(a: Intervals, b: Intervals) -> bool:
+    """Are two sets the same, bound by bound?"""
+    return len(a) == len(b) and all(
+        one.low_closed == other.low_closed and one.high_closed == other.high_closed and equal(one.low, other.low) and equal(one.high, other.high)
+        for one, other in zip(a, b, strict=True)
+    )  # fmt: skip
+
+
+def looks_like_set(tokens: Tokens) -> bool:
+    """Signs of a set of numbers: ∪, ∈, ℝ, an inequality, a bracket that is not round."""
+    if any(token.kind == "set" and token.text == "R" or (token.kind == "op" and token.text == "∪") for _, token in at_top(tokens)):
+        return True
+    if any(token.kind == "rel" and token.text in "<>≤≥≠∈" for _, token in at_top(tokens)):
+        return True
+    return len(tokens) > 4 and tokens[0].text + tokens[-1].text in ("[]", "[)", "(]", "][", "](", ")[") and len(cut(tokens[1:-1], "sep", ",")) == 2
+

@@ -1,0 +1,224 @@
+"""Units that stand beside a number: what they measure and how large they are.
+
+Known units have a factor to a base unit, so that 90 minutes are 1.5 hours; every other word («apples», «ways») is a unit of its own
+kind.  A word that changes the number rather than its kind («at least», «or», «if») is no unit: `read_unit` refuses it.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+from benchmarks.strict.latex import Tokens, Unreadable
+
+_TABLE = """
+m 1 m | meter metre metres meters
+km 1000 m | kilometer kilometre
+cm 1/100 m | centimeter centimetre
+mm 1/1000 m | millimeter millimetre
+in 0.0254 m | inch inches
+ft 0.3048 m | foot feet
+yd 0.9144 m | yard
+mi 1609.344 m | mile
+s 1 s | sec second
+min 60 s | minute mins
+h 3600 s | hr hour hrs
+day 86400 s | days
+week 604800 s | wk
+ms 1/1000 s | millisecond
+g 1 g | gram gramme
+kg 1000 g | kilogram kilo
+mg 1/1000 g | milligram
+lb 453.59237 g | pound lbs
+oz 28.349523125 g | ounce
+ton 1000000 g | tonne
+dollar 1 dollar | usd buck
+cent 1/100 dollar | penny pennies
+euro 1 euro | eur
+yen 1 yen
+yuan 1 yuan | 元 rmb 人民币
+rupee 1 rupee
+degree 1 degree | deg 度
+radian 1 radian | rad
+l 1/1000 m^3 | liter litre
+ml 1/1000000 m^3 | milliliter millilitre
+hertz 1 hertz | hz
+newton 1 newton | n
+joule 1 joule | j
+watt 1 watt | w
+volt 1 volt | v
+ampere 1 ampere | amp a
+unit 1 unit | 单位
+米 1 m
+厘米 1/100 m
+毫米 1/1000 m
+千米 1000 m | 公里
+秒 1 s
+分钟 60 s
+小时 3600 s
+天 86400 s
+克 1 g
+千克 1000 g | 公斤
+平方厘米 1/10000 m^2
+平方米 1 m^2
+立方厘米 1/1000000 m^3
+立方米 1 m^3
+平方单位 1 unit^2
+"""
+MULTIPLIERS = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12, "万": 10**4, "亿": 10**8}
+PERCENT = {"percent", "percents", "percentage", "pct"}
+ORDINALS = {"th", "st", "nd", "rd"}
+_SQUARED = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+_FILLERS = {"a", "an", "the", "of", "in", "each", "total", "altogether", "exactly", "only", "then", "all", "for", "at", "on"}
+QUALIFIERS = {
+    "or", "and", "not", "more", "less", "fewer", "than", "least", "most", "about", "approximately", "approx", "around", "roughly", "nearly",
+    "almost", "if", "when", "unless", "where", "between", "to", "over", "up", "under", "above", "below", "except", "but", "maybe", "possibly",
+    "perhaps", "probably", "plus", "minus", "times", "without", "no", "never", "cannot", "wrong", "incorrect", "either", "neither", "nor",
+    "greater", "smaller", "larger", "at-least", "isn't", "n't", "mod", "base", "exceeding", "through", "until", "versus", "vs", "any", "every",
+    "i", "otherwise", "some", "many", "few", "several", "half", "twice", "double", "bigger", "higher", "lower", "beyond", "instead", "root",
+    "大于", "小于", "不是", "至少", "至多", "不", "非", "约", "大约", "左右", "以上", "以下", "超过", "不到", "不等于", "如果", "多于", "少于",
+}  # fmt: skip
+LETTERS = frozenset("msghlLgVWNJKA")
+"""Single letters that are units behind a space."""
+
+
+class Unit(NamedTuple):
+    """`size` times the base units; `scale` is what words like million multiply the number by."""
+
+    kinds: tuple[tuple[str, int], ...]
+    size: Fraction = Fraction(1)
+    scale: int = 1
+    percent: bool = False
+    known: bool = True
+
+
+def _table() -> dict[str, tuple[Fraction, str, int]]:
+    found = {}
+    for line in _TABLE.split("\n"):
+        if line:
+            entry, _, others = line.partition("|")
+            name, size, base = entry.split()
+            kind, _, power = base.partition("^")
+            for word in [name, *others.split()]:
+                found[word] = (Fraction(size), kind, int(power or 1))
+    return found
+
+
+_UNITS = _table()
+
+
+def known_unit(word: str) -> str | None:
+    """The table's name of a word in singular or plural, capital or not."""
+    for form in (word, word.lower(), word.lower().removesuffix("s"), word.lower().removesuffix("es")):
+        if form in _UNITS:
+            return form
+    return None
+
+
+def is_unit_word(word: str) -> bool:
+    """Letters in a formula that are a unit rather than a product of symbols: `cm`, `apples`, `th`."""
+    lower = word.lower()
+    if len(word) == 1:
+        return False
+    return len(word) > 4 or known_unit(word) is not None or lower in ORDINALS or lower in PERCENT or lower in MULTIPLIERS or lower in QUALIFIERS or (
+        len(word) == 4 and lower not in ("sinx", "cosx", "tanx")
+    ) or lower in _SQUARED  # fmt: skip
+
+
+def read_unit(tokens: Tokens) -> Unit:
+    """The unit that tokens behind a number are.  Raises Unreadable for anything that is none."""
+    kinds: dict[str, int] = {}
+    size, scale, percent, known = Fraction(1), 1, False, True
+    sign, pending, words = 1, 1, []
+    last: tuple[str, Fraction, int] | None = None
+    for place, token in enumerate(tokens):
+        word = token.text.lower() if token.kind in ("word", "run", "function") else ""
+        if token.kind == "percent" or word in PERCENT:
+            percent = True
+        elif token.kind == "sup" and last is not None:
+            power = _power(token.args[0])
+            kinds[last[0]] = kinds.get(last[0], 0) + last[2] * (power - 1)
+            size *= last[1] ** (last[2] * (power - 1))
+        elif (token.kind == "op" and token.text == "/") or word == "per":
+            sign = -1
+        elif token.kind == "degree" or word or token.kind == "money":
+            if word in QUALIFIERS:
+                raise Unreadable(f"«{word}» is no unit")
+            if word in MULTIPLIERS:
+                scale *= MULTIPLIERS[word]
+            elif word in _SQUARED:
+                pending = _SQUARED[word]
+                if word.endswith("ed") and last is not None:
+                    kinds[last[0]] = kinds.get(last[0], 0) + last[2] * (pending - 1)
+                    size *= last[1] ** (last[2] * (pending - 1))
+                    pending = 1
+            elif word in ORDINALS or (word in _FILLERS and not _is_inch(tokens, place)):
+                continue
+            else:
+                last = _one(token.kind, token.text, sign * pending)
+                known = known and token.kind != "unknown" and last[0] in _BASES
+                if last[0] not in _BASES:
+                    words.append(last[0])
+                kinds[last[0]] = kinds.get(last[0], 0) + last[2]
+                size *= last[1] ** last[2]
+                pending = 1
+        elif (token.kind == "op" and token.text in "*'-") or (token.kind in ("unknown", "op") and token.text in (".", '"', "`", "'")):
+            continue
+        elif token.kind in ("group", "accent") and token.args:
+            inner = read_unit(token.args[0])
+            for kind, power in inner.kinds:
+                kinds[kind] = kinds.get(kind, 0) + sign * power
+            size *= inner.size**sign
+            scale *= inner.scale
+            percent, known = percent or inner.percent, known and inner.known
+        else:
+            raise Unreadable(f"{token.kind} {token.text} is no unit")
+    if len(words) > 6:
+        raise Unreadable("a sentence is no unit")
+    return Unit(tuple(sorted((kind, power) for kind, power in kinds.items() if power)), size, scale, percent, known)
+
+
+def _is_inch(tokens: Tokens, place: int) -> bool:
+    """Is `in` here the unit (`5 in^2`) rather than the word («in total»)?"""
+    return tokens[place].text == "in" and not any(token.kind in ("word", "run") for token in tokens[place + 1 :])
+
+
+_BASES = {kind for _, kind, _ in _UNITS.values()}
+
+
+def _one(kind: str, text: str, power: int) -> tuple[str, Fraction, int]:
+    if kind == "degree":
+        return ("degree", Fraction(1), power)
+    name = known_unit(text)
+    if name is None:
+        return (text.lower().removesuffix("s"), Fraction(1), power)
+    size, base, own = _UNITS[name]
+    if own == 1:
+        return (base, size, power)
+    return (base, _root(size, own), power * own)
+
+
+def _root(size: Fraction, power: int) -> Fraction:
+    """The factor of one dimension of an area or volume in the table: exact for powers of ten."""
+    for candidate in (Fraction(1), Fraction(1, 10), Fraction(1, 100), Fraction(1, 1000)):
+        if candidate**power == size:
+            return candidate
+    raise Unreadable("a unit")  # pragma: no cover
+
+
+def _power(tokens: Tokens) -> int:
+    sign, rest = (-1, tokens[1:]) if tokens and tokens[0].kind == "op" and tokens[0].text == "-" else (1, tokens)
+    if len(rest) == 1 and rest[0].kind == "num" and rest[0].value is not None and rest[0].value.denominator == 1 and 0 < rest[0].value < 7:
+        return sign * int(rest[0].value)
+    raise Unreadable("the power of a unit")
+
+
+def same_kind(gold: Unit, answer: Unit) -> bool:
+    """Do two units measure the same?  «units» fits every unit of its power."""
+    if gold.kinds == answer.kinds:
+        return True
+    if {"unit"} in ({kind for kind, _ in gold.kinds}, {kind for kind, _ in answer.kinds}):
+        return sorted(power for _, power in gold.kinds) == sorted(power for _, power in answer.kinds)
+    words = [{kind for kind, _ in unit.kinds if kind not in _BASES} for unit in (gold, answer)]
+    known = [{pair for pair in unit.kinds if pair[0] in _BASES} for unit in (gold, answer)]
+    return known[0] == known[1] and bool(words[0] and words[1]) and (words[0] <= words[1] or words[1] <= words[0])
