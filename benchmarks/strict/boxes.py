@@ -1,0 +1,161 @@
+r"""Boxes of a text: where they are, what is in them, and the formula that a box may be a part of.
+
+Written apart from `answer_text.find_boxes`, which stays as it is: here also `\framebox`, `\boxed 42`, a lost backslash,
+box tags of a chat template, and a box that lacks its last brace inside a closed formula.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from benchmarks.strict import phrases
+
+
+class Box(NamedTuple):
+    """Content of one box and where its command starts and ends in the text."""
+
+    content: str
+    start: int
+    end: int
+
+
+_TAGGED = re.compile(r"<\|begin_of_box\|>([^<]{0,2000})<\|end_of_box\|>")
+_COMMAND = r"(?:boxed|fbox|framebox)(?![a-zA-Z])"
+_TOKEN = re.compile(rf"\\{_COMMAND}(?:\[[^\[\]{{}}\n]{{0,20}}\]){{0,2}}\s*(?P<brace>\{{)?|\\.|[{{}}]", re.DOTALL)
+_BARE = re.compile(
+    r"[-−]?\\?\$?\d+(?:[.,]\d+)*(?:/\d+)?(?:\\?%)?|-?\\[dt]?frac\s*(?:\{[^{}]{1,50}\}\s*\{[^{}]{1,50}\}|\d\d)"
+    r"|\\(?:text|mathrm|textbf|mathbf)\{[^{}]{1,50}\}|[A-J](?=\s*(?:[$.)\\]|$))|\((?:-?[\d.,/]{1,30}|[A-J])\)"
+)
+_EMPTY = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|phantom|hspace|displaystyle|quad|qquad|ldots?|[,;:! ])(?![a-zA-Z])|[\s${}*_.,~]")
+
+
+def repaired(text: str) -> str:
+    r"""The text with `\x08oxed`, `\\boxed` and `boxed{` as `\boxed`, and tags of a box as a box."""
+    text = text.replace("\x08oxed", "\\boxed")
+    text = re.sub(rf"(?<!\\)\\\\(?={_COMMAND})", r"\\", text)
+    text = re.sub(r"(?<![\\a-zA-Z])boxed(?=\{)", r"\\boxed", text)
+    return _TAGGED.sub(r"\\boxed{\1}", text)
+
+
+def is_placeholder(content: str) -> bool:
+    r"""Is a box empty or filled with nothing but `\text{}`, dots, or «your answer»?"""
+    if len(content) > 200:
+        return False
+    bare = _EMPTY.sub("", content)
+    return not bare or phrases.PLACEHOLDER.fullmatch(re.sub(r"\\text|[{}$]", "", content).strip()) is not None
+
+
+def without_boxes(text: str, boxes: list[Box]) -> str:
+    """The text without these boxes."""
+    starts, ends = [box.start for box in boxes], [box.end for box in boxes]
+    return "".join(text[a:b] for a, b in zip([0, *ends], [*starts, len(text)], strict=True))
+
+
+def closed_boxes(text: str) -> tuple[list[Box], bool]:
+    """Outermost boxes that are closed, and whether the text breaks off inside a later one."""
+    boxes: list[Box] = []
+    open_braces: list[tuple[int, int] | None] = []
+    for token in _TOKEN.finditer(text):
+        found = token.group()
+        if found == "{":
+            open_braces.append(None)
+        elif found == "}":
+            box = open_braces.pop() if open_braces else None
+            if box is not None:
+                while boxes and boxes[-1].start > box[0]:
+                    boxes.pop()
+                boxes.append(Box(_content(text[box[1] : token.start()]), box[0], token.end()))
+        elif token["brace"]:
+            open_braces.append((token.start(), token.end()))
+        elif len(found) > 2 and "\n" not in found and (bare := _BARE.match(text, token.end(), token.end() + 120)):
+            boxes.append(Box(bare.group(), token.start(), bare.end()))
+    last_end = boxes[-1].end if boxes else 0
+    unclosed = [box for box in open_braces if box is not None and box[0] >= last_end]
+    if not unclosed:
+        return boxes, False
+    start, inside = unclosed[0]
+    closing = re.compile(r"\$|\\\)|\\\]|\n\s*\n").search(text, inside)
+    if closing is None:
+        return boxes, True
+    content = text[inside : closing.start()].strip(" .")
+    if content.count("{") == content.count("}") and len(unclosed) == 1 and not closing.group().isspace():
+        boxes.append(Box(content, start, closing.start()))
+    return boxes, False
+
+
+def _content(content: str) -> str:
+    r"""A box's content without boxes in it and without doubled backslashes before commands."""
+    if "box" in content and (without := re.sub(rf"\\{_COMMAND}\s*(?=\{{)", "", content)) != content:
+        inner = re.fullmatch(r"\s*\{([^{}]*)\}\s*", without)
+        content = inner.group(1) if inner else without
+    if r"\\" in content and not re.search(r"(?<!\\)\\[a-zA-Z]", content):
+        content = re.sub(r"\\\\(?=[a-zA-Z])", r"\\", content)
+    return content
+
+
+_BOUND = re.compile(r"\$|\\[()\[\]]|\\\\|&|\n\s*\n|\\(?:begin|end)\s*\{[^{}]*\}|\\text\s*\{[^{}]*\}|\\(?:Rightarrow|implies|therefore|quad|qquad|Longrightarrow)(?![a-zA-Z])")
+_SIGN = re.compile(r"(?:^|[=<>(\[{,:≈\s]|\\(?:approx|leq?|geq?|in|to|equiv|left[(\[]?)\s*)[-−–]\s*\{?\s*$")
+_LEFT = re.compile(
+    r"(?:[-−–+*/^_×·÷±√]|\\(?:cdot|times|div|pm|mp|ast|pi|sqrt|log|ln|sin|cos|tan)(?![a-zA-Z])|(?:\\[dt]?frac|\\sqrt|\\binom|[\^_])\s*(?:\[\w+\]|\{[^{}]*\})?\s*\{"
+    r"|\d|(?<![\\a-zA-Z])[a-zA-Z])(?:\s|\\[,;! ])*$"
+)
+_RIGHT = re.compile(
+    r"(?:\s|\\[,;! ])*(?:\^(?!\s*\{?\s*\\circ)|[-−–+*/_×·÷!±]|\\(?:cdot|times|div|pm|mp|pi|sqrt|[dt]?frac)(?![a-zA-Z])|\d|[abcdefijknopqrtuvwxyz](?![a-zA-Z]))"
+)
+_LEFT_PLAIN = re.compile(r"[\d)}](?:\s*(?:[*/^+×·÷]|\\cdot|\\times)|\s*[-−]|\s+[-−])\s*$")
+_RIGHT_PLAIN = re.compile(r"\s?(?:\^(?!\s*\{?\s*\\circ)|[*/+×·÷](?!\*)|\\cdot|\\times|!(?=\s*[=+*]))\s*[\d(\\a-z=]")
+
+
+def formula_around(text: str, box: Box) -> str:
+    r"""The box's content, or the whole formula when an operator joins the box to something (`2\cdot[box] = 10`)."""
+    left, right = _left_side(text, box), _right_side(text, box)
+    inside = _inside_formula(text, box)
+    content = box.content
+    if re.match(r"\s*\\?%", right) and re.search(r"\d\s*$", content):
+        content = f"{content.strip()}\\%"
+    if _SIGN.search(left) and (inside or left.endswith(("-", "−", "–"))) and not re.search(r"[\w)}]\s*[-−–]\s*\{?\s*$", left):
+        if not (_RIGHT if inside else _RIGHT_PLAIN).match(right):
+            return f"-({content})"
+    joined = (_LEFT if inside else _LEFT_PLAIN).search(left) or (_RIGHT if inside else _RIGHT_PLAIN).match(right)
+    names_something = re.match(r"\s*=(?!=)\s*\S", right) and re.search(r"[a-zA-Z]", content) and not re.search(r"\d", content)
+    if not joined and not names_something:
+        return content
+    if not inside:
+        left = _plain_tail(left)
+        right = _plain_head(right)
+    return f"{left}({box.content}){right}".strip() if joined else f"{left}{box.content}{right}".strip()
+
+
+def _left_side(text: str, box: Box) -> str:
+    left = text[max(0, box.start - 200) : box.start]
+    ends = [bound.end() for bound in _BOUND.finditer(left)]
+    return left[ends[-1] :] if ends else left.rpartition("\n")[2] if "\n\n" in left else left
+
+
+def _right_side(text: str, box: Box) -> str:
+    right = text[box.end : box.end + 200]
+    bound = _BOUND.search(right)
+    return right[: bound.start()] if bound else right.partition("\n\n")[0]
+
+
+def _inside_formula(text: str, box: Box) -> bool:
+    """Does the box stand in mathematics?  Judged by the delimiters of its paragraph."""
+    start = max(text.rfind("\n\n", max(0, box.start - 2_000), box.start), box.start - 2_000, 0)
+    opened = None
+    for token in re.finditer(r"\$\$|(?<!\\)\$|\\[()\[\]]|\\(?:begin|end)\{(?:aligned|align\*?|equation\*?|gather\*?|array|cases)\}", text[start : box.start]):
+        sign = token.group()
+        if sign in (r"\)", r"\]") or sign.startswith(r"\end") or sign == opened:
+            opened = None
+        elif opened is None:
+            opened = sign
+    return opened is not None
+
+
+def _plain_tail(left: str) -> str:
+    pieces = re.split(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}\b|[:,;]\s|\n", left)
+    return pieces[-1].lstrip(" .*")
+
+
+def _plain_head(right: str) -> str:
+    return re.split(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}|[:,;.]\s|\n|\.$", right)[0].rstrip(" *")

@@ -1,0 +1,164 @@
+r"""Words that mark, join, doubt or take back an answer, in several languages.
+
+Every pattern is tried on bounded text (`statement` cuts the windows), and none of them nests quantifiers over the same
+characters.  Languages that write a decimal comma have their markers apart.
+"""
+
+from __future__ import annotations
+
+import re
+
+I_CASE = re.IGNORECASE
+
+_IS = r"(?:\s+(?:is|are|was|would\s+be|should\s+be|must\s+be|equals|comes\s+out\s+to(?:\s+be)?)\b\s*[:：]?|\s*(?:[:：=]|→|->)+)"
+_KIND = r"(?:(?:final|correct|right|best|actual|true|required|exact|numerical|corrected)\s+)"
+_ABOUT = r"(?:\s+(?:to|for|of)\s+(?:the|this|that|your|our)\s+(?:\w+\s+)?(?:problem|question|exercise|task|part))?"
+_ENGLISH = (
+    rf"\b{_KIND}{{0,3}}(?:answer|result){_ABOUT}(?:\s+here)?{_IS}"
+    rf"|\b{_KIND}{{1,3}}(?:choice|option|solution|value|response){_ABOUT}{_IS}"
+    r"|\bans\s*[.:=]|\bans\s+is\b"
+    r"|\bit\s+should\s+(?:actually\s+)?(?:have\s+been|be)\b"
+    r"|\bcorrection\s*[:：]"
+)
+_ASIAN = (
+    r"(?:答案|正确选项|正確選項|最终结果|最終結果)(?:应该|应当|应|應該|應)?\s*(?:是|为|為|等于|選|选|：|:|=)+"
+    r"|(?:^|[\n。])\s*答\s*[：:]"
+    r"|(?:故|所以|因此|应|應|正确的?是)[，,]?\s*(?:本题|本題)?(?:选择?|選擇?|答案)[：:为為]?"
+    r"|(?:答え|解答|正解|答)\s*(?:は|[：:=])+[、，]?"
+    r"|(?:정답|최종\s*답안?|답안?)\s*(?:은|는|이|[：:=])+"
+    r"|(?:उत्तर|जवाब|उत्तर है)\s*[:：=]?|(?:উত্তর)\s*[:：=]?"
+    r"|(?:الجواب|الإجابة|الاجابة|الناتج)(?:\s+(?:النهائي|النهائية|الصحيح|الصحيحة))?\s*(?:هو|هي|[:：=])?"
+    r"|(?:پاسخ|جواب)(?:\s+نهایی)?\s*[:：=]?|คำตอบ\s*(?:คือ|[:：=])|תשובה(?:\s+סופית)?\s*(?:היא|[:：=])"
+)
+_FINAL = r"(?:\s+(?:final|finale|correcta|correta|correcte|corretta|exacta|es|definitiva|końcowa|ostateczna|đúng|cuối cùng))?"
+_COMMA = (
+    r"\b(?:окончательный\s+|правильный\s+)?ответ\s*(?:[:：=—–-]|это\b|равен\b|(?=\d))"
+    r"|\bвідповідь\s*(?:[:：=—–-]|(?=\d))"
+    rf"|\b(?:respuesta|solución){_FINAL}\s*(?:es\b|son\b|[:=])|\b(?:réponse|solution){_FINAL}\s*(?:est\b|sont\b|[:=])"
+    rf"|\bresposta{_FINAL}\s*(?:é\b|são\b|[:=])|\brisposta{_FINAL}\s*(?:è\b|[:=])"
+    r"|\b(?:antwort|lösung|ergebnis)\s*(?:ist\b|lautet\b|beträgt\b|[:=])|\bantwoord\s*(?:is\b|[:=])"
+    rf"|\bodpowiedź{_FINAL}\s*(?:to\b|jest\b|brzmi\b|[:=])|\bodpověď\s*(?:je\b|[:=])"
+    r"|\b(?:nihai\s+)?(?:cevap|yanıt|sonuç)\s*(?:[:=]|(?=-?\d))|\b(?:jawaban|jawabannya)(?:\s+akhir)?\s*(?:adalah\b|[:=])"
+    rf"|\b(?:đáp án|đáp số|câu trả lời|kết quả){_FINAL}\s*(?:là\b|[:=])|\bαπάντηση\s*(?:είναι\b|[:=])"
+    r"|\bsvar(?:et)?\s*(?:är\b|er\b|[:=])|\brăspuns(?:ul)?\s*(?:este\b|[:=])|\bválasz\s*[:=]"
+)
+MARKER = re.compile(rf"(?P<comma>{_COMMA})|{_ENGLISH}|{_ASIAN}", I_CASE)
+"""What stands before a plain answer; the group `comma` matches in a language with decimal commas."""
+MARKER_LINE = re.compile(
+    r"^[ \t]*(?:(?:the\s+|my\s+)?(?:final\s+)?answer|最终答案|答案|最終答案|答え|정답|(?P<comma>ответ|respuesta(?:\s+final)?"
+    r"|réponse(?:\s+finale)?|antwort|resposta(?:\s+final)?|risposta(?:\s+finale)?|odpowiedź|cevap|đáp án))[ \t]*$",
+    I_CASE | re.MULTILINE,
+)
+"""A heading: the answer stands below it."""
+CONCLUSION = re.compile(
+    r"\s*(?:therefore|thus|hence|so|finally|in\s+conclusion|wait|actually|correction|consequently|no,|所以|因此|故|综上|итак|donc|also)\b",
+    I_CASE,
+)
+TELLS_NOTHING = re.compile(
+    r"[\s(]*(?:correct|right|verified|confirmed|consistent|reasonable|indeed\s+correct|wrong|incorrect|above|as\s+above|clear|unique|obvious|the\s+same"
+    r"|(?:given|shown|stated|boxed|written|marked)\b|in\s+the\s+box|expected|an?\s+(?:positive\s+|non-?negative\s+)?integer\b|found\s+by|obtained)",
+    I_CASE,
+)
+"""What may follow «the answer is» without being an answer."""
+
+OR = r"(?:\bor\b|\balternatively\b|\belse\b|或者|或是|或|还是|または|又は|또는|\bили\b|\bou\b|\boder\b|\bveya\b|\blub\b|\bhoặc\b|أو|\bया\b)"
+AND = r"(?:\band\b|&|和|与|以及|及|\bи\b|\bet\b|\bund\b|と|그리고|\by\b(?=\s*\$?-?\d)|\be\b(?=\s*\$?-?\d))"
+MAYBE = (
+    r"(?:maybe|possibly|perhaps|else|either|even|also|rather|just|simply|it\s+(?:could|might|may)(?:\s+also)?\s+be|could\s+be|might\s+be"
+    r"|可能是?|也许是?|也可能是?|是|equivalently|in\s+other\s+words|the\s+same|that\s+is|,)"
+)
+ALSO = re.compile(
+    r"(?:\b(?:could|may|might)(?:\s+(?:also|well|even|as\s+well))?\s+be|\b(?:possibly|maybe|perhaps|alternatively)\b[,:]?(?:\s+it\s+is)?|也可能是|可能是)\s*"
+    r"|\botherwise\b[,:]?(?:\s+it\s+is)?\s*",
+    I_CASE,
+)
+"""What offers another value in the sentence of a box or right behind it."""
+ALSO_POSSIBLE = r"(?:\s+(?:is|are|would\s+be|seems?)\s+(?:also|equally|another|as\s+well)\b|\s+(?:if|unless|otherwise|depending|in\s+case)\b)"
+SAME_AS = re.compile(r"\s*(?:about|approximately|roughly|approx\.?|around|nearly|≈|\\approx)", I_CASE)
+
+NOT_BEFORE = re.compile(
+    r"(?:\b(?:not|isn['’]?t|never|cannot\s+be|can['’]?t\s+be|neither|nor|rather\s+than|instead\s+of|не|nicht|pas|niet|nie|não\s+é|no\s+es|non\s+è)"
+    r"(?:\s+(?:equal\s+to|equal|be|simply|just|really|the|to\s+be|è|é|es))*|不是|不等于|不为|并非|不應是|≠|\\neq?\b|\\not\s*=|ではなく)\s*$",
+    I_CASE,
+)
+_THIS = r"(?:that|this|it|which|the\s+above|above|my\s+(?:answer|result|box|work)|the\s+(?:boxed\s+)?(?:answer|result|value|box)(?:\s+above)?)"
+_BAD = r"(?:wrong|incorrect|mistaken|false|invalid|not\s+(?:right|correct|true|valid|possible|it|the\s+(?:correct\s+|right\s+)?answer)|a\s+mistake|an\s+error|impossible)"
+TAKEN_BACK = re.compile(
+    rf"\b{_THIS}\s+(?:is|was|seems|looks|must\s+be|can(?:no|['’])t\s+be(?:\s+(?:right|correct))?)(?:\s+(?:actually|clearly|obviously|completely|surely|also))?\s+{_BAD}"
+    rf"|\b{_THIS}\s+(?:can(?:not|['’]t)\s+be|does(?:\s+not|n['’]t)\s+(?:seem|look|sound|feel))\s+(?:right|correct|true|possible)"
+    rf"|\b(?:that|this)['’]s\s+(?:actually\s+|clearly\s+)?{_BAD}|\b(?:that|this|it)\s+(?:isn|wasn)['’]t\s+(?:right|correct|true|it)"
+    r"|\bI\s+(?:have\s+|had\s+|['’]ve\s+)?(?:made|find|found|see|spot(?:ted)?)\s+(?:an?|my|the)\s+(?:\w+\s+)?(?:mistake|error|slip)"
+    r"|\bI\s+(?:was|am)\s+(?:wrong|mistaken)|\b(?:scratch|ignore|disregard|retract|forget)\s+(?:that|this|it|the\s+above|my)"
+    r"|\btake\s+(?:that|it|this)\s+back|不对|这是错的|错误的|有误|算错|это\s+неверно|c['’]est\s+faux|das\s+ist\s+falsch|es\s+incorrecto|está\s+mal",
+    I_CASE,
+)
+"""The text behind an answer that withdraws it."""
+WITHDRAWN_AT_ONCE = re.compile(
+    rf"[\s$\\)\].,*}}]*(?:is|was|seems|looks|would\s+be)\s+(?:actually\s+|clearly\s+|also\s+)?{_BAD}|[\s$\\)\].,*}}]*(?:是错的|不对|不正确)", I_CASE
+)
+
+PROGRESS = re.compile(
+    r"\b(?:so|thus|hence|therefore|gives?|giving|then|but|correct\w*|instead|reflection|actually|wait|total|final\w*|sum|answer|not|wrong|fails?"
+    r"|implies|because|since|step|check|mistake|finally|adding|becomes|we|which|follows|improved?)\b|=\s*\$?[\d\\-]|所以|因此|故|答案|最终|不|而",
+    I_CASE,
+)
+"""Words between two boxes that say that the second one replaces or follows from the first."""
+_NUMBERED = r"(?:\(?\s*(?:[2-9]|ii|iii|iv|b|c|d|two|three|second|B|C)\b\s*\)?)"
+ALTERNATIVE = re.compile(
+    rf"\b(?:option|possibility|alternative|interpretation|case|answer|solution|root|value|method|way|variant|candidate|part|question|problem)\s*{_NUMBERED}"
+    r"|\b(?:another|a\s+second|the\s+(?:second|other)|a\s+different|an?\s+alternative|also)\s+(?:possible\s+|valid\s+)?(?:answer|option|solution|value|possibility|root|interpretation)"
+    r"|\balternatively\b|\balso\s+possible\b|\b(?:could|may|might)\s+(?:also\s+)?be\b|\bor\b|另一|或者|或|方案[二2]|答案[二2]|情况[二2]",
+    I_CASE,
+)
+LIST_LABEL = re.compile(r"(?:^|\n)[ \t>*-]*(?:\(?[2-9b-j]\s*[.):]|[*•-])|\(\s*(?:[2-9b-j]|ii|iii|iv)\s*\)|[②③④⑤]", re.IGNORECASE)
+
+QUALIFIER = re.compile(
+    r"\b(?:not|never|no|at\s+(?:least|most)|(?:no\s+)?(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)(?:\s+than)?|about|approximately|approx|around|nearly"
+    r"|almost|roughly|between|above|below|exceeds?|exceeding|twice|half|double|triple|thrice|minus|plus|negative|times|squared?|cubed?|sum|product|difference|factorial"
+    r"|cannot|can['’]?t|isn['’]?t|aren['’]?t|doesn['’]?t|don['’]?t|couldn['’]?t|wrong|incorrect|divided|multiplied|multiples?|factors?|divisors?|divisible|power|root|logarithm|log|unless|if|either"
+    r"|approximat\w*|minimum\s+of|maximum\s+of|up\s+to|out\s+of|hundred|thousand|million|billion|dozen|dozens|pairs?|over|under"
+    r"|не|более|менее|больше|меньше|около|примерно|не\s+менее|не\s+более|приблизительно|nicht|mindestens|höchstens|etwa|ungefähr|rund|mehr|weniger|zwischen"
+    r"|pas|environ|moins|plus|entre|peu\s+près|menos|más|aproximadamente|acerca|cerca|mais|meno|più|circa|almeno)\b"
+    r"|不|非|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下|未满|より|以上|以下|약|이상|이하|미만|초과",
+    I_CASE,
+)
+"""Words that change a value: what contains one of them goes to the reader as it stands."""
+AFTER_VALUE = re.compile(
+    r"\s*(?:(?:more|less|fewer|greater|smaller)\s+than|times\b|squared|cubed|factorial|out\s+of|to\s+the|or\s+(?:more|less|so|fewer|higher|greater|above|below)|and\s+(?:a|one)\s+(?:half|third|quarter)"
+    r"|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|以上|以下|左右|之间|이상|이하|is\s+(?:not|wrong|incorrect|too|impossible)|(?:is|are)n['’]t|does(?:n['’]t|\s+not)"
+    r"|cannot|fails|\+|-\s*\d|万|亿|百|千)",
+    I_CASE,
+)
+COMMENT = re.compile(
+    r"\s*[,;—–(]?\s*\b(?:because|since|which|whereas|where|whenever|when|as\s+(?:required|desired|expected|claimed|needed|stated|can|we|it|shown|above)|so\s+(?:that\b)?|hence|thus|therefore|in\s+total"
+    r"|in\s+all|altogether|overall|as\s+the|given\s+that|that\s+is|i\.e\.|and\s+(?:not|so|thus|hence|we|it|this|that|the|I)\b|by\s+(?:the|symmetry)|I\s+hope|to\s+check|"
+    r"weil|denn|parce\s+que|car|porque|ya\s+que|потому\s+что|так\s+как|поскольку|perché|pois)(?=[\s,.;:)]|$)"
+    r"|\s*[，,；;]?\s*(?:因为|所以|因此|其中|即|也就是|由于|故|この|なぜなら|왜냐하면)|\s+\((?!\s*(?:or|或|if)\b)(?=[^()]*[A-Za-z]{3})[^()]*\)?\s*$|\s+[—–]\s+",
+    I_CASE,
+)
+"""Where words begin that only comment on an answer."""
+HARMLESS = re.compile(
+    r"\s*[(\[]?\s*(?:I\s+hope|hope|let\s+me\s+know|to\s+check|check(?:ing)?\b|verif\w+|this\s+(?:is\s+(?:correct|the\s+(?:final\s+)?(?:answer|result))|matches|checks|agrees|confirms|completes|verifies|uses|used)"
+    r"|q\.?e\.?d|done\b|proof|note\b|(?:is\s+)?correct\b|as\s+(?:required|desired)|we\s+(?:are\s+done|can\s+(?:verify|check))|step\s+\d+\s+used|thank|good\s+luck|feel\s+free|hence\s+proved|which\s+(?:is|was)|✓|✅|∎|■|\\blacksquare"
+    r"|end\b|the\s+end|希望|验证|检验|验算|证毕)",
+    I_CASE,
+)
+"""A sentence that states nothing new."""
+VERB = re.compile(
+    r"\b(?:is|are|was|were|be|equals?|gets?|got|makes?|made|takes?|took|needs?|has|have|had|gives?|yields?|totals?|becomes?|costs?|earns?|pays?|paid|spends?|spent|sells?|sold|owes?|saves?|saved"
+    r"|obtains?|finds?|found|leaves?|remains?|contains?|requires?|receives?|drove|runs?|ran|walks?|reads?|eats?|ate|uses|used|lasts?|weighs?|measures?|amounts\s+to|exactly|to\s+be|conclude\s+that|say"
+    r"|ist|sind|beträgt|est|sont|vaut|es|son|é|são|è|sono|равна|равен|равно|составляет|получаем|получим)\b"
+    r"|等于|解得|求得|得到|共有|一共|为|是|得|有|は|が|[=＝]",
+    I_CASE,
+)
+FILLER = re.compile(
+    r"\s*(?:(?:therefore|thus|hence|so|then|and|finally|consequently|in\s+conclusion|now|we\s+(?:get|have|obtain|find|conclude)|it\s+follows)(?:\s+that)?\b|所以|因此|故|综上|итак|значит|donc|[,:，：])\s*",
+    I_CASE,
+)
+UNIT_STOP = re.compile(
+    r"(?:in|at|on|of|for|to|every|each|from|by|with|is|are|was|that|which|altogether|total|left|when|where|if|because|since|as|so|and|or|but|the|a|an|we|it|he|she|they|this|there|than|into|during"
+    r"|after|before|until|while|have|has|had|gives?|makes?|who|whose|remain(?:s|ing)?|such|not|will|can|using|through|via|works?|then|hence|thus|respectively|more|less|fewer|times|out|maybe|perhaps|possibly)\b",
+    I_CASE,
+)
+PREDICATE_END = re.compile(r"\s*(?:です|である|になります|となります|となる|だ|입니다|이다|이에요|예요|है|हैं|হয়|ครับ|ค่ะ|dir|dır|'dir|'dur|dur)?[\s.。।!！]*$")
+PLACEHOLDER = re.compile(r"(?:your|the|final|insert|put|my|numerical|\s)*(?:answer|result|here|final|solution|content)+(?:here|\s)*|\.\.\.|…|\\[lc]?dots|<[a-z_ ]+>|答案|", I_CASE)

@@ -1,0 +1,286 @@
+r"""Prose without typesetting: sentences, plain statements of an answer, and the piece of a sentence that is the value.
+
+Mathematics is masked by characters of a private-use area, so that patterns of words never look into it and positions stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from benchmarks.strict import phrases
+
+Wanted = Literal["value", "words", "choice"]
+
+LONGEST_SENTENCE = 600
+"""Characters of a sentence that are read."""
+_VALUE, _NAME = "\ue000", "\ue001"
+"""Masks of mathematics that may be a value, and of a mere name such as `$x$` or `$ABC$`."""
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
+_TAGS = re.compile(r"</?(?:b|i|em|strong|p|div|span|br|h\d|u|code|s|eos)\s*/?>|<[|｜][^<>\n]{1,40}[|｜]>|[\u200b-\u200f\u2060\ufeff]", re.IGNORECASE)
+_STRESS = re.compile(r"(?<![\d*])\*\*|\*\*(?![\d*])|(?<!\w)__(?!_)|(?<!_)__(?!\w)|`")
+_LINE_MARK = re.compile(r"^[ \t]*(?:>[ \t]?)+|^[ \t]*#{1,3}(?!#)[ \t]*|^[ \t]*#{5,6}[ \t]*|^[ \t]*[*•][ \t]+", re.MULTILINE)
+_ITALIC = re.compile(r"(?<![\w*\\])([*_])([^\s*_](?:[^*_\n]{0,80}[^\s*_])?)\1(?![\w*])")
+
+
+def cleaned(text: str) -> str:
+    """The text without typesetting marks, tags and program code."""
+    pieces, position, language = [], 0, None
+    for fence in _FENCE.finditer(text):
+        if language is None or language in ("", "output", "text", "plaintext", "math", "latex", "markdown"):
+            pieces.append(text[position : fence.start()])
+        language = fence.group(1).lower() if language is None else None
+        position = fence.end()
+    if language is None or language in ("", "output", "text", "plaintext", "math", "latex", "markdown"):
+        pieces.append(text[position:])
+    text = _STRESS.sub("", _LINE_MARK.sub("", _TAGS.sub(" ", "".join(pieces))))
+    return _ITALIC.sub(r"\2", text)
+
+
+_DELIMITER = re.compile(r"\$\$|(?<!\\)\$|\\[()\[\]]")
+
+
+def masked(text: str) -> str:
+    """The text with its mathematics masked character by character."""
+    spans: list[tuple[int, int]] = []
+    opened: tuple[str, int] | None = None
+    for token in _DELIMITER.finditer(text):
+        sign = token.group()
+        if sign in (r"\(", r"\["):
+            opened = opened or (sign, token.start())
+        elif opened and (opened[0], sign) in ((r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$")):
+            spans.append((opened[1], token.end()))
+            opened = None
+        elif opened and opened[0] == sign == "$" and not text[token.start() - 1].isspace() and not text[token.end() : token.end() + 1].isdigit():
+            spans.append((opened[1], token.end()))
+            opened = None
+        elif sign in ("$", "$$") and (opened is None or opened[0] == "$"):
+            opened = (sign, token.start()) if sign == "$$" or not text[token.end() : token.end() + 1].isspace() else None
+    pieces, position = [], 0
+    for start, end in spans:
+        mask = _VALUE if _may_be_value(text[start:end]) else _NAME
+        pieces += [text[position:start], mask * (end - start)]
+        position = end
+    return "".join([*pieces, text[position:]])
+
+
+def _may_be_value(formula: str) -> bool:
+    inside = formula.strip("$\\()[] \n")
+    return re.search(r"\d|\\(?:frac|pi|infty|emptyset|varnothing|sqrt|text|cos|sin|tan|log|ln|cdot|times|pm)|[-+=*/^<>]|\be\b", inside) is not None and not re.fullmatch(
+        r"[a-zA-Z](?:_\{?\w+\}?|\(\w\))|[A-Z]{2,}", inside
+    )
+
+
+_END = re.compile(
+    r"(?<![ap]\.m)(?<!\bi\.e)(?<!\be\.g)(?<!\bapprox)(?<!\bsq)(?<!\bans)[.!?]+(?=\s+(?![a-z])|\s*$|[\"')\]*]+(?:\s|$)|[A-Z\u3000-\uffff])|[。！？؟।]|\n+",
+    re.IGNORECASE,
+)
+_END_OF_TIME = re.compile(r"[ap]\.m\.(?=\s+[A-Z\n]|\s*$)")
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text, each with its end mark; mathematics is never cut, a new line ends a sentence."""
+    shadow, start = masked(text), 0
+    for end in sorted({*(m.end() for m in _END.finditer(shadow)), *(m.end() for m in _END_OF_TIME.finditer(shadow)), len(text)}):
+        if text[start:end].strip():
+            yield text[start:end].strip()
+        start = end
+
+
+_NUMBER = (
+    r"(?:\\?[$€£¥₹₽]\s?)?(?:[0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\uff10-\uff19]+(?:(?:[.,:٫·](?=\d)|\{,\}|(?:\\,|[\u00a0\u202f ])(?=\d{3}(?!\d)))\d+)*|\.\d+)"
+    r"(?:\s+\d+/\d+)?(?:st|nd|rd|th)?(?![a-zA-Z_]*\d)"
+)
+_LETTER = r"(?<![a-zA-Z\\'’])[a-zA-Z](?:_\w)?(?![a-zA-Z'’])"
+_TERM = rf"(?:[-−–+±√({{\[]\s?){{0,3}}(?:{_VALUE}+|{_NUMBER}|π|∞|∅|½|¼|¾|⅓|⅔|\\\w+(?:\{{[^{{}}]*\}}){{0,2}})(?:[)!\]}}²³⁰¹⁴-⁹°%‰]|\\%|\s%)*"
+_OPERATOR = r"\s*(?:[-−–+*/^=<>≤≥≠≈×·÷:,]|\\(?:times|cdot|pm)|\*\*)\s*"
+_RUN = rf"(?:(?:{_LETTER}|{_NAME}+|\([\w, ]{{1,12}}\))\s*(?:[=<>≤≥≠≈∈+]|\\approx)\s*)*{_TERM}(?:(?:{_OPERATOR})?(?:{_TERM}|{_LETTER}(?=\s*[-+*/^=<>²³)\d.,;]|\s*$)))*[)\]}}]*"
+_LATIN_UNIT = r"[a-zA-Zа-яёА-Яà-ÿ°²³'’]{1,20}(?:[²³]|\^[23])?(?:/[a-zA-Z]{1,8}|\s+per\s+[a-z]{1,12})?"
+_UNIT = (
+    rf"(?:(?:(?![或和与者及])[\u3040-\u9fff\uac00-\ud7a3]){{1,6}}|(?:[ \t]?[µμ]?(?!{phrases.UNIT_STOP.pattern}){_LATIN_UNIT}){{0,3}})"
+)
+_JOIN = rf"[\s,;、，]*(?:{phrases.OR}|{phrases.AND}|[,;、，])(?:[\s,]*{phrases.MAYBE})*\s*"
+_EXPRESSION = re.compile(rf"{_RUN}(?:{_UNIT})?(?:{_JOIN}{_RUN}(?:{_UNIT})?)*(?:\s(?=\d){_RUN}(?:{_UNIT})?)*", re.IGNORECASE)
+
+
+def is_value(text: str) -> bool:
+    """Does the text begin with a number or mathematics (a currency or a sign may stand before it)?"""
+    return re.match(rf"[\s({{\[$€£¥₹\\]*[-−–+±√]?\s*(?:\d|{_VALUE}|\\[a-zA-Z]|π|[a-zA-Z]\s*=)", masked(text[:LONGEST_SENTENCE])) is not None
+
+
+def clause_at(text: str, wanted: Wanted = "value") -> str:
+    """The first clause of a text: to the end of its sentence or to the words that only comment on it."""
+    sentence = next(sentences(text), "")[:LONGEST_SENTENCE]
+    shadow = masked(sentence)
+    ends = [len(sentence)]
+    start = len(shadow) - len(shadow.lstrip(" ,:：("))
+    if (comment := phrases.COMMENT.search(shadow, start + 1)) and comment.start() > start:
+        ends.append(comment.start())
+    word = r"[a-z]{2,}" if wanted == "value" else r"(?:so|it|he|she|they|we|as|with|making|giving|is|are)\b"
+    for comma in re.finditer(rf",\s+(?!(?:{phrases.OR}|{phrases.AND}|{phrases.MAYBE}|but|not|though|if|unless|otherwise)){word}", shadow[start:]):
+        ends.append(start + comma.start())
+    return _trimmed(sentence[: min(ends)])
+
+
+def _trimmed(part: str) -> str:
+    part = part.strip().strip("*`\"“”'").lstrip(" ,:：").rstrip(" ,;:")
+    if not re.search(r"\b[ap]\.m\.$", part):
+        part = part.rstrip(" .。!！")
+    for opening, closing in ("()", "[]"):
+        if part.endswith(closing) and part.count(closing) > part.count(opening) and not part.endswith("\\" + closing):
+            part = part[:-1].rstrip(" .")
+    return phrases.PREDICATE_END.sub("", part)
+
+
+def stated(clause: str, wanted: Wanted) -> str | None:
+    """The answer in a clause that states one; None when there is none."""
+    clause = _trimmed(clause[-LONGEST_SENTENCE:])
+    while filler := phrases.FILLER.match(clause):
+        clause = clause[filler.end() :]
+    if wanted == "choice":
+        letters = re.findall(r"(?<![\w'’])[(\[]?([A-J])[)\]]?(?![\w'’])", clause)
+        return letters[0] if len(letters) == 1 else clause or None
+    if wanted == "words":
+        return clause or None
+    return _value_in(clause)
+
+
+def _value_in(clause: str, start: int = 0) -> str | None:
+    """The first value at or after `start`, with the words that qualify it; the whole clause where they follow it."""
+    shadow = masked(clause)
+    found = _EXPRESSION.search(shadow, start)
+    if found is None:
+        return None
+    before, after = shadow[start : found.start()], shadow[found.end() :]
+    if phrases.AFTER_VALUE.match(after) or re.match(rf"\s*{phrases.OR}", after, re.IGNORECASE):
+        return clause[start:].strip()
+    qualifier = phrases.QUALIFIER.search(before)
+    first = start + qualifier.start() if qualifier else found.start()
+    return _trimmed(clause[first : found.end()])
+
+
+_TAG = re.compile(r"<(?:final_?)?answer>\s*([^<]{1,2000}?)\s*</(?:final_?)?answer>", re.IGNORECASE)
+_HASHES = re.compile(r"^[ \t]*####[ \t]*(?:(?:final\s+)?answer\s*:?\s*)?(\S[^\n]{0,300})$", re.MULTILINE | re.IGNORECASE)
+_CHOSEN = re.compile(r"\b(?:option|choice|answer)\s*[(\[]?([A-J])[)\]]?\s+is\s+(?:the\s+)?(?:correct|right|answer)\b", re.IGNORECASE)
+
+
+def marked_statement(text: str, wanted: Wanted, behind_box: bool = False) -> str | None:
+    """What the last marker («the answer is», «答案：», `####`) says, unless a later sentence concludes something else.
+
+    Behind a box only a marker counts, and only one that states a value.
+    """
+    last: tuple[int, str] | None = None
+    for position, end, found in _marked(text, wanted, behind_box):
+        if found and (last is None or position >= last[0]):
+            last = (end, found)
+    if last is None or behind_box:
+        return last[1] if last else None
+    later = None
+    for sentence in sentences(text[last[0] :]):
+        if wanted == "value" and phrases.CONCLUSION.match(sentence) and not phrases.HARMLESS.match(sentence):
+            later = closing_of(sentence, wanted) or later
+    return later or last[1]
+
+
+def _marked(text: str, wanted: Wanted, behind_box: bool) -> Iterator[tuple[int, int, str | None]]:
+    for tag in _TAG.finditer(text):
+        yield tag.start(), tag.end(), _trimmed(tag.group(1))
+    for hashes in _HASHES.finditer(text):
+        line = hashes.group(1)
+        heading = re.match(r"(?:\d+[.)]\s|step\b)", line, re.IGNORECASE) or (wanted == "value" and not is_value(line))
+        if not heading:
+            yield hashes.start(), hashes.end(), stated(line, wanted)
+    for chosen in _CHOSEN.finditer(text) if wanted == "choice" else ():
+        yield chosen.start(), chosen.end(), chosen.group(1).upper()
+    for pattern in (phrases.MARKER, phrases.MARKER_LINE):
+        for marker in pattern.finditer(text):
+            clause = clause_at(text[marker.end() :][: LONGEST_SENTENCE * 2].lstrip(" \n:：=是为"), wanted)
+            yield marker.start(), marker.end() + len(clause), _said(clause, wanted, behind_box)
+
+
+def _said(clause: str, wanted: Wanted, behind_box: bool) -> str | None:
+    """What follows a marker, or None where it is no answer («the answer is correct»)."""
+    if not clause or phrases.TELLS_NOTHING.match(clause):
+        return None
+    if wanted == "value":
+        return _value_in(clause) or (None if behind_box else clause)
+    return stated(clause, wanted)
+
+
+def closing_statement(text: str, wanted: Wanted) -> str | None:
+    """What the last sentence that states something says."""
+    for sentence in reversed(list(sentences(text[-10_000:]))):
+        if phrases.HARMLESS.match(sentence) or not re.search(r"\w|[\ue000-\uf8ff]", sentence):
+            continue
+        if sentence.rstrip(" *)").endswith(("?", "？")):
+            return None
+        return closing_of(sentence[-LONGEST_SENTENCE:], wanted)
+    return None
+
+
+def closing_of(sentence: str, wanted: Wanted) -> str | None:
+    """The answer in a closing sentence: a bare value, or what stands behind its last verb."""
+    if wanted == "choice":
+        return stated(clause_at(sentence, wanted), wanted)
+    if wanted == "words":
+        return _predicate(clause_at(sentence, wanted))
+    clause = _trimmed(sentence)
+    while filler := phrases.FILLER.match(clause):
+        clause = clause[filler.end() :]
+    shadow = masked(clause)
+    whole = _EXPRESSION.match(shadow)
+    if whole and not re.search(r"\w", shadow[whole.end() :]):
+        return clause
+    for comment in phrases.COMMENT.finditer(shadow):
+        if _EXPRESSION.search(shadow[: comment.start()]):
+            clause, shadow = _trimmed(clause[: comment.start()]), shadow[: comment.start()].rstrip()
+            break
+    values = list(_EXPRESSION.finditer(shadow))
+    if not values:
+        return None
+    verbs = [verb.end() for verb in phrases.VERB.finditer(shadow) if verb.end() <= values[-1].start()]
+    verbs = [verb for verb in verbs if not any(value.start() < verb < value.end() for value in values)]
+    if len(values) > 1 and not verbs:
+        return clause
+    negated = re.search(r"\b(?:not|never|cannot|no)\b|n['’]t\b|不", shadow[: values[-1].start()])
+    return clause if negated else _value_in(clause, verbs[-1] if verbs else 0)
+
+
+def _predicate(clause: str) -> str | None:
+    """For words: what is said of something («The function is even»), or who it is said of («Evelyn is the fastest»)."""
+    while filler := phrases.FILLER.match(clause):
+        clause = clause[filler.end() :]
+    verbs = list(re.finditer(r"\b(?:is|are|was|were|be|must\s+be)\s+|(?<=[\u4e00-\u9fff])(?:是|为)", clause))
+    if not verbs:
+        return clause or None
+    predicate = clause[verbs[-1].end() :].strip()
+    if re.match(r"the\s+(?:\w+est|most|least|only|one|correct|winner|student|person)\b", predicate, re.IGNORECASE):
+        return clause[: verbs[-1].start()].strip() or None
+    return predicate or None
+
+
+_CYRILLIC = re.compile(r"[\u0400-\u04ff]{2}")
+_ACCENT = re.compile(r"[à-öø-ÿăđơưąęłńśźżğışőűěščřžÀ-ÖØ-ß]")
+_FUNCTION_WORD = re.compile(
+    r"\b(?:la|le|les|est|une|donc|nous|el|los|una|por|para|então|temos|uma|der|die|das|und|ist|ergibt|il|che|quindi|sono|jest|więc|là|vậy|bu|için|antwort|lösung|respuesta|risposta|resposta)\b",
+    re.IGNORECASE,
+)
+
+
+def uses_decimal_comma(text: str) -> bool:
+    """Is the text in a language that writes 0,5 for one half?"""
+    if _CYRILLIC.search(text) or any(marker["comma"] for pattern in (phrases.MARKER, phrases.MARKER_LINE) for marker in pattern.finditer(text)):
+        return True
+    return _ACCENT.search(text) is not None and len({word.lower() for word in _FUNCTION_WORD.findall(text)}) >= 2
+
+
+def decimal_points(part: str) -> str:
+    """The part with points for decimal commas; `1,234`, which may be either, stays, and so does what stands in brackets."""
+    part = re.sub(r"(?<![\d.,])(\d{1,3})((?:\.\d{3})+),(\d+)(?![\d,])", lambda m: m[1] + m[2].replace(".", "") + "." + m[3], part)
+    return re.sub(
+        r"(?<![\d.,(\[])(\d+)(?:,|\{,\})(\d+)(?![\d,)\]])",
+        lambda m: m[0] if len(m[2]) == 3 and not m[1].startswith("0") and len(m[1]) <= 3 else f"{m[1]}.{m[2]}",
+        part,
+    )

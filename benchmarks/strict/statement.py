@@ -1,0 +1,219 @@
+r"""What stands as the answer in the final text of a response: boxes, what is said beside and behind them, or plain prose.
+
+Nothing here reads mathematics: contents come back as they are written, with what qualifies them («at least 204», «not 204»),
+so that the reader of answers can refuse them.  Boxes are looked for in the last `BOX_WINDOW` characters, everything else in
+windows of at most `PROSE_WINDOW`; every pattern is linear or works on a shorter piece.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from benchmarks.answer_text import BOX_WINDOW, PROSE_WINDOW
+from benchmarks.strict import phrases
+from benchmarks.strict.boxes import Box, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
+from benchmarks.strict.prose import (
+    Wanted,
+    cleaned,
+    clause_at,
+    closing_statement,
+    decimal_points,
+    is_value,
+    marked_statement,
+    sentences,
+    stated,
+    uses_decimal_comma,
+)
+
+NEAR = 300
+"""Characters beside a box in which another value can be offered."""
+
+
+class Statement(NamedTuple):
+    """What a response offers as its answer."""
+
+    parts: tuple[str, ...]
+    """Contents of the boxes that belong together (usually one), or one piece of prose."""
+    kind: Literal["box", "prose"]
+    beside: tuple[str, ...] = ()
+    """Values that the text offers as an alternative: unless each equals the answer, it is hedged."""
+    retracted: bool = False
+    """Negated, or taken back with nothing new offered."""
+
+
+class Missing(NamedTuple):
+    """Why there is no answer."""
+
+    reason: Literal["no answer", "truncated"]
+
+
+def find_statement(text: str, wanted: Wanted = "value") -> Statement | Missing:
+    """The answer that a response's final text states; `wanted` is the kind of the gold answer."""
+    window = repaired(text[-BOX_WINDOW:])
+    boxes, truncated = closed_boxes(window)
+    if truncated:
+        return Missing("truncated")
+    filled = [box for box in boxes if not is_placeholder(box.content)]
+    if not filled:
+        return _prose(without_boxes(window, boxes)[-PROSE_WINDOW:], wanted)
+    return _boxed(window, filled, wanted)
+
+
+def _prose(text: str, wanted: Wanted) -> Statement | Missing:
+    text = cleaned(text)
+    part = marked_statement(text, wanted) or closing_statement(text, wanted)
+    if part is None:
+        return Missing("no answer")
+    if uses_decimal_comma(text):
+        part = decimal_points(part)
+    return Statement((part,), "prose", retracted=_is_negation(part))
+
+
+def _is_negation(part: str) -> bool:
+    return re.match(r"(?:not|no|never|isn['’]t|不是|不等于|не|nicht|≠)(?![a-z])", part.strip(" $\\([*"), re.IGNORECASE) is not None
+
+
+def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
+    group = _group(text, boxes)
+    negated = [_negated_before(text, box) for box in group]
+    kept = [box for box, bad in zip(group, negated, strict=True) if not bad]
+    behind = cleaned(text[group[-1].end :][:PROSE_WINDOW])
+    if later := _later_answer(behind, group[-1], wanted):
+        return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later))
+    taken_back = phrases.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
+    retracted = not kept or taken_back or _taken_back(behind)
+    kept = kept or group
+    parts = tuple(_with_points(part, text) for part in _contents(text, kept))
+    more, beside = _beside(text, kept, wanted)
+    return Statement((*parts, *more), "box", beside, retracted)
+
+
+def _with_points(part: str, text: str) -> str:
+    """A box or statement that is one number, with a decimal point where the language writes a comma."""
+    if re.fullmatch(r"\s*\$?\s*[-−–]?\d+(?:,|\{,\})\d+\s*\$?(?:\s*\\?%)?\.?\s*", part) and uses_decimal_comma(text[-PROSE_WINDOW:]):
+        return decimal_points(part)
+    return part
+
+
+def _contents(text: str, group: list[Box]) -> tuple[str, ...]:
+    """What each box stands for: its content, or the formula that it is a part of; a bracketed list is one part."""
+    first, last = group[0], group[-1]
+    left, right = text[max(0, first.start - 20) : first.start].rstrip(), text[last.end : last.end + 20].lstrip()
+    between = [text[a.end : b.start] for a, b in zip(group, group[1:], strict=False)]
+    if between and left.endswith(("(", r"\langle")) and not left.endswith(r"\(") and right.startswith((")", r"\right)", r"\rangle")):
+        if all(re.fullmatch(r"\s*,(?:\s|\\[,;! ])*", piece) for piece in between):
+            return ("(" + ", ".join(box.content for box in group) + ")",)
+    return tuple(formula_around(text, box) for box in group)
+
+
+def _group(text: str, boxes: list[Box]) -> list[Box]:
+    """The last box with those before it that belong to it: joined, listed, or offered as alternatives."""
+    group = boxes[-1:]
+    for box in reversed(boxes[:-1]):
+        between = text[box.end : group[0].start]
+        if len(between) > NEAR or not _belong_together(between):
+            break
+        group.insert(0, box)
+    return group
+
+
+_SHORT_JOINER = re.compile(
+    rf"(?:[\s$.,;:()\[\]*~&/、，。；：>]|\\[()\[\],;! \\]|\\q?quad|\\(?:text|mathrm|textbf)\s*\{{|\}}|{phrases.OR}|{phrases.AND}|{phrases.MAYBE}"
+    r"|\bmore\s+precisely\b|(?<![a-zA-Z\\])[a-zA-Z](?:_\{?\w{1,3}\}?)?\s*=|\\(?:text|lor|land|vee|wedge)(?![a-zA-Z]))*",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?:](?=[\s$\\*)]|$)|[。！？：]|\n\s*\n")
+
+
+def _belong_together(between: str) -> bool:
+    """Does the text between two boxes join them, rather than lead from one to the next?"""
+    if _SHORT_JOINER.fullmatch(between) or phrases.ALTERNATIVE.search(between):
+        return True
+    if phrases.PROGRESS.search(between):
+        return False
+    if phrases.LIST_LABEL.search(between):
+        return True
+    return len(between) <= 100 and not _SENTENCE_END.search(between) and bool(re.search(rf",|，|{phrases.AND}|{phrases.OR}", between, re.IGNORECASE))
+
+
+_OPENERS = re.compile(r"(?:[\s$*({\[`:：]|\\[(\[,;! ]|\\(?:text|mathrm|displaystyle)|(?<![a-zA-Z\\])[a-zA-Z]\s*=)+$")
+
+
+def _before(text: str, box: Box) -> str:
+    """The text before a box without what opens mathematics and without a label «x =»."""
+    left = text[max(0, box.start - NEAR) : box.start]
+    if re.search(r"(?:\\neq?|\\not\s*=|≠)\s*$", left):
+        return left
+    opened = _OPENERS.search(left[-60:])
+    return left[: len(left) - len(opened.group())] if opened else left
+
+
+def _negated_before(text: str, box: Box) -> bool:
+    left = _before(text, box)[-80:]
+    return phrases.NOT_BEFORE.search(left) is not None and not re.search(r"\b(?:if|why|or)\s+not\s*$", left, re.IGNORECASE)
+
+
+def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:
+    """A plain statement behind the last box whose content is another one."""
+    later = marked_statement(behind, wanted, behind_box=True)
+    if later is None and (back := phrases.TAKEN_BACK.search(behind)):
+        rest = behind[back.end() : back.end() + NEAR]
+        later = next((found for piece in sentences(rest) if wanted == "value" and (found := stated(piece, wanted))), None)
+    if later is None or re.fullmatch(re.escape(_key(box.content)) + r"[a-zA-Z°%]*", _key(later)):
+        return None
+    return later
+
+
+def _key(part: str) -> str:
+    part = re.sub(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}", r"\1", part[:2_000])
+    return re.sub(r"\\d?frac", "frac", re.sub(r"[\s$,{}()*`.]|\\[,;! ()\[\]]", "", part))
+
+
+def _taken_back(behind: str) -> bool:
+    last = None
+    for last in phrases.TAKEN_BACK.finditer(behind):
+        pass
+    if last is None or re.search(r"\b(?:if|unless|suppose|whether)\s+$", behind[max(0, last.start() - 12) : last.start()], re.IGNORECASE):
+        return False
+    return not re.search(r"\b(?:is|was)\s+(?:indeed\s+|actually\s+)?(?:right|correct)\b", behind[last.end() :], re.IGNORECASE)
+
+
+_VALUE = r"(?:\$[^$\n]{1,200}\$|\\\([^\n]{1,200}?\\\)|\\?[$€£¥]?\s?[-−–]?\d[\d,./]*(?:\s+\d+/\d+)?%?)"
+_EDGE = r"(?:[\s$*\\)\]}`]|\\[,;! ])*"
+_UNITS = r"(?:[a-zA-Z°%/²³]{1,15}\.?\s+){0,3}?"
+_OR_BEHIND = re.compile(
+    rf"{_EDGE}(?:\\text\s*\{{[^{{}}]{{0,40}}\}}{_EDGE})?{_UNITS}[\s,.;(（，、]*(?:(?:but|though|and)\s+)?(?:{phrases.OR}|/(?=\s*\$?\d))(?:[\s,]*(?:{phrases.MAYBE}|{phrases.OR}))*[\s,:]*",
+    re.IGNORECASE,
+)
+_AND_BEHIND = re.compile(rf"{_EDGE}(?:,\s*)?{phrases.AND}\s*({_VALUE})\s*[.。]?\s*(?:\n|$)", re.IGNORECASE)
+_OTHER_IF = re.compile(rf"{_EDGE}[^\n.]{{0,60}}?[(,;]\s*(?:but\s+|though\s+)?({_VALUE}){phrases.ALSO_POSSIBLE}", re.IGNORECASE)
+_OR_AHEAD = re.compile(
+    rf"({_VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE
+)
+_AND_AHEAD = re.compile(rf"({_VALUE})[\s,*]*{phrases.AND}\s*$", re.IGNORECASE)
+
+
+def _beside(text: str, group: list[Box], wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Further values of a list («1 and [box]»), and values that are offered as an alternative to the group of boxes."""
+    more, beside = [], []
+    behind = text[group[-1].end : group[-1].end + NEAR]
+    ahead = _before(text, group[0])[-120:]
+    if found := _OR_BEHIND.match(behind):
+        rest = cleaned(behind[found.end() :])
+        other = clause_at(rest, wanted)
+        if other and (is_value(other) or wanted == "words" or re.match(r"(?:more|less|fewer|greater|higher|so)\b|\(?[A-J]\)?\b", other)):
+            beside += [] if phrases.SAME_AS.match(other) else [other]
+    elif found := _AND_BEHIND.match(behind):
+        more.append(found.group(1))
+    if found := _OTHER_IF.match(behind):
+        beside.append(found.group(1))
+    if also := phrases.ALSO.search(behind[:160]):
+        other = clause_at(cleaned(behind[also.end() :]), wanted)
+        beside += [other] if other and is_value(other[:30]) and "\\boxed" not in other else []
+    if found := _OR_AHEAD.search(ahead):
+        beside.append(found.group(1))
+    elif (found := _AND_AHEAD.search(ahead)) and not re.search(r"(?:=|between)\s*$", ahead[: found.start()]):
+        unlabelled = not re.search(r"[a-zA-Z]\s*=[\s$\\({]*$", text[max(0, group[0].start - 30) : group[0].start])
+        more += [found.group(1)] if unlabelled and "=" not in found.group(1) else []
+    return tuple(more), tuple(value.strip() for value in beside)
