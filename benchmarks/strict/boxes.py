@@ -30,6 +30,9 @@ _BARE = re.compile(
 _EMPTY = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|phantom|hspace|displaystyle|quad|qquad|ldots?|[,;:! ])(?![a-zA-Z])|[\s${}*_.,~]")
 
 
+_HOLE = "\ue002"
+
+
 def repaired(text: str) -> str:
     r"""The text with `\x08oxed`, `\\boxed` and `boxed{` as `\boxed`, and tags of a box as a box."""
     text = text.replace("\x08oxed", "\\boxed")
@@ -47,9 +50,10 @@ def is_placeholder(content: str) -> bool:
 
 
 def without_boxes(text: str, boxes: list[Box]) -> str:
-    """The text without these boxes."""
+    """The text without these boxes and the mathematics around them."""
     starts, ends = [box.start for box in boxes], [box.end for box in boxes]
-    return "".join(text[a:b] for a, b in zip([0, *ends], [*starts, len(text)], strict=True))
+    without = _HOLE.join(text[a:b] for a, b in zip([0, *ends], [*starts, len(text)], strict=True))
+    return re.sub(rf"(?:\$\$?|\\[(\[])[ \n]?{_HOLE}[ \n]?(?:\$\$?|\\[)\]])|{_HOLE}", " ", without)
 
 
 def closed_boxes(text: str) -> tuple[list[Box], bool]:
@@ -114,17 +118,19 @@ def formula_around(text: str, box: Box) -> str:
     content = box.content
     if re.match(r"\s*\\?%", right) and re.search(r"\d\s*$", content):
         content = f"{content.strip()}\\%"
-    if _SIGN.search(left) and (inside or left.endswith(("-", "−", "–"))) and not re.search(r"[\w)}]\s*[-−–]\s*\{?\s*$", left):
-        if not (_RIGHT if inside else _RIGHT_PLAIN).match(right):
-            return f"-({content})"
-    joined = (_LEFT if inside else _LEFT_PLAIN).search(left) or (_RIGHT if inside else _RIGHT_PLAIN).match(right)
+    before, behind = (_LEFT, _RIGHT) if inside else (_LEFT_PLAIN, _RIGHT_PLAIN)
+    subtracts = re.search(r"[\w)}]\s*[-−–]\s*\{?\s*$" if inside else r"[\w)}][-−–]$", left)
+    signed = _SIGN.search(left) and (inside or left.endswith(("-", "−", "–"))) and not subtracts
+    if signed and not behind.match(right):
+        return f"-({content})"
+    joined = before.search(left) or behind.match(right)
     names_something = re.match(r"\s*=(?!=)\s*\S", right) and re.search(r"[a-zA-Z]", content) and not re.search(r"\d", content)
     if not joined and not names_something:
         return content
     if not inside:
         left = _plain_tail(left)
         right = _plain_head(right)
-    return f"{left}({box.content}){right}".strip() if joined else f"{left}{box.content}{right}".strip()
+    return _content(f"{left}({box.content}){right}".strip() if joined else f"{left}{box.content}{right}".strip())
 
 
 def _left_side(text: str, box: Box) -> str:

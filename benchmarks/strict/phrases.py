@@ -14,16 +14,17 @@ _IS = r"(?:\s+(?:is|are|was|would\s+be|should\s+be|must\s+be|equals|comes\s+out\
 _KIND = r"(?:(?:final|correct|right|best|actual|true|required|exact|numerical|corrected)\s+)"
 _ABOUT = r"(?:\s+(?:to|for|of)\s+(?:the|this|that|your|our)\s+(?:\w+\s+)?(?:problem|question|exercise|task|part))?"
 _ENGLISH = (
-    rf"\b{_KIND}{{0,3}}(?:answer|result){_ABOUT}(?:\s+here)?{_IS}"
-    rf"|\b{_KIND}{{1,3}}(?:choice|option|solution|value|response){_ABOUT}{_IS}"
+    rf"\b{_KIND}{{0,3}}answer{_ABOUT}(?:\s+here)?{_IS}"
+    rf"|\b{_KIND}{{1,3}}(?:choice|option|solution|value|response|result){_ABOUT}{_IS}"
     r"|\bans\s*[.:=]|\bans\s+is\b"
     r"|\bit\s+should\s+(?:actually\s+)?(?:have\s+been|be)\b"
     r"|\bcorrection\s*[:：]"
 )
 _ASIAN = (
     r"(?:答案|正确选项|正確選項|最终结果|最終結果)(?:应该|应当|应|應該|應)?\s*(?:是|为|為|等于|選|选|：|:|=)+"
-    r"|(?:^|[\n。])\s*答\s*[：:]"
+    r"|(?:^|[\n。])[ \t]*答[ \t]*[：:]"
     r"|(?:故|所以|因此|应|應|正确的?是)[，,]?\s*(?:本题|本題)?(?:选择?|選擇?|答案)[：:为為]?"
+    r"|(?:^|[\n。，,])[ \t]*[选選](?=\s*[:：]?\s*[(（]?[A-J])"
     r"|(?:答え|解答|正解|答)\s*(?:は|[：:=])+[、，]?"
     r"|(?:정답|최종\s*답안?|답안?)\s*(?:은|는|이|[：:=])+"
     r"|(?:उत्तर|जवाब|उत्तर है)\s*[:：=]?|(?:উত্তর)\s*[:：=]?"
@@ -73,7 +74,7 @@ ALSO = re.compile(
     I_CASE,
 )
 """What offers another value in the sentence of a box or right behind it."""
-ALSO_POSSIBLE = r"(?:\s+(?:is|are|would\s+be|seems?)\s+(?:also|equally|another|as\s+well)\b|\s+(?:if|unless|otherwise|depending|in\s+case)\b)"
+ALSO_POSSIBLE = r"(?:\s+(?:when|whenever|for\s+(?:odd|even|all\s+other|the\s+other))\b|\s+(?:is|are|would\s+be|seems?)\s+(?:also|equally|another|as\s+well)\b|\s+(?:if|unless|otherwise|depending|in\s+case)\b)"
 SAME_AS = re.compile(r"\s*(?:about|approximately|roughly|approx\.?|around|nearly|≈|\\approx)", I_CASE)
 
 NOT_BEFORE = re.compile(
@@ -107,25 +108,25 @@ _NUMBERED = r"(?:\(?\s*(?:[2-9]|ii|iii|iv|b|c|d|two|three|second|B|C)\b\s*\)?)"
 ALTERNATIVE = re.compile(
     rf"\b(?:option|possibility|alternative|interpretation|case|answer|solution|root|value|method|way|variant|candidate|part|question|problem)\s*{_NUMBERED}"
     r"|\b(?:another|a\s+second|the\s+(?:second|other)|a\s+different|an?\s+alternative|also)\s+(?:possible\s+|valid\s+)?(?:answer|option|solution|value|possibility|root|interpretation)"
-    r"|\balternatively\b|\balso\s+possible\b|\b(?:could|may|might)\s+(?:also\s+)?be\b|\bor\b|另一|或者|或|方案[二2]|答案[二2]|情况[二2]",
+    r"|\balternatively\b|\balso\s+possible\b|\b(?:could|may|might)\s+(?:also\s+)?be\b|\bor\b|\b(?:part|case|question)\s*\(?(?:a|i|1)\)?\W+(?:and|while|whereas)\b|另一|或者|或|方案[二2]|答案[二2]|情况[二2]",
     I_CASE,
 )
 LIST_LABEL = re.compile(r"(?:^|\n)[ \t>*-]*(?:\(?[2-9b-j]\s*[.):]|[*•-])|\(\s*(?:[2-9b-j]|ii|iii|iv)\s*\)|[②③④⑤]", re.IGNORECASE)
 
 QUALIFIER = re.compile(
-    r"\b(?:not|never|no|at\s+(?:least|most)|(?:no\s+)?(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)(?:\s+than)?|about|approximately|approx|around|nearly"
+    r"\b(?:not|never|no|neither|nor|at\s+(?:least|most)|(?:no\s+)?(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)(?:\s+than)?|about|approximately|approx|around|nearly"
     r"|almost|roughly|between|above|below|exceeds?|exceeding|twice|half|double|triple|thrice|minus|plus|negative|times|squared?|cubed?|sum|product|difference|factorial"
     r"|cannot|can['’]?t|isn['’]?t|aren['’]?t|doesn['’]?t|don['’]?t|couldn['’]?t|wrong|incorrect|divided|multiplied|multiples?|factors?|divisors?|divisible|power|root|logarithm|log|unless|if|either"
-    r"|approximat\w*|minimum\s+of|maximum\s+of|up\s+to|out\s+of|hundred|thousand|million|billion|dozen|dozens|pairs?|over|under"
+    r"|approximat\w*|in\s+\d+|minimum\s+of|maximum\s+of|up\s+to|out\s+of|hundred|thousand|million|billion|dozen|dozens|pairs?|over|under"
     r"|не|более|менее|больше|меньше|около|примерно|не\s+менее|не\s+более|приблизительно|nicht|mindestens|höchstens|etwa|ungefähr|rund|mehr|weniger|zwischen"
     r"|pas|environ|moins|plus|entre|peu\s+près|menos|más|aproximadamente|acerca|cerca|mais|meno|più|circa|almeno)\b"
-    r"|不|非|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下|未满|より|以上|以下|약|이상|이하|미만|초과",
+    r"|[≈≥≤≠<>]|\\(?:approx|leq?|geq?|neq?)(?![a-zA-Z])|不|非|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下|未满|より|以上|以下|약|이상|이하|미만|초과",
     I_CASE,
 )
 """Words that change a value: what contains one of them goes to the reader as it stands."""
 AFTER_VALUE = re.compile(
     r"\s*(?:(?:more|less|fewer|greater|smaller)\s+than|times\b|squared|cubed|factorial|out\s+of|to\s+the|or\s+(?:more|less|so|fewer|higher|greater|above|below)|and\s+(?:a|one)\s+(?:half|third|quarter)"
-    r"|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|以上|以下|左右|之间|이상|이하|is\s+(?:not|wrong|incorrect|too|impossible)|(?:is|are)n['’]t|does(?:n['’]t|\s+not)"
+    r"|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|otherwise|when\b[^.]*\b(?:when|if|otherwise)\b|以上|以下|左右|之间|이상|이하|is\s+(?:not|wrong|incorrect|too|impossible)|(?:is|are)n['’]t|does(?:n['’]t|\s+not)"
     r"|cannot|fails|\+|-\s*\d|万|亿|百|千)",
     I_CASE,
 )
@@ -152,7 +153,8 @@ VERB = re.compile(
     I_CASE,
 )
 FILLER = re.compile(
-    r"\s*(?:(?:therefore|thus|hence|so|then|and|finally|consequently|in\s+conclusion|now|we\s+(?:get|have|obtain|find|conclude)|it\s+follows)(?:\s+that)?\b|所以|因此|故|综上|итак|значит|donc|[,:，：])\s*",
+    r"\s*(?:(?:wait|no|actually|oh|hmm|sorry|oops|correction)\b(?=\s*[,.:!-])|(?:step|part|question|problem|total)\s*\(?\w{0,3}\)?\s*:"
+    r"|(?:therefore|thus|hence|so|then|and|finally|consequently|in\s+conclusion|now|we\s+(?:get|have|obtain|find|conclude)|it\s+follows)(?:\s+that)?\b|所以|因此|故|综上|итак|значит|donc|[,:，：])\s*",
     I_CASE,
 )
 UNIT_STOP = re.compile(
@@ -162,3 +164,16 @@ UNIT_STOP = re.compile(
 )
 PREDICATE_END = re.compile(r"\s*(?:です|である|になります|となります|となる|だ|입니다|이다|이에요|예요|है|हैं|হয়|ครับ|ค่ะ|dir|dır|'dir|'dur|dur)?[\s.。।!！]*$")
 PLACEHOLDER = re.compile(r"(?:your|the|final|insert|put|my|numerical|\s)*(?:answer|result|here|final|solution|content)+(?:here|\s)*|\.\.\.|…|\\[lc]?dots|<[a-z_ ]+>|答案|", I_CASE)
+NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|cannot|can['’]t|doesn['’]t|не|nicht)\b|不是|不等于|不为|并非|≠|\\neq?(?![a-zA-Z])", I_CASE)
+"""What negates a plain statement."""
+OFFERS_MORE = re.compile(rf"(?:{OR}|\bmaybe\b|\bpossibly\b|\bperhaps\b|\botherwise\b)[^.]{{0,60}}?[\d\ue000]", I_CASE)
+"""Another value behind the first one, however far."""
+NUMBER_WORD = re.compile(
+    r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w{3,6}teen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+    r"|hundred|thousand|million|half|thirds?|quarters?|fifths?|infinity|infinite|infinitely\s+many|undefined|does\s+not\s+exist|no\s+(?:real\s+|such\s+)?solutions?"
+    r"|empty\s+set|all\s+real\s+numbers|none)\b|无解|无穷|нет\s+решений",
+    I_CASE,
+)
+"""Values that are written in words."""
+VAGUE = re.compile(r"\b(?:approximately|about|roughly|nearly|almost|at\s+(?:least|most)|probably\s+not|hardly)\b|大约|约|至少|至多|最多|超过|不到|大概", I_CASE)
+"""What makes a value inexact, before the verb."""

@@ -15,6 +15,12 @@ Wanted = Literal["value", "words", "choice"]
 
 LONGEST_SENTENCE = 600
 """Characters of a sentence that are read."""
+MOST_MARKERS = 12
+"""So many markers are looked at, from the end, for one that is followed by an answer."""
+MOST_WORDS = 2
+"""Between a marker and a value behind a box: «the answer is thus 205», but not «it should be noted that 5 is prime»."""
+CLOSING = 4_000
+"""Characters at the end in which the closing statement is looked for."""
 _VALUE, _NAME = "\ue000", "\ue001"
 """Masks of mathematics that may be a value, and of a mere name such as `$x$` or `$ABC$`."""
 
@@ -66,18 +72,21 @@ def masked(text: str) -> str:
     return "".join([*pieces, text[position:]])
 
 
+_A_NAME = re.compile(
+    r"[a-zA-Z](?:_\{?\w+\}?|\(\w\)|')?|[A-Z]{2,}|\\(?:triangle|angle|overline|odot|Delta|square|blacksquare|checkmark|vec|widehat|mathbb|mathcal)(?![a-z])[^=<>]*|\\qed"
+)
+
+
 def _may_be_value(formula: str) -> bool:
-    inside = formula.strip("$\\()[] \n")
-    return re.search(r"\d|\\(?:frac|pi|infty|emptyset|varnothing|sqrt|text|cos|sin|tan|log|ln|cdot|times|pm)|[-+=*/^<>]|\be\b", inside) is not None and not re.fullmatch(
-        r"[a-zA-Z](?:_\{?\w+\}?|\(\w\))|[A-Z]{2,}", inside
-    )
+    inside = re.sub(r"^(?:\$\$?|\\[(\[])\s*|[\s.,]*(?:\$\$?|\\[)\]])$", "", formula)
+    return _A_NAME.fullmatch(inside) is None
 
 
 _END = re.compile(
-    r"(?<![ap]\.m)(?<!\bi\.e)(?<!\be\.g)(?<!\bapprox)(?<!\bsq)(?<!\bans)[.!?]+(?=\s+(?![a-z])|\s*$|[\"')\]*]+(?:\s|$)|[A-Z\u3000-\uffff])|[。！？؟।]|\n+",
-    re.IGNORECASE,
+    r"(?<![apAP]\.[mM])(?<!\bi\.e)(?<!\be\.g)(?<!\bapprox)(?<!\bsq)(?<!\b[Aa]ns)"
+    r"[.!?]+(?!\s*=)(?=\s+(?![a-z])|\s*$|[\"')\]*]+(?:\s|$)|[A-Z\u3000-\uffff])|[。！？؟।]|\n+"
 )
-_END_OF_TIME = re.compile(r"[ap]\.m\.(?=\s+[A-Z\n]|\s*$)")
+_END_OF_TIME = re.compile(r"[apAP]\.[mM]\.(?=\s+[A-Z\n]|\s*$)")
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -94,14 +103,14 @@ _NUMBER = (
     r"(?:\s+\d+/\d+)?(?:st|nd|rd|th)?(?![a-zA-Z_]*\d)"
 )
 _LETTER = r"(?<![a-zA-Z\\'’])[a-zA-Z](?:_\w)?(?![a-zA-Z'’])"
-_TERM = rf"(?:[-−–+±√({{\[]\s?){{0,3}}(?:{_VALUE}+|{_NUMBER}|π|∞|∅|½|¼|¾|⅓|⅔|\\\w+(?:\{{[^{{}}]*\}}){{0,2}})(?:[)!\]}}²³⁰¹⁴-⁹°%‰]|\\%|\s%)*"
+_TERM = rf"(?:[-−–+±√({{\[]\s?){{0,3}}(?:{_VALUE}+|{_NUMBER}|π|∞|∅|½|¼|¾|⅓|⅔|\\\w+(?:\{{[^{{}}]*\}}){{0,2}})(?:[)!\]}}²³⁰¹⁴-⁹°%‰]|\s?[€£¥₽]|\\%|\s%)*"
 _OPERATOR = r"\s*(?:[-−–+*/^=<>≤≥≠≈×·÷:,]|\\(?:times|cdot|pm)|\*\*)\s*"
 _RUN = rf"(?:(?:{_LETTER}|{_NAME}+|\([\w, ]{{1,12}}\))\s*(?:[=<>≤≥≠≈∈+]|\\approx)\s*)*{_TERM}(?:(?:{_OPERATOR})?(?:{_TERM}|{_LETTER}(?=\s*[-+*/^=<>²³)\d.,;]|\s*$)))*[)\]}}]*"
-_LATIN_UNIT = r"[a-zA-Zа-яёА-Яà-ÿ°²³'’]{1,20}(?:[²³]|\^[23])?(?:/[a-zA-Z]{1,8}|\s+per\s+[a-z]{1,12})?"
+_LATIN_UNIT = r"(?:[ap]\.m\.?|(?:sq|cu|fl)\.[ ]?[a-z]{1,6}|[a-zA-Zа-яёА-Яà-ÿ°²³'’]{1,20}(?:[²³]|\^[23])?(?:/[a-zA-Z]{1,8}|\s+per\s+[a-z]{1,12})?)"
 _UNIT = (
     rf"(?:(?:(?![或和与者及])[\u3040-\u9fff\uac00-\ud7a3]){{1,6}}|(?:[ \t]?[µμ]?(?!{phrases.UNIT_STOP.pattern}){_LATIN_UNIT}){{0,3}})"
 )
-_JOIN = rf"[\s,;、，]*(?:{phrases.OR}|{phrases.AND}|[,;、，])(?:[\s,]*{phrases.MAYBE})*\s*"
+_JOIN = rf"[\s,;、，(（]*(?:{phrases.OR}|{phrases.AND}|[,;、，])(?:[\s,]*{phrases.MAYBE})*\s*"
 _EXPRESSION = re.compile(rf"{_RUN}(?:{_UNIT})?(?:{_JOIN}{_RUN}(?:{_UNIT})?)*(?:\s(?=\d){_RUN}(?:{_UNIT})?)*", re.IGNORECASE)
 
 
@@ -115,8 +124,9 @@ def clause_at(text: str, wanted: Wanted = "value") -> str:
     sentence = next(sentences(text), "")[:LONGEST_SENTENCE]
     shadow = masked(sentence)
     ends = [len(sentence)]
+    cases = re.search(r"\b(?:when|where|for)\b[^.]{1,80}\b(?:when|where|otherwise|if|for)\b", shadow)
     start = len(shadow) - len(shadow.lstrip(" ,:：("))
-    if (comment := phrases.COMMENT.search(shadow, start + 1)) and comment.start() > start:
+    if not cases and (comment := phrases.COMMENT.search(shadow, start + 1)) and comment.start() > start:
         ends.append(comment.start())
     word = r"[a-z]{2,}" if wanted == "value" else r"(?:so|it|he|she|they|we|as|with|making|giving|is|are)\b"
     for comma in re.finditer(rf",\s+(?!(?:{phrases.OR}|{phrases.AND}|{phrases.MAYBE}|but|not|though|if|unless|otherwise)){word}", shadow[start:]):
@@ -134,14 +144,17 @@ def _trimmed(part: str) -> str:
     return phrases.PREDICATE_END.sub("", part)
 
 
+_LETTERS = re.compile(r"(?<![\w'’])[(\[]?((?!I\s[a-z])(?!A\s(?!is\b|because\b|since\b|as\b)[a-z])[A-J])[)\]]?(?![\w'’])")
+
+
 def stated(clause: str, wanted: Wanted) -> str | None:
     """The answer in a clause that states one; None when there is none."""
     clause = _trimmed(clause[-LONGEST_SENTENCE:])
     while filler := phrases.FILLER.match(clause):
         clause = clause[filler.end() :]
     if wanted == "choice":
-        letters = re.findall(r"(?<![\w'’])[(\[]?([A-J])[)\]]?(?![\w'’])", clause)
-        return letters[0] if len(letters) == 1 else clause or None
+        letters = set(_LETTERS.findall(clause))
+        return letters.pop() if len(letters) == 1 and not phrases.NEGATION.search(clause) else clause or None
     if wanted == "words":
         return clause or None
     return _value_in(clause)
@@ -154,11 +167,25 @@ def _value_in(clause: str, start: int = 0) -> str | None:
     if found is None:
         return None
     before, after = shadow[start : found.start()], shadow[found.end() :]
-    if phrases.AFTER_VALUE.match(after) or re.match(rf"\s*{phrases.OR}", after, re.IGNORECASE):
+    one_in = clause[found.end() - 1].isdigit() and re.match(r"\s*(?:in|to|of)\s+\d", after)
+    if one_in or phrases.AFTER_VALUE.match(after) or phrases.OFFERS_MORE.search(after):
         return clause[start:].strip()
     qualifier = phrases.QUALIFIER.search(before)
     first = start + qualifier.start() if qualifier else found.start()
-    return _trimmed(clause[first : found.end()])
+    return _trimmed(clause[first : _token_end(shadow, found.end())]) if qualifier else _whole_tokens(clause, shadow, found)
+
+
+def _whole_tokens(clause: str, shadow: str, found: re.Match[str]) -> str:
+    """The value with what is written together with it (`sqrt(2)`, `5e3`, `1011_2`)."""
+    first = found.start()
+    while first and re.match(r"[A-Za-z0-9_\\(]", shadow[first - 1]):
+        first -= 1
+    return _trimmed(clause[first : _token_end(shadow, found.end())])
+
+
+def _token_end(shadow: str, end: int) -> int:
+    written_on = re.compile(r"[A-Za-z0-9_^(][A-Za-z0-9_^(){}+*/-]*").match(shadow, end)
+    return written_on.end() if written_on else end
 
 
 _TAG = re.compile(r"<(?:final_?)?answer>\s*([^<]{1,2000}?)\s*</(?:final_?)?answer>", re.IGNORECASE)
@@ -171,50 +198,56 @@ def marked_statement(text: str, wanted: Wanted, behind_box: bool = False) -> str
 
     Behind a box only a marker counts, and only one that states a value.
     """
-    last: tuple[int, str] | None = None
-    for position, end, found in _marked(text, wanted, behind_box):
-        if found and (last is None or position >= last[0]):
-            last = (end, found)
-    if last is None or behind_box:
-        return last[1] if last else None
-    later = None
-    for sentence in sentences(text[last[0] :]):
-        if wanted == "value" and phrases.CONCLUSION.match(sentence) and not phrases.HARMLESS.match(sentence):
-            later = closing_of(sentence, wanted) or later
-    return later or last[1]
-
-
-def _marked(text: str, wanted: Wanted, behind_box: bool) -> Iterator[tuple[int, int, str | None]]:
-    for tag in _TAG.finditer(text):
-        yield tag.start(), tag.end(), _trimmed(tag.group(1))
-    for hashes in _HASHES.finditer(text):
-        line = hashes.group(1)
-        heading = re.match(r"(?:\d+[.)]\s|step\b)", line, re.IGNORECASE) or (wanted == "value" and not is_value(line))
-        if not heading:
-            yield hashes.start(), hashes.end(), stated(line, wanted)
-    for chosen in _CHOSEN.finditer(text) if wanted == "choice" else ():
-        yield chosen.start(), chosen.end(), chosen.group(1).upper()
-    for pattern in (phrases.MARKER, phrases.MARKER_LINE):
-        for marker in pattern.finditer(text):
-            clause = clause_at(text[marker.end() :][: LONGEST_SENTENCE * 2].lstrip(" \n:：=是为"), wanted)
-            yield marker.start(), marker.end() + len(clause), _said(clause, wanted, behind_box)
-
-
-def _said(clause: str, wanted: Wanted, behind_box: bool) -> str | None:
-    """What follows a marker, or None where it is no answer («the answer is correct»)."""
-    if not clause or phrases.TELLS_NOTHING.match(clause):
+    for marker in sorted(_markers(text, wanted), key=re.Match.end)[: -MOST_MARKERS - 1 : -1]:
+        end, said = _said_at(text, marker, wanted, behind_box)
+        if said is not None:
+            break
+    else:
         return None
+    if wanted == "value" and not behind_box:
+        for sentence in sentences(text[end:]):
+            if phrases.CONCLUSION.match(sentence) and not phrases.HARMLESS.match(sentence):
+                said = closing_of(sentence[:LONGEST_SENTENCE], wanted) or said
+    return said
+
+
+def _markers(text: str, wanted: Wanted) -> Iterator[re.Match[str]]:
+    for pattern in (_TAG, _HASHES, phrases.MARKER, phrases.MARKER_LINE):
+        yield from pattern.finditer(text)
+    if wanted == "choice":
+        yield from _CHOSEN.finditer(text)
+
+
+def _said_at(text: str, marker: re.Match[str], wanted: Wanted, behind_box: bool) -> tuple[int, str | None]:
+    """Where the words of a marker end, and what they say; None where that is no answer («the answer is correct»)."""
+    if marker.re is _TAG:
+        return marker.end(), _trimmed(marker.group(1)) or None
+    if marker.re is _CHOSEN:
+        return marker.end(), marker.group(1).upper()
+    if marker.re is _HASHES:
+        line = marker.group(1)
+        heading = re.match(r"(?:\d+[.)]\s|step\b)", line, re.IGNORECASE) or (wanted == "value" and not is_value(line))
+        return marker.end(), None if heading else stated(line, wanted)
+    rest = text[marker.end() :][: LONGEST_SENTENCE * 2]
+    clause = clause_at(rest.lstrip(" \n:：=是为"), wanted)
+    end = marker.end() + len(next(sentences(rest), ""))
+    if not clause or phrases.TELLS_NOTHING.match(clause):
+        return end, None
+    if wanted == "value" and behind_box:
+        value = _value_in(clause)
+        words = len(re.findall(r"[a-z]{2,}", clause.partition(value or clause)[0]))
+        return end, value if words <= MOST_WORDS else None
     if wanted == "value":
-        return _value_in(clause) or (None if behind_box else clause)
-    return stated(clause, wanted)
+        return end, _value_in(clause) or clause
+    return end, stated(clause, wanted)
 
 
 def closing_statement(text: str, wanted: Wanted) -> str | None:
     """What the last sentence that states something says."""
-    for sentence in reversed(list(sentences(text[-10_000:]))):
+    for sentence in reversed(list(sentences(text[-CLOSING:]))):
         if phrases.HARMLESS.match(sentence) or not re.search(r"\w|[\ue000-\uf8ff]", sentence):
             continue
-        if sentence.rstrip(" *)").endswith(("?", "？")):
+        if sentence.rstrip(" *)").endswith(("?", "？")) or re.match(r"\s*(?:let|suppose|assume|consider|if)\b(?![^\n]*\bthen\b)", sentence, re.IGNORECASE):
             return None
         return closing_of(sentence[-LONGEST_SENTENCE:], wanted)
     return None
@@ -239,13 +272,21 @@ def closing_of(sentence: str, wanted: Wanted) -> str | None:
             break
     values = list(_EXPRESSION.finditer(shadow))
     if not values:
-        return None
+        return _in_words(clause)
     verbs = [verb.end() for verb in phrases.VERB.finditer(shadow) if verb.end() <= values[-1].start()]
     verbs = [verb for verb in verbs if not any(value.start() < verb < value.end() for value in values)]
     if len(values) > 1 and not verbs:
         return clause
-    negated = re.search(r"\b(?:not|never|cannot|no)\b|n['’]t\b|不", shadow[: values[-1].start()])
-    return clause if negated else _value_in(clause, verbs[-1] if verbs else 0)
+    negated = phrases.NEGATION.search(shadow[: values[-1].start()])
+    vague = verbs and phrases.VAGUE.search(shadow[max(0, verbs[-1] - 24) : verbs[-1]])
+    return clause if negated or vague else _value_in(clause, verbs[-1] if verbs else 0)
+
+
+def _in_words(clause: str) -> str | None:
+    """A value in words behind the last verb («five», «no solution»), when it is short."""
+    verbs = [verb.end() for verb in phrases.VERB.finditer(clause)]
+    said = clause[verbs[-1] if verbs else 0 :].strip()
+    return said if len(said.split()) <= 5 and phrases.NUMBER_WORD.search(said) else None
 
 
 def _predicate(clause: str) -> str | None:

@@ -8,6 +8,7 @@ windows of at most `PROSE_WINDOW`; every pattern is linear or works on a shorter
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from benchmarks.answer_text import BOX_WINDOW, PROSE_WINDOW
@@ -28,6 +29,9 @@ from benchmarks.strict.prose import (
 
 NEAR = 300
 """Characters beside a box in which another value can be offered."""
+
+MOST_BOXES = 50
+"""A longer list of boxes is not an answer that could be right."""
 
 
 class Statement(NamedTuple):
@@ -50,7 +54,7 @@ class Missing(NamedTuple):
 
 def find_statement(text: str, wanted: Wanted = "value") -> Statement | Missing:
     """The answer that a response's final text states; `wanted` is the kind of the gold answer."""
-    window = repaired(text[-BOX_WINDOW:])
+    window = repaired(text.rstrip()[-BOX_WINDOW:])
     boxes, truncated = closed_boxes(window)
     if truncated:
         return Missing("truncated")
@@ -65,20 +69,23 @@ def _prose(text: str, wanted: Wanted) -> Statement | Missing:
     part = marked_statement(text, wanted) or closing_statement(text, wanted)
     if part is None:
         return Missing("no answer")
+    stands = text.rfind(part)
+    retracted = _is_negation(part) or (stands >= 0 and _taken_back(text[stands + len(part) :]))
     if uses_decimal_comma(text):
         part = decimal_points(part)
-    return Statement((part,), "prose", retracted=_is_negation(part))
+    return Statement((part,), "prose", retracted=retracted)
 
 
 def _is_negation(part: str) -> bool:
-    return re.match(r"(?:not|no|never|isn['’]t|不是|不等于|не|nicht|≠)(?![a-z])", part.strip(" $\\([*"), re.IGNORECASE) is not None
+    return phrases.NEGATION.search(part) is not None and not phrases.NUMBER_WORD.fullmatch(part)
 
 
 def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
+    behind = cleaned(text[boxes[-1].end :][:PROSE_WINDOW])
+    if _negated_before(text, boxes[-1]) and len(boxes) > 1 and not _SENTENCE_END.search(text[boxes[-2].end : boxes[-1].start][-NEAR:]):
+        boxes = boxes[:-1]
     group = _group(text, boxes)
-    negated = [_negated_before(text, box) for box in group]
-    kept = [box for box, bad in zip(group, negated, strict=True) if not bad]
-    behind = cleaned(text[group[-1].end :][:PROSE_WINDOW])
+    kept = [box for box in group if not _negated_before(text, box)]
     if later := _later_answer(behind, group[-1], wanted):
         return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later))
     taken_back = phrases.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
@@ -100,22 +107,22 @@ def _contents(text: str, group: list[Box]) -> tuple[str, ...]:
     """What each box stands for: its content, or the formula that it is a part of; a bracketed list is one part."""
     first, last = group[0], group[-1]
     left, right = text[max(0, first.start - 20) : first.start].rstrip(), text[last.end : last.end + 20].lstrip()
-    between = [text[a.end : b.start] for a, b in zip(group, group[1:], strict=False)]
-    if between and left.endswith(("(", r"\langle")) and not left.endswith(r"\(") and right.startswith((")", r"\right)", r"\rangle")):
-        if all(re.fullmatch(r"\s*,(?:\s|\\[,;! ])*", piece) for piece in between):
-            return ("(" + ", ".join(box.content for box in group) + ")",)
+    bracketed = re.search(r"(?<!\\)\($|\\langle$", left) and re.match(r"\)|\\(?:right\)|rangle)", right)
+    commas = all(re.fullmatch(r"\s*,(?:\s|\\[,;! ])*", text[a.end : b.start]) for a, b in pairwise(group))
+    if len(group) > 1 and bracketed and commas:
+        return ("(" + ", ".join(box.content for box in group) + ")",)
     return tuple(formula_around(text, box) for box in group)
 
 
 def _group(text: str, boxes: list[Box]) -> list[Box]:
     """The last box with those before it that belong to it: joined, listed, or offered as alternatives."""
     group = boxes[-1:]
-    for box in reversed(boxes[:-1]):
-        between = text[box.end : group[0].start]
+    for box in reversed(boxes[-MOST_BOXES:-1]):
+        between = text[box.end : group[-1].start]
         if len(between) > NEAR or not _belong_together(between):
             break
-        group.insert(0, box)
-    return group
+        group.append(box)
+    return group[::-1]
 
 
 _SHORT_JOINER = re.compile(
@@ -171,9 +178,8 @@ def _key(part: str) -> str:
 
 
 def _taken_back(behind: str) -> bool:
-    last = None
-    for last in phrases.TAKEN_BACK.finditer(behind):
-        pass
+    found = list(phrases.TAKEN_BACK.finditer(behind))
+    last = found[-1] if found else None
     if last is None or re.search(r"\b(?:if|unless|suppose|whether)\s+$", behind[max(0, last.start() - 12) : last.start()], re.IGNORECASE):
         return False
     return not re.search(r"\b(?:is|was)\s+(?:indeed\s+|actually\s+)?(?:right|correct)\b", behind[last.end() :], re.IGNORECASE)
@@ -187,7 +193,7 @@ _OR_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _AND_BEHIND = re.compile(rf"{_EDGE}(?:,\s*)?{phrases.AND}\s*({_VALUE})\s*[.。]?\s*(?:\n|$)", re.IGNORECASE)
-_OTHER_IF = re.compile(rf"{_EDGE}[^\n.]{{0,60}}?[(,;]\s*(?:but\s+|though\s+)?({_VALUE}){phrases.ALSO_POSSIBLE}", re.IGNORECASE)
+_OTHER_IF = re.compile(rf"{_EDGE}[^\n.]{{0,60}}?(?:[(,;]|\band\b|\bbut\b)\s*(?:but\s+|though\s+)?({_VALUE}){phrases.ALSO_POSSIBLE}", re.IGNORECASE)
 _OR_AHEAD = re.compile(
     rf"({_VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE
 )
@@ -216,4 +222,4 @@ def _beside(text: str, group: list[Box], wanted: Wanted) -> tuple[tuple[str, ...
     elif (found := _AND_AHEAD.search(ahead)) and not re.search(r"(?:=|between)\s*$", ahead[: found.start()]):
         unlabelled = not re.search(r"[a-zA-Z]\s*=[\s$\\({]*$", text[max(0, group[0].start - 30) : group[0].start])
         more += [found.group(1)] if unlabelled and "=" not in found.group(1) else []
-    return tuple(more), tuple(value.strip() for value in beside)
+    return tuple(value.strip() for value in more), tuple(value.strip() for value in beside)
