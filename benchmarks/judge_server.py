@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from benchmarks.judge_wire import pack_message, read_message
-from benchmarks.judges import Judgement, judge_klear, judge_strict, quiet_math_verify
+from benchmarks.judges import Judgement, judge_klear, quiet_math_verify
+from benchmarks.strict.judge import judge_strict
 
 MEMORY_BYTES = 4 << 30
 """Address space of a worker: a power tower ends in a MemoryError instead of filling the machine."""

@@ -30,7 +30,7 @@ from benchmarks.strict.reading import (
 )
 from benchmarks.strict.sets import read_set, same_set
 from benchmarks.strict.types import AnswerType
-from benchmarks.strict.units import QUALIFIERS, same_kind
+from benchmarks.strict.units import same_kind
 from benchmarks.strict.values import NoValue, Unbounded, equal, exact, substituted, symbols
 
 LONGEST_LIST = 60
@@ -115,6 +115,28 @@ def _joined_rows(token: Token) -> Tokens:
             found.append(Token("sep", "row"))
         found += cells
     return trimmed(tuple(found))
+
+
+def same_parts(parts: Sequence[str], gold: str, answer_type: AnswerType | None = None) -> bool:
+    """Do the contents of several boxes together denote the gold answer?"""
+    lists = any(has_comma_groups(part) for part in parts) and has_comma_groups(gold)
+    try:
+        wanted = read_gold(gold, answer_type, lists)
+        given: list[Token] = []
+        for part in parts:
+            given += [Token("sep", ";"), *trimmed(tokenize(_without_dollars(part), lists))]
+    except Unreadable:
+        return False
+    return same_tokens(tuple(given), wanted)
+
+
+def is_several(answer: str) -> bool:
+    """Does an answer offer several values, or one with an alternative?"""
+    try:
+        given = trimmed(tokenize(_without_dollars(answer)))
+    except Unreadable:
+        return False
+    return len(_parts(given)) > 1 or has_plus_minus(given)
 
 
 # --- numbers and expressions
@@ -582,11 +604,6 @@ def _words(tokens: Tokens) -> str:
             return ""
     joined = "".join(re.sub(r"[^\w:]", "", part) for part in found)
     return _SAME_WORDS.get(joined, joined)
-
-
-def is_denied(tokens: Tokens) -> bool:
-    """Does a word of the answer say that it is not the plain value?"""
-    return any(letters_of(token) in QUALIFIERS for token in tokens)
 
 
 _COMPARED: dict[AnswerType, Callable[[Tokens, Gold], bool]] = {

@@ -1,0 +1,65 @@
+"""The `strict` judge: what stands after the thinking, compared with the gold as its type demands.
+
+`statement` finds what a response offers as its answer, `gold` says what kind of answer the gold is, `compare` decides.
+An integral or another formula that the reader of expressions does not know is left to math-verify, which gets the whole untouched
+text of both sides (`library`).
+"""
+
+from __future__ import annotations
+
+from benchmarks.answer_text import LONGEST_ANSWER
+from benchmarks.judges import SHOWN, Judgement
+from benchmarks.strict.compare import is_several, read_gold, same_answer, same_parts
+from benchmarks.strict.latex import Unreadable
+from benchmarks.strict.library import same_by_library
+from benchmarks.strict.prose import Wanted
+from benchmarks.strict.statement import Missing, find_statement
+from benchmarks.strict.types import AnswerType
+
+SEVERAL: tuple[AnswerType, ...] = ("list", "tuple", "interval", "equation", "matrix")
+"""Types of a gold that may be stated in several boxes."""
+
+
+def judge_strict(text: str, gold: str, answer_type: AnswerType | None = None) -> Judgement:
+    """Verdict on the final text of a response (`answer_text.final_text` has cut the thinking off)."""
+    kind = _type(gold, answer_type)
+    found = find_statement(text, _wanted(kind))
+    if isinstance(found, Missing):
+        return Judgement(found.reason)
+    shown = ", ".join(part.strip() for part in found.parts)[:SHOWN]
+    if found.retracted:
+        return Judgement("hedged", shown)
+    if max(map(len, found.parts)) > LONGEST_ANSWER:
+        return Judgement("wrong", shown)
+    if len(found.parts) > 1:
+        return Judgement(_several(list(found.parts), gold, kind, answer_type), shown)
+    answer = found.parts[0]
+    if _same(answer, gold, answer_type):
+        agree = kind in SEVERAL or all(_same(other, gold, answer_type) or _same(other, answer, None) for other in found.beside)
+        return Judgement("correct" if agree else "hedged", shown)
+    hedged = kind not in SEVERAL and (bool(found.beside) or is_several(answer))
+    return Judgement("hedged" if hedged else "wrong", shown)
+
+
+def _type(gold: str, answer_type: AnswerType | None) -> AnswerType:
+    try:
+        return read_gold(gold, answer_type).type
+    except Unreadable:
+        return answer_type or "expression"
+
+
+def _wanted(kind: AnswerType) -> Wanted:
+    return "choice" if kind == "choice" else "words" if kind == "text" else "value"
+
+
+def _same(answer: str, gold: str, answer_type: AnswerType | None) -> bool:
+    return len(answer) <= LONGEST_ANSWER and (same_answer(answer, gold, answer_type) or same_by_library(answer, gold))
+
+
+def _several(parts: list[str], gold: str, kind: AnswerType, answer_type: AnswerType | None) -> str:
+    """Several boxes: the members of a list, or alternatives that must all be the gold."""
+    if kind in SEVERAL:
+        return "correct" if _same(parts[-1], gold, answer_type) or same_parts(parts, gold, answer_type) else "wrong"
+    if all(_same(part, gold, answer_type) for part in parts):
+        return "correct"
+    return "wrong" if len({"".join(part.split()) for part in parts}) == 1 else "hedged"
