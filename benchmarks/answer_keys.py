@@ -23,7 +23,7 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from benchmarks.answer_text import exact_number, normal_form
+from benchmarks.strict.votes import joined_answer
 from benchmarks.wording import LONGEST, readings, words
 
 KEYED = ("aime24", "aime25", "hmmt25", "aime26", "hmmt26", "gsm8k", "math500")
@@ -229,8 +229,8 @@ def same_answer(given: str, official: str) -> bool:
         return True
     if len(given) > LONGEST_GIVEN:
         return False
-    value, wanted = exact_number(normal_form(given)), exact_number(normal_form(official))
-    if value is not None and wanted is not None:
+    value, wanted = joined_answer(given), joined_answer(official)
+    if not isinstance(value, str) and not isinstance(wanted, str):
         return value == wanted
     from benchmarks.grading import grade_math
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.answer_text import joined_answer
 from benchmarks.estimators import avg_at_n, maj_curve, pass_at_k
 from benchmarks.records import Grade, SampleKey
+from benchmarks.strict.votes import joined_answer
 from reports.measurements import BUDGET_ALONE, Measurement, Sample, protocol_fields
 from reports.statistics import Interval, sampling_interval, superpopulation_interval
 from reports.text import brief, counted

@@ -268,7 +268,7 @@ def _same_list(given: Tokens, gold: Gold) -> bool:
 def _without_repeats(found: list[Item]) -> list[Item]:
     kept: list[Item] = []
     for item in found[:LONGEST_LIST]:
-        if not any(item.label == other.label and _safely(lambda item=item, other=other: _same_item(item, other)) for other in kept):  # type: ignore[misc]  # noqa: B023
+        if not any(item.label == other.label and _safely(lambda item=item, other=other: _same_item(item, other)) for other in kept):  # type: ignore[misc]
             kept.append(item)
     return kept + found[LONGEST_LIST:]
 
@@ -382,9 +382,7 @@ def _same_tuple(given: Tokens, gold: Gold) -> bool:
     given, _ = without_remark(without_words_before(given))
     sides, relations = members(given)
     if relations and all(relation in "=∈" for relation in relations):
-        if len(relations) == 1:
-            given = trimmed(sides[-1])
-        elif enclosed(given) is None and len(_parts(given)) == 1:
+        if len(relations) == 1 or enclosed(given) is None and len(_parts(given)) == 1:
             given = trimmed(sides[-1])
     wanted = _items_of(gold.tokens[1:-1])
     brackets = enclosed(gold.tokens) or "()"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from benchmarks.answer_text import LONGEST_ANSWER
 from benchmarks.judges import SHOWN, Judgement
+from benchmarks.records import Reason
 from benchmarks.strict.compare import is_several, read_gold, same_answer, same_parts
 from benchmarks.strict.latex import Unreadable
 from benchmarks.strict.library import same_by_library
@@ -56,7 +57,7 @@ def _same(answer: str, gold: str, answer_type: AnswerType | None) -> bool:
     return len(answer) <= LONGEST_ANSWER and (same_answer(answer, gold, answer_type) or same_by_library(answer, gold))
 
 
-def _several(parts: list[str], gold: str, kind: AnswerType, answer_type: AnswerType | None) -> str:
+def _several(parts: list[str], gold: str, kind: AnswerType, answer_type: AnswerType | None) -> Reason:
     """Several boxes: the members of a list, or alternatives that must all be the gold."""
     if kind in SEVERAL:
         return "correct" if _same(parts[-1], gold, answer_type) or same_parts(parts, gold, answer_type) else "wrong"

@@ -56,10 +56,7 @@ def masked(text: str) -> str:
         sign = token.group()
         if sign in (r"\(", r"\["):
             opened = opened or (sign, token.start())
-        elif opened and (opened[0], sign) in ((r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$")):
-            spans.append((opened[1], token.end()))
-            opened = None
-        elif opened and opened[0] == sign == "$" and not text[token.start() - 1].isspace() and not text[token.end() : token.end() + 1].isdigit():
+        elif opened and (opened[0], sign) in ((r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$")) or opened and opened[0] == sign == "$" and not text[token.start() - 1].isspace() and not text[token.end() : token.end() + 1].isdigit():
             spans.append((opened[1], token.end()))
             opened = None
         elif sign in ("$", "$$") and (opened is None or opened[0] == "$"):

@@ -44,17 +44,13 @@ def trimmed(tokens: Tokens) -> Tokens:
     while tokens:
         if len(tokens) == 1 and tokens[0].kind == "group":
             tokens = tokens[0].args[0]
-        elif tokens[-1].kind == "unknown" and tokens[-1].text in _TRAILING - {"?"}:
-            tokens = tokens[:-1]
-        elif tokens[-1].kind == "unknown" and tokens[-1].text == "}":
+        elif tokens[-1].kind == "unknown" and tokens[-1].text in _TRAILING - {"?"} or tokens[-1].kind == "unknown" and tokens[-1].text == "}":
             tokens = tokens[:-1]
         elif tokens[0].kind == "unknown" and tokens[0].text in ("`", '"', "&"):
             tokens = tokens[1:]
         elif tokens[-1].kind == "sep" or (tokens[-1].kind == "op" and tokens[-1].text in "*'"):
             tokens = tokens[:-1]
-        elif tokens[0].kind == "sep" or (tokens[0].kind == "rel" and tokens[0].text in "=:≈→⇒") or tokens[0] == Token("op", "*"):
-            tokens = tokens[1:]
-        elif tokens[0].kind == "op" and tokens[0].text == "'" and tokens[-1].kind == "op":
+        elif tokens[0].kind == "sep" or (tokens[0].kind == "rel" and tokens[0].text in "=:≈→⇒") or tokens[0] == Token("op", "*") or tokens[0].kind == "op" and tokens[0].text == "'" and tokens[-1].kind == "op":
             tokens = tokens[1:]
         else:
             break

@@ -16,8 +16,8 @@ from benchmarks.strict import phrases
 from benchmarks.strict.boxes import Box, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
 from benchmarks.strict.prose import (
     Wanted,
-    cleaned,
     clause_at,
+    cleaned,
     closing_statement,
     decimal_points,
     is_value,

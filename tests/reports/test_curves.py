@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.answer_text import joined_answer
 from benchmarks.estimators import maj_at_k, maj_curve
+from benchmarks.strict.votes import joined_answer
 from reports.scores import Scores, budget_curve, complete_problems, pass_curve, powers, vote_curve
 
 
