@@ -22,6 +22,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.judge_pool import SERVERS, Batch, JudgeError, Server, ServerGone, Task, Worker
 from benchmarks.judge_wire import pack_message
 from benchmarks.records import FinishReason, Grade, Thinking
+from benchmarks.strict.types import ANSWER_TYPES
 
 __all__ = ["Grader", "GraderPool", "JudgeError", "MathItem", "grade_math", "grade_math_many"]
 
@@ -70,20 +71,25 @@ class GraderPool:
 
     def grade(
         self, response: str, gold: str, grader: Grader = "strict", thinking: Thinking = "auto",
-        finish_reason: FinishReason | None = None,
+        finish_reason: FinishReason | None = None, *, answer_type: str | None = None,
     ) -> Grade:  # fmt: skip
         """Grade one response."""
-        return self.grade_many([MathItem(response, gold, finish_reason)], grader, thinking)[0]
+        item = MathItem(response, gold, finish_reason)
+        return self.grade_many([item], grader, thinking, answer_type=answer_type)[0]
 
     def grade_many(
-        self, items: Iterable[Sequence[str | None]], grader: Grader = "strict", thinking: Thinking = "auto"
-    ) -> list[Grade]:
+        self, items: Iterable[Sequence[str | None]], grader: Grader = "strict", thinking: Thinking = "auto", *,
+        answer_type: str | None = None,
+    ) -> list[Grade]:  # fmt: skip
         """Grade `(response, gold)` or `(response, gold, finish reason)` items, all workers busy.
 
+        `answer_type` declares what the golds are (`benchmarks.strict.types`); `klear` ignores it.
+
         Raises:
+            BenchmarkError: an unknown grader, thinking rule or answer type.
             JudgeError: the judges cannot run on this machine.
         """
-        _check_names(grader, thinking)
+        _check_names(grader, thinking, answer_type)
         grades: dict[int, Grade] = {}
         tasks: deque[Task] = deque()
         for index, item in enumerate(items):
@@ -92,7 +98,7 @@ class GraderPool:
             if text is None:
                 grades[index] = Grade(correct=False, reason="truncated", grader=grader)
             else:
-                packed = pack_message({"grader": grader, "text": text, "gold": gold})
+                packed = pack_message({"grader": grader, "text": text, "gold": gold, "type": answer_type})
                 tasks.append(Task(index, packed))
         if tasks:
             with self._lock:
@@ -134,11 +140,13 @@ class GraderPool:
         self._alive, self._server, self._lock = [], None, threading.Lock()
 
 
-def _check_names(grader: str, thinking: str) -> None:
+def _check_names(grader: str, thinking: str, answer_type: str | None) -> None:
     if grader not in GRADERS:
         raise BenchmarkError(f"unknown grader {grader!r}; allowed: {', '.join(GRADERS)}")
     if thinking not in ("auto", "required"):
         raise BenchmarkError(f"unknown thinking rule {thinking!r}; allowed: auto, required")
+    if answer_type is not None and answer_type not in ANSWER_TYPES:
+        raise BenchmarkError(f"unknown answer type {answer_type!r}; allowed: {', '.join(ANSWER_TYPES)}")
 
 
 _pools: weakref.WeakSet[GraderPool] = weakref.WeakSet()
@@ -167,21 +175,21 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def grade_math(
     response: str, gold: str, grader: Grader = "strict", thinking: Thinking = "auto",
-    finish_reason: FinishReason | None = None,
+    finish_reason: FinishReason | None = None, *, answer_type: str | None = None,
 ) -> Grade:  # fmt: skip
-    """Grade one response in the one-worker pool of this process.  `klear` ignores the last two arguments.
+    """Grade one response in the one-worker pool of this process.  `klear` ignores the last three arguments.
 
     `strict` answers in under 2 s, `klear` within the released judge's own limits (40 s).
     """
-    return _shared_pool().grade(response, gold, grader, thinking, finish_reason)
+    return _shared_pool().grade(response, gold, grader, thinking, finish_reason, answer_type=answer_type)
 
 
 def grade_math_many(
     items: Iterable[Sequence[str | None]], grader: Grader = "strict", thinking: Thinking = "auto",
-    workers: int | None = None, pool: GraderPool | None = None,
+    workers: int | None = None, pool: GraderPool | None = None, *, answer_type: str | None = None,
 ) -> list[Grade]:  # fmt: skip
     """Grade `(response, gold[, finish reason])` items in order, in `pool` or in one made for this call."""
     if pool is not None:
-        return pool.grade_many(items, grader, thinking)
+        return pool.grade_many(items, grader, thinking, answer_type=answer_type)
     with GraderPool(workers) as own:
-        return own.grade_many(items, grader, thinking)
+        return own.grade_many(items, grader, thinking, answer_type=answer_type)

@@ -48,7 +48,7 @@ def judge(task: dict[str, Any]) -> Judgement:
     try:
         signal.setitimer(signal.ITIMER_PROF, STRICT_CPU_S, 0.1)
         try:
-            return judge_strict(task["text"], task["gold"])
+            return judge_strict(task["text"], task["gold"], task["type"])
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
     except OutOfTime:

@@ -19,6 +19,7 @@ from released_judge import released_verdict
 
 from benchmarks import BenchmarkError
 from benchmarks.grading import GraderPool, grade_math, grade_math_many
+from benchmarks.strict.types import ANSWER_TYPES
 
 RELAXED = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -293,5 +294,18 @@ def test_wrong_names_are_refused_in_one_line(pool: GraderPool) -> None:
         pool.grade("1", "1", "lenient")  # type: ignore[arg-type]
     with pytest.raises(BenchmarkError, match="allowed: auto, required"):
         pool.grade("1", "1", "strict", "always")  # type: ignore[arg-type]
+    with pytest.raises(BenchmarkError, match="unknown answer type 'number'; allowed: integer, rational, .*, choice, text$"):
+        grade_math("\\boxed{1}", "1", answer_type="number")
+    with pytest.raises(BenchmarkError, match="unknown answer type ''"):
+        grade_math_many([], pool=pool, answer_type="")
     with pytest.raises(BenchmarkError, match="at least 1"):
         GraderPool(workers=0)
+
+
+def test_every_answer_type_is_accepted_by_both_graders(pool: GraderPool) -> None:
+    assert len(ANSWER_TYPES) == 15
+    for answer_type in (None, "integer"):
+        assert grade_math("\\boxed{5}", "5", answer_type=answer_type).correct
+    for answer_type in ANSWER_TYPES:
+        assert pool.grade("\\boxed{5}", "5", answer_type=answer_type).reason in ("correct", "wrong")
+        assert grade_math_many([("\\boxed{5}", "5")], "klear", pool=pool, answer_type=answer_type)[0].correct
