@@ -3,8 +3,12 @@
 `klear` gives the verdict of the judge released with Klear-Reasoner; `strict` counts only what stands
 after the thinking (`benchmarks.judges` has both).  Judging never happens in the calling process:
 a pool (`benchmarks.judge_pool`) keeps workers of a separate server process busy, kills one that
-exceeds its time, replaces one that dies, and carries on with the rest.  A grade that does not come
-back has the reason «judge time-out»; no response can raise an exception here or hang the caller.
+exceeds its time, replaces one that dies, and carries on with the rest.  A response whose grade does
+not come back has the reason «judge time-out»: it had its time twice, or ended two workers.  No
+response can raise an exception here or hang the caller.
+
+`strict` has 0.7 s of processor time, twice (`benchmarks.judge_server`); both together are less than
+2 s on a machine with a free processor.  `klear` has 40 s, twice.
 """
 
 from __future__ import annotations
@@ -13,13 +17,12 @@ import atexit
 import os
 import threading
 import weakref
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, Self
 
 from benchmarks.answer_text import final_text
 from benchmarks.errors import BenchmarkError
-from benchmarks.judge_pool import SERVERS, Batch, JudgeError, Server, ServerGone, Task, Worker
+from benchmarks.judge_pool import SERVERS, Batch, JudgeError, Limit, Server, ServerGone, Task, Worker
 from benchmarks.judge_wire import pack_message
 from benchmarks.records import FinishReason, Grade, Thinking
 from benchmarks.strict.types import ANSWER_TYPES
@@ -28,7 +31,10 @@ __all__ = ["Grader", "GraderPool", "JudgeError", "MathItem", "grade_math", "grad
 
 Grader = Literal["strict", "klear"]
 GRADERS: tuple[Grader, ...] = ("strict", "klear")
+STRICT_PROCESSOR_S = 0.8
+"""A worker has a limit of its own (`judge_server.STRICT_CPU_S`); this one is for a worker that cannot heed it."""
 STRICT_LIMIT_S = 1.7
+"""Seconds by the clock after which a worker that did not get the processor is replaced."""
 KLEAR_LIMIT_S = 40.0
 """The released judge's own limits: 5 s for each of two parses and of up to four comparisons; and a margin."""
 
@@ -45,7 +51,8 @@ class GraderPool:
     """Judging processes for many responses.  Use as a context manager; workers start with the first grade.
 
     One batch runs at a time; a second thread waits.  Every input gives a grade, in the order of the items.
-    `strict_limit_s` and `klear_limit_s` bound the wall time of one grade.
+    Equal pairs are judged once.  `strict_limit_s` and `klear_limit_s` are the wall time after which a worker is
+    replaced; whether that was an attempt of its response is a matter of processor time (`benchmarks.judge_pool`).
     """
 
     def __init__(
@@ -57,7 +64,10 @@ class GraderPool:
         if workers is not None and workers < 1:
             raise BenchmarkError(f"workers={workers}: a grader pool needs at least 1")
         self.workers = workers or len(os.sched_getaffinity(0))
-        self._limits: dict[str, float] = {"strict": strict_limit_s, "klear": klear_limit_s}
+        self._limits = {
+            "strict": Limit(min(STRICT_PROCESSOR_S, 0.9 * strict_limit_s), strict_limit_s),
+            "klear": Limit(0.9 * klear_limit_s, klear_limit_s),
+        }
         self._lock = threading.Lock()
         self._server: Server | None = None
         self._alive: list[Worker] = []
@@ -91,7 +101,7 @@ class GraderPool:
         """
         _check_names(grader, thinking, answer_type)
         grades: dict[int, Grade] = {}
-        tasks: deque[Task] = deque()
+        tasks: dict[bytes, Task] = {}
         for index, item in enumerate(items):
             response, gold, finish_reason = MathItem(*item)  # type: ignore[arg-type]
             text = final_text(response, thinking, finish_reason) if grader == "strict" else response
@@ -99,10 +109,10 @@ class GraderPool:
                 grades[index] = Grade(correct=False, reason="truncated", grader=grader)
             else:
                 packed = pack_message({"grader": grader, "text": text, "gold": gold, "type": answer_type})
-                tasks.append(Task(index, packed))
+                tasks.setdefault(packed, Task(packed)).numbers.append(index)
         if tasks:
             with self._lock:
-                self._run(tasks, grader, grades)
+                self._run(list(tasks.values()), grader, grades)
         return [grades[index] for index in range(len(grades))]
 
     def close(self) -> None:
@@ -114,20 +124,19 @@ class GraderPool:
             self._server.close()
             self._server = None
 
-    def _run(self, waiting: deque[Task], grader: str, grades: dict[int, Grade]) -> None:
-        tasks = list(waiting)
+    def _run(self, tasks: list[Task], grader: str, grades: dict[int, Grade]) -> None:
         for attempt in range(SERVERS):
             finished = False
             try:
                 if self._server is None:
                     self._server = Server()
-                Batch(self._server, self._alive, waiting, grader, self._limits[grader], grades).run(self.workers)
+                Batch(self._server, self._alive, tasks, grader, self._limits[grader], grades).run(self.workers)
                 finished = True
                 return
             except ServerGone:
                 if attempt + 1 == SERVERS:
                     raise
-                waiting = deque(task for task in tasks if task.number not in grades)
+                tasks = [task for task in tasks if task.numbers[0] not in grades]
             finally:
                 if not finished:  # workers hold tasks of a batch that nobody waits for
                     self.close()
@@ -179,7 +188,7 @@ def grade_math(
 ) -> Grade:  # fmt: skip
     """Grade one response in the one-worker pool of this process.  `klear` ignores the last three arguments.
 
-    `strict` answers in under 2 s, `klear` within the released judge's own limits (40 s).
+    `strict` answers in under 2 s of processor time, `klear` within twice the released judge's own limits (40 s).
     """
     return _shared_pool().grade(response, gold, grader, thinking, finish_reason, answer_type=answer_type)
 

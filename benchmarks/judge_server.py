@@ -5,7 +5,7 @@ with it; forking from it costs milliseconds where an import of math-verify costs
 worker grades in its main thread, because math-verify's time-outs use SIGALRM.
 
 Control socket (packets): `ready` at the start; `spawn` with a file descriptor → `PID`; `kill PID` →
-wait status.  Its end means that the caller is gone: all workers are killed.  Tasks and verdicts go
+wait status, and by how many bytes the worker was ever larger than this process.  Its end means that the caller is gone: all workers are killed.  Tasks and verdicts go
 over one more socket for each worker (`benchmarks.judge_wire`).
 """
 
@@ -17,6 +17,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,8 +30,10 @@ MEMORY_BYTES = 4 << 30
 """Address space of a worker: a power tower ends in a MemoryError instead of filling the machine."""
 RECYCLE_BYTES = 1 << 30
 """Resident size from which a worker ends after its answer and is replaced."""
-STRICT_CPU_S = 1.0
-"""Processor time of one strict grade; wall time is the caller's to limit."""
+STRICT_CPU_S = 0.7
+"""Processor time of one strict grade.  The caller gives it twice, and both together must be less than 2 s."""
+OUT_OF_MEMORY = 3
+"""Exit status of a worker whose judge has not caught a MemoryError."""
 
 
 class OutOfTime(BaseException):
@@ -60,7 +63,7 @@ def _work(stream: socket.socket) -> None:
     buffer = bytearray()
     while (task := read_message(stream, buffer)) is not None:
         verdict = judge(task)
-        stream.sendall(pack_message([verdict.reason, verdict.extracted]))
+        stream.sendall(pack_message([verdict.reason, verdict.extracted, time.process_time()]))
         if _resident_bytes() > RECYCLE_BYTES:
             return
 
@@ -82,8 +85,10 @@ def _spawn(control: socket.socket, descriptor: int) -> int:
         status = 0
     except ConnectionError:  # the caller is gone
         status = 0
+    except MemoryError:
+        status = OUT_OF_MEMORY
     finally:
-        if status:
+        if status == 1:
             sys.excepthook(*sys.exc_info())
         os._exit(status)
 
@@ -103,6 +108,7 @@ def main(control_descriptor: int) -> None:
     )  # fills the parser's caches
     judge_strict(r"so it is $\sqrt{8}$", r"2\sqrt{2}")
     gc.freeze()
+    size = _resident_bytes()
     workers: set[int] = set()
     control.send(b"ready")
     while True:
@@ -116,11 +122,14 @@ def main(control_descriptor: int) -> None:
         else:
             pid = int(packet.split()[1])
             workers.discard(pid)
-            control.send(str(_kill(pid)).encode())
+            status, peak = _kill(pid)
+            control.send(f"{status} {peak - size}".encode())
     for pid in workers:
         _kill(pid)
 
 
-def _kill(pid: int) -> int:
+def _kill(pid: int) -> tuple[int, int]:
+    """Wait status and largest resident size, in bytes."""
     os.kill(pid, signal.SIGKILL)
-    return os.waitpid(pid, 0)[1]
+    _, status, used = os.wait4(pid, 0)
+    return status, used.ru_maxrss << 10
