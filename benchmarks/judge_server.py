@@ -5,8 +5,9 @@ with it; forking from it costs milliseconds where an import of math-verify costs
 worker grades in its main thread, because math-verify's time-outs use SIGALRM.
 
 Control socket (packets): `ready` at the start; `spawn` with a file descriptor → `PID`; `kill PID` →
-wait status, and by how many bytes the worker was ever larger than this process.  Its end means that the caller is gone: all workers are killed.  Tasks and verdicts go
-over one more socket for each worker (`benchmarks.judge_wire`).
+wait status and the bytes by which the worker was ever larger than this process.  Its end means that
+the caller is gone: all workers are killed.  Tasks go over one more socket for each worker
+(`benchmarks.judge_wire`), and verdicts back: reason, extracted answer, processor time of the worker.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from released_judge import released_verdict
 
 from benchmarks import BenchmarkError
 from benchmarks.grading import GraderPool, grade_math, grade_math_many
+from benchmarks.judge_pool import Worker
+from benchmarks.judge_server import STRICT_CPU_S
 from benchmarks.strict.types import ANSWER_TYPES
 
 RELAXED = settings(
@@ -224,27 +227,173 @@ def test_a_grade_that_never_ends_is_a_judge_time_out_and_the_rest_is_graded() ->
     assert reasons == ["correct", "judge time-out", "correct"] * 2
 
 
-def test_killed_workers_lose_no_grade() -> None:
-    killed = []
+def numbered(start: int, size: int) -> list[tuple[str, str]]:
+    """Different pairs, every third one wrong."""
+    return [(f"\\boxed{{{n if n % 3 else -n - 1}}}", str(n)) for n in range(start, start + size)]
+
+
+def verdicts_of_numbered(items: list[tuple[str, str]]) -> list[str]:
+    return ["correct" if int(gold) % 3 else "wrong" for _, gold in items]
+
+
+def test_idle_workers_that_died_cost_no_task_anything() -> None:
     with GraderPool(workers=2) as own:
+        own.grade_many(numbered(0, 8))
+        for wait_s in (0.2, 0.0):  # dead for a while, and not quite dead yet
+            idle = [worker.pid for worker in own._alive]
+            for pid in idle:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(wait_s)
+            items = numbered(10, 1 if wait_s else 30)
+            assert [grade.reason for grade in own.grade_many(items)] == verdicts_of_numbered(items)
+            assert not {worker.pid for worker in own._alive} & set(idle)
+            own.grade_many(numbered(0, 8))
+            assert len(own._alive) == 2
+
+
+def test_one_hard_task_survives_ten_kills_of_its_worker() -> None:
+    """Whoever kills workers says nothing about the task."""
+    killed = set()
+    slow = "\\boxed{" + "+".join(f"\\sqrt{{{n}}}" for n in range(2, 60)) + "}"
+    with GraderPool(workers=1) as own:
         own.grade("\\boxed{1}", "1")
+        results: list[str] = []
+        grading = threading.Thread(target=lambda: results.append(own.grade(slow, "5", "klear").reason))
+        grading.start()
+        while grading.is_alive() and len(killed) < 10:
+            for worker in list(own._alive):
+                if worker.tasks and worker.pid not in killed:
+                    time.sleep(0.005)
+                    os.kill(worker.pid, signal.SIGKILL)
+                    killed.add(worker.pid)
+            time.sleep(0.001)
+        grading.join()
+    assert (results, len(killed)) == (["wrong"], 10)
 
-        def kill_one() -> None:
-            while not (busy := [worker for worker in list(own._alive) if worker.tasks]):
-                time.sleep(0.001)
-            os.kill(busy[0].pid, signal.SIGKILL)
-            killed.append(busy[0].pid)
 
-        for batch in range(6):  # one kill in each: a task that loses two workers would be timed out
-            items = [(f"\\boxed{{{n}}}", str(n)) for n in range(batch * 800, batch * 800 + 800)]
-            killer = threading.Thread(target=kill_one)
+def test_twenty_kills_of_idle_and_busy_workers_lose_and_change_no_grade() -> None:
+    rng = random.Random(0)
+    killed: dict[int, str] = {}
+    graded = threading.Event()
+
+    def kill(state: str, count: int) -> None:
+        while count and len(killed) < 20 and not graded.is_set():
+            for worker in list(own._alive):
+                if count and worker.pid not in killed and bool(worker.tasks) == (state == "busy"):
+                    os.kill(worker.pid, signal.SIGKILL)
+                    killed[worker.pid] = state
+                    count -= 1
+            time.sleep(0.001 if state == "busy" else 0)
+
+    with GraderPool(workers=2) as own:
+        batch = 0
+        while len(killed) < 20:
+            own.grade_many(numbered(0, 8))
+            kill("idle", rng.randint(0, len(own._alive)))
+            items = numbered(1000 * batch, 500)
+            killer = threading.Thread(target=kill, args=("busy", rng.randint(0, 3)))
             killer.start()
             grades = own.grade_many(items)
+            graded.set()
             killer.join()
-            assert [(grade.reason, grade.extracted) for grade in grades] == [
-                ("correct", gold) for _, gold in items
-            ]
-    assert len(set(killed)) == 6
+            graded.clear()
+            assert [grade.reason for grade in grades] == verdicts_of_numbered(items)
+            batch += 1
+    states = list(killed.values())
+    assert len(states) == 20
+    assert min(states.count("idle"), states.count("busy")) >= 4
+
+
+def test_a_worker_that_crashes_twice_on_its_task_is_a_judge_time_out() -> None:
+    crashed = []
+    with GraderPool(workers=1) as own:
+        own.grade("\\boxed{1}", "1")
+
+        def crash() -> None:
+            while len(crashed) < 2:
+                for worker in list(own._alive):
+                    if worker.tasks and worker.pid not in crashed:
+                        os.kill(worker.pid, signal.SIGSEGV)  # as a stack overflow in a C library does
+                        crashed.append(worker.pid)
+                time.sleep(0.0005)
+
+        crasher = threading.Thread(target=crash)
+        crasher.start()
+        assert own.grade("\\boxed{9^{9^{9^9}}}", "5", "klear").reason == "judge time-out"
+        crasher.join()
+        assert own.grade("\\boxed{5}", "5", "klear").correct
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_worker_that_does_not_get_the_processor_makes_no_time_out(resumed: bool) -> None:
+    with GraderPool(workers=2, strict_limit_s=0.4) as own:
+        own.grade_many(numbered(0, 8))
+        stopped = [worker.pid for worker in own._alive]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        timers = [threading.Timer(0.3, os.kill, (pid, signal.SIGCONT)) for pid in stopped if resumed]
+        for timer in timers:
+            timer.start()
+        items = [*numbered(10, 40), ("<think>" + "x" * 3_000_000 + "</think>\\boxed{7}", "7")]
+        grades = own.grade_many(items)
+        items.append(("x" * 3_000_000 + "\\boxed{8}", "7"))  # more than a socket buffers
+        grades += own.grade_many(items[-1:])
+        assert [grade.reason for grade in grades] == [*verdicts_of_numbered(items[:40]), "correct", "wrong"]
+        assert ({worker.pid for worker in own._alive} == set(stopped)) == resumed
+
+
+def test_a_stopped_worker_with_a_large_task_does_not_stop_the_caller() -> None:
+    with GraderPool(workers=1, klear_limit_s=1.0) as own:
+        own.grade("\\boxed{1}", "1", "klear")
+        os.kill(own._alive[0].pid, signal.SIGSTOP)
+        assert own.grade("x" * 3_000_000 + "\\boxed{7}", "7", "klear").correct
+
+
+def test_a_judge_server_that_is_killed_loses_no_grade() -> None:
+    with GraderPool(workers=2) as own:
+        own.grade_many(numbered(0, 8))
+        items = numbered(0, 600)
+
+        def kill() -> None:
+            while not any(worker.tasks for worker in list(own._alive)):
+                time.sleep(0.001)
+            busy = [worker.pid for worker in own._alive]
+            own._server.process.kill()
+            for pid in busy:
+                os.kill(pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        grades = own.grade_many(items)
+        killer.join()
+    assert [grade.reason for grade in grades] == verdicts_of_numbered(items)
+
+
+def test_a_time_out_has_had_the_whole_time_twice() -> None:
+    with GraderPool(workers=1) as own:
+        own.grade("\\boxed{1}", "1")
+        first = own._alive[0].pid
+        started = time.monotonic()
+        grade = own.grade("\\boxed{9^{9^{9^9}}}", "5")
+        assert time.monotonic() - started >= 2 * STRICT_CPU_S
+        assert grade.reason == "judge time-out"
+        assert own._alive[0].pid != first  # the second time on a fresh worker
+        assert own.grade("\\boxed{5}", "5").correct
+
+
+def test_equal_pairs_are_judged_once(pool: GraderPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[bytes] = []
+    send = Worker.send
+    monkeypatch.setattr(Worker, "send", lambda self, task, limit: (sent.append(task.packed), send(self, task, limit))[1])
+    items = [("<think>one</think>\\boxed{5}", "5"), ("<think>two</think>\\boxed{5}", "5"), ("\\boxed{5}", "6")] * 20
+    items.append(("<think>cut", "5"))
+    reasons = ["correct", "correct", "wrong"] * 20 + ["truncated"]
+    assert [grade.reason for grade in pool.grade_many(items)] == reasons
+    assert len(sent) == len(set(sent)) == 2
+    sent.clear()
+    assert [grade.correct for grade in pool.grade_many(items[:3], "klear")] == [True, True, False]
+    assert len(sent) == 3  # `klear` reads the thinking
+    assert pool.grade_many([]) == []
 
 
 def test_grading_works_from_threads_and_in_a_forked_child() -> None:
