@@ -7,7 +7,7 @@ exceeds its time, replaces one that dies, and carries on with the rest.  A respo
 not come back has the reason «judge time-out»: it had its time twice, or ended two workers.  No
 response can raise an exception here or hang the caller.
 
-`strict` has 0.7 s of processor time, twice (`benchmarks.judge_server`); both together are less than
+`strict` has 0.6 s of processor time, twice (`benchmarks.judge_server`); both together are less than
 2 s on a machine with a free processor.  `klear` has 40 s, twice.
 """
 
@@ -31,7 +31,7 @@ __all__ = ["Grader", "GraderPool", "JudgeError", "MathItem", "grade_math", "grad
 
 Grader = Literal["strict", "klear"]
 GRADERS: tuple[Grader, ...] = ("strict", "klear")
-STRICT_PROCESSOR_S = 0.8
+STRICT_PROCESSOR_S = 0.7
 """A worker has a limit of its own (`judge_server.STRICT_CPU_S`); this one is for a worker that cannot heed it."""
 STRICT_LIMIT_S = 1.7
 """Seconds by the clock after which a worker that did not get the processor is replaced."""

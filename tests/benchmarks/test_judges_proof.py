@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from fair_time import timed
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from released_judge import released_verdict
 
-from benchmarks.grading import KLEAR_LIMIT_S, GraderPool
+from benchmarks.grading import KLEAR_LIMIT_S, Grader, GraderPool
 
 PIECES = st.sampled_from(
     [
@@ -43,6 +44,7 @@ GOLDS = st.sampled_from(
     ["204", "33", "\\frac{1}{2}", "8\\sqrt{10}", "-984", "1, 2", "9!", "\\frac{-1+\\sqrt{17}}{2}, \\frac{-1-\\sqrt{17}}{2}"]
 )
 BATCH = 20
+TWICE_KLEAR_S = 2 * KLEAR_LIMIT_S + 2
 
 
 @pytest.fixture(scope="module")
@@ -73,30 +75,28 @@ def drilled(strategy: st.SearchStrategy[str], batches: int, check: Callable[[str
     return seen
 
 
-def timed(pool: GraderPool, text: str, gold: str, grader: str, limit: float) -> bool:
-    began = time.monotonic()
-    grade = pool.grade(text, gold, grader)  # type: ignore[arg-type]
-    spent = time.monotonic() - began
+def in_time(pool: GraderPool, text: str, gold: str, grader: Grader, limit: float) -> bool:
+    spent, grade = timed(lambda: pool.grade(text, gold, grader), limit)
     assert spent < limit, (grader, spent, ascii(text[:200]))
     grade.model_dump_json()
     return grade.correct
 
 
 def ordinary(pool: GraderPool, text: str, gold: str) -> None:
-    timed(pool, text, gold, "strict", 2)
-    assert timed(pool, text, gold, "klear", KLEAR_LIMIT_S + 2) == released_verdict(text, gold), ascii(text)
+    in_time(pool, text, gold, "strict", 2)
+    assert in_time(pool, text, gold, "klear", TWICE_KLEAR_S) == released_verdict(text, gold), ascii(text)
     bare = text.replace("<think>", "").replace("</think>", "")
     thought = f"<think>{text.replace('think>', '')} \\boxed{{204}}</think>"
     assert pool.grade(thought + bare, gold) == pool.grade(bare, gold), ascii(text)
 
 
 def hard(pool: GraderPool, text: str, gold: str) -> None:
-    timed(pool, text, gold, "strict", 2)
+    in_time(pool, text, gold, "strict", 2)
 
 
 def both(pool: GraderPool, text: str, gold: str) -> None:
     hard(pool, text, gold)
-    timed(pool, text, gold, "klear", KLEAR_LIMIT_S + 2)
+    in_time(pool, text, gold, "klear", TWICE_KLEAR_S)
 
 
 def test_a_few_hundred_made_up_responses_are_graded_like_the_released_judge_and_in_time(one: GraderPool) -> None:

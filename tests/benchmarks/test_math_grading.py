@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fair_time import timed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from released_judge import released_verdict
@@ -208,12 +209,8 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:20]))
 def test_strict_survives_hostile_text_in_under_two_seconds(pool: GraderPool, text: str) -> None:
     pool.grade("warm \\boxed{1}", "1")
-    took: list[float] = []
-    while not took or (min(took) >= 2.0 and len(took) < 3):  # other programs may have the processor for a while
-        started = time.monotonic()
-        grade = pool.grade(text, "204")
-        took.append(time.monotonic() - started)
-    assert min(took) < 2.0
+    spent, grade = timed(lambda: pool.grade(text, "204"), 2.0)
+    assert spent < 2.0
     assert grade.correct == text.endswith("\\boxed{204}")
     grade.model_dump_json()
 
