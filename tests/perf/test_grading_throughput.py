@@ -1,15 +1,21 @@
-"""The judges against the loop of the released one, in alternation, on 1,920 responses of 150 KB of real reasoning text."""
+"""The judges against the loop of the released one, in alternation, on 1,920 responses of 150 KB of real reasoning text.
+
+And `strict` against what it was before it read answers by itself, on 2,000 mixed short answers.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from released_judge import released_verdict
 
+from .short_answers import KINDS, Answer, short_answers
+
 pytestmark = pytest.mark.perf
 
 SHARED = Path(os.environ.get("KLEAR_SHARED") or Path(__file__).resolve().parents[2].parent / "shared")
 RESPONSES, LENGTH, ROUNDS = 1920, 150_000, 3
+BEFORE, ANSWERS, WORKERS = "a994740", 2000, 2
 ENDS = (
     "The answer is $\\boxed{%s}$.", "**Answer:** \\(\\boxed{%s}\\)", "$$\\boxed{%s}$$", "So it is \\boxed{0%s}.",
     "Either way \\boxed{%s} is what remains.",
@@ -81,3 +90,57 @@ def test_judges_are_faster_than_the_released_loop(report, responses, pool):
     note = f"the released judge's loop, {RESPONSES} responses of {LENGTH // 1000} KB, {spent:.1f} s; median of {ROUNDS}"
     report("grading-klear", statistics.median(klear), "x, the same verdicts", 1.8, f"{note}, {min(klear):.2f} to {max(klear):.2f}")
     report("grading-strict", statistics.median(strict), "x", 50, f"{note}, {min(strict):.1f} to {max(strict):.1f}")
+
+
+@pytest.fixture
+def before(tmp_path: Path, root: Path) -> Iterator[Callable[[list[Answer]], tuple[float, list[bool]]]]:
+    """Seconds and verdicts of `strict` as it was at the commit BEFORE, with as many workers."""
+    git = shutil.which("git")
+    archive = tmp_path / "before.tar"
+    command = [str(git), "-C", str(root), "archive", "--output", str(archive), BEFORE, "benchmarks", "sandbox"]
+    if git is None or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip(f"no git history back to {BEFORE} here: nothing to compare with")
+    shutil.unpack_archive(archive, tmp_path, filter="data")
+    rival = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("strict_before.py")), str(WORKERS)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+
+    def judged(answers: list[Answer]) -> tuple[float, list[bool]]:
+        print(json.dumps([[answer.text, answer.gold] for answer in answers]), file=rival.stdin, flush=True)
+        spent, verdicts = json.loads(rival.stdout.readline())
+        return spent, verdicts
+
+    with rival:
+        yield judged
+        rival.stdin.close()
+
+
+def as_meant(answers: list[Answer], verdicts: list[bool]) -> int:
+    return sum(answer.right == verdict for answer, verdict in zip(answers, verdicts, strict=True))
+
+
+def test_strict_judges_mixed_short_answers_five_times_as_fast_as_before(report: Any, before: Any) -> None:
+    with GraderPool(workers=WORKERS) as fresh:
+
+        def now(answers: list[Answer]) -> tuple[float, list[bool]]:
+            return timed(lambda: [grade.correct for grade in fresh.grade_many([(one.text, one.gold) for one in answers])])
+
+        before(short_answers(len(KINDS), 0)), now(short_answers(len(KINDS), 0))
+        gains, rates, meant = [], [], {"before": 0, "now": 0}
+        for seed in range(1, ROUNDS + 1):  # other pairs in every round: nothing is remembered
+            answers = short_answers(ANSWERS, seed)
+            before_s, before_verdicts = before(answers)
+            now_s, verdicts = now(answers)
+            gains.append(before_s / now_s)
+            rates.append(ANSWERS / before_s)
+            meant["before"] += as_meant(answers, before_verdicts)
+            meant["now"] += as_meant(answers, verdicts)
+    gain, rate, total = statistics.median(gains), statistics.median(rates), ROUNDS * ANSWERS
+    note = (
+        f"{rate:.0f} a second before, {ANSWERS} mixed short answers on {WORKERS} workers; median of {ROUNDS}, {min(gains):.2f} to "
+        f"{max(gains):.2f}; verdicts as meant {meant['now'] / total:.1%}, before {meant['before'] / total:.1%}"
+    )
+    report("grading-short", gain, "x", 5, note)
+    assert meant["now"] >= meant["before"]
+    assert gain >= 5
