@@ -22,10 +22,10 @@ from reports.imports import import_paragraphs
 from reports.load import Run
 from reports.many import entries_of
 from reports.pairs import pair_blocks
-from reports.run_description import OWN_STAGE, changed_protocols, cuda_sentence, manifest_blocks, preset_blocks, vouched_servers
+from reports.run_description import OWN_STAGE, changed_protocols, cuda_sentence, manifest_blocks, measured_models, preset_blocks, vouched_servers
 from reports.samples import sample_blocks
 from reports.score_tables import score_blocks
-from reports.text import counted
+from reports.text import brief, counted
 from reports.viewer import Viewed
 
 RL_STAGES = ("rl-math", "rl-code")
@@ -62,10 +62,12 @@ def contents(run: Run, figures: Path, viewed: Viewed) -> Report:
     notes = tuple(dict.fromkeys([*manifest.notes, *run.notes]))
     if notes:
         sections.insert(-1, Section("notes", "Notes on this run", (Bullets(notes),)))
-    parts = [f"profile {manifest.profile}" if manifest.profile else "", manifest.created]
+    parts = [f"Configuration: profile {brief(manifest.profile)}" if manifest.profile else "", manifest.created]
     subtitle = " · ".join(part for part in parts if part)
     lead: list[Paragraph | Bullets] = [*_what_this_is(run), *_findings(run, gains, clip)]
-    return Report(f"Run {manifest.name or run.path.resolve().name}", subtitle, tuple(lead), tuple(sections))
+    name = manifest.name or run.path.resolve().name
+    models = measured_models(run)
+    return Report(f"{models} · run {name}" if models else f"Run {name}", subtitle, tuple(lead), tuple(sections))
 
 
 def _what_this_is(run: Run) -> list[Paragraph]:

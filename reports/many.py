@@ -14,6 +14,7 @@ from reports.cautions import cautions
 from reports.figures_scores import Dot, accuracy_by_checkpoint, problem_heat_map
 from reports.load import Run
 from reports.pairs import Entry, comparable, pair_blocks
+from reports.run_description import measured_models
 from reports.score_figures import ACCURACY, published_marks, slug
 from reports.scores import scores
 
@@ -41,7 +42,8 @@ def many_contents(runs: Sequence[Run], folder: Path, canvas: Canvas) -> Report:
         lead.append(Paragraph(words, note=True))
     if beware := tuple(f"{_name(runs, run)}: {words}" for run in runs for words in cautions(run)):
         lead.append(Bullets(beware))
-    return Report(f"{len(runs)} runs compared", ", ".join(_name(runs, run) for run in runs), tuple(lead), tuple(sections))
+    named = ", ".join(f"{_name(runs, run)} ({measured_models(run) or 'no model'})" for run in runs)
+    return Report(f"{len(runs)} runs compared", named, tuple(lead), tuple(sections))
 
 
 def _name(runs: Sequence[Run], run: Run) -> str:
@@ -69,11 +71,11 @@ def _run_blocks(runs: Sequence[Run], folder: Path) -> list[Block]:
         state = f"unfinished: {', '.join(unfinished)}" if unfinished else "done" if manifest.stages else "unknown"
         page = "./" + quote(os.fsencode(os.path.relpath(run.path.resolve() / "report" / "index.html", folder.resolve())))
         rows.append([
-            Cell(_name(runs, run), link=page), manifest.profile, manifest.created, models, benchmarks, engines,
-            "stand-in" if manifest.stand_in else "real" if manifest.stand_in is False else "unknown",
+            Cell(_name(runs, run), link=page), models, benchmarks, engines, f"profile {manifest.profile}" if manifest.profile else "unknown",
+            manifest.created, "stand-in" if manifest.stand_in else "real" if manifest.stand_in is False else "unknown",
             Cell(state, "bad" if unfinished else ""), str(len(run.notes)),
         ])  # fmt: skip
-    header = ["run", "profile", "created", "models", "benchmarks", "engine", "data", "state", "notes"]
+    header = ["run", "models", "benchmarks", "engine", "configuration", "created", "data", "state", "notes"]
     return [table("Runs", header, rows, {0, 1, 2, 3, 4, 5, 6, 7})]
 
 

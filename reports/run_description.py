@@ -20,6 +20,19 @@ CUDA_PARTS = "CUDA kernels, bf16 on a GPU, vLLM on CUDA and FSDP2 over NCCL"
 PRESETS = ("paper", "release")
 CHANGED = "+changed"
 """Ends the name of a protocol with replaced fields (`Protocol.resolve`)."""
+NAMED = 3
+"""Models that a heading has room for."""
+
+
+def measured_models(run: Run) -> str:
+    """The models that were measured, for a heading, controls last; empty where there is none.
+
+    A heading names them before the run and its profile: the profile `klear-8b-eval` may have evaluated any model.
+    """
+    ordered = sorted(run.measurements, key=lambda one: one.is_control)
+    models = list(dict.fromkeys(one.model for one in ordered))
+    more = f" and {len(models) - NAMED} more" if len(models) > NAMED else ""
+    return ", ".join(brief(model) for model in models[:NAMED]) + more
 
 
 def preset_blocks(run: Run) -> list[Block]:

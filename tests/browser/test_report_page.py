@@ -55,7 +55,7 @@ def count(page: Any) -> str:
 
 def test_the_page_opens_from_disk_without_a_complaint_or_a_request(opened: Any, page_file: Path, artefacts: Path) -> None:
     page = opened.open(page_file)
-    assert page.title() == "Run hand-made"
+    assert page.title() == "sft, rl-math, rl-code and 4 more · run hand-made"
     assert count(page) == "368 of 368 samples"
     page.screenshot(path=artefacts / "report-light.png", full_page=True)
 

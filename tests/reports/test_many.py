@@ -70,6 +70,13 @@ def test_the_index_lists_the_runs_with_links_to_their_reports(three: list[Path],
     assert 'href="javascript' not in text
 
 
+def test_a_comparison_names_the_models_first_and_a_profile_only_as_the_configuration(tmp_path: Path) -> None:
+    runs = [evaluated(tmp_path / name, name, {"aime24": [1, 2, 3]}, model) for name, model in (("a", "Qwen3-8B"), ("b", "Klear-Reasoner-8B"))]
+    said = write_comparison(runs, tmp_path / "out").with_name("comparison.md").read_text()
+    assert said.startswith("# 2 runs compared\n\na (Qwen3-8B), b (Klear-Reasoner-8B)\n")
+    assert "| run | models | benchmarks | engine | configuration | created |" in said and "| profile smoke |" in said
+
+
 def test_runs_of_the_same_name_are_told_apart_by_their_folders(three: list[Path], tmp_path: Path) -> None:
     shutil.copytree(three[0], tmp_path / "copy")
     runs = [load_run(three[0]), load_run(tmp_path / "copy")]
@@ -233,4 +240,4 @@ def test_a_comparison_names_each_runs_engine_and_says_where_they_differ(tmp_path
     markdown = write_comparison(runs, tmp_path / "out").with_name("comparison.md").read_text()
     assert "| aime24 | two: mine | imported | klear-release-64k |" in markdown and "| aime24 | one: mine | vllm |" in markdown
     assert markdown.count("Their engines differ (imported instead of vllm).") == 1
-    assert "| mine | aime24 | imported | real |" in markdown
+    assert "| mine | aime24 | imported | profile smoke |" in markdown

@@ -46,6 +46,29 @@ def both(path: Path) -> str:
     return path.read_text() + path.with_name("report.md").read_text()
 
 
+def test_the_heading_names_the_models_and_the_profile_only_as_the_configuration(builder: Builder) -> None:
+    builder.manifest |= {"stand_in": False, "name": "klear-8b-eval", "profile": "klear-8b-eval"}
+    builder.measure("aime24", "Qwen3-8B", [1, 2, 3], 4)
+    page = write_report(builder.write())
+    said = page.read_text()
+    for tag in ("title", "h1"):
+        assert f"<{tag}>Qwen3-8B · run klear-8b-eval</{tag}>" in said
+    assert '<p class="subtitle">Configuration: profile klear-8b-eval · 2026-' in said
+    markdown = page.with_name("report.md").read_text()
+    assert markdown.startswith("# Qwen3-8B · run klear-8b-eval\n\nConfiguration: profile klear-8b-eval · 2026-")
+
+
+def test_a_heading_has_room_for_three_models_and_names_checkpoints_before_controls(builder: Builder) -> None:
+    for model in ("rl-math-clip", "one", "x" * 200, "three", "four"):
+        builder.measure("mini-aime", model, [1, 2, 3], 4)
+    first = write_report(builder.write()).with_name("report.md").read_text().splitlines()[0]
+    assert first == f"# one, {'x' * 57}…, three and 2 more · run hand-made"
+
+
+def test_the_heading_of_a_run_that_measured_nothing_is_its_name(builder: Builder) -> None:
+    assert write_report(builder.write()).with_name("report.md").read_text().startswith("# Run hand-made\n\nConfiguration: profile smoke · ")
+
+
 def test_a_stand_in_run_says_so_first_and_compares_nothing(smoke_page: Path) -> None:
     markdown = smoke_page.with_name("report.md").read_text()
     for text in (smoke_page.read_text(), markdown):

@@ -20,6 +20,7 @@ def test_the_example_report_has_todays_page_and_assets(root: Path) -> None:
 
 def test_the_example_report_is_of_the_demo_and_says_that_it_is_a_stand_in(root: Path) -> None:
     markdown = (root / "docs" / "example-report" / "report.md").read_text(encoding="utf-8")
-    assert "profile smoke" in markdown and "NOT comparable" in markdown
+    assert markdown.startswith("# sft, rl-math, rl-code and 4 more · run smoke\n\nConfiguration: profile smoke · ")
+    assert "NOT comparable" in markdown
     figures = set(re.findall(r"\]\((figures/[\w.-]+)\)", markdown))
     assert len(figures) > 20 and all((root / "docs" / "example-report" / name).is_file() for name in figures)
