@@ -22,7 +22,15 @@ from reports.imports import import_paragraphs
 from reports.load import Run
 from reports.many import entries_of
 from reports.pairs import pair_blocks
-from reports.run_description import OWN_STAGE, changed_protocols, cuda_sentence, manifest_blocks, measured_models, preset_blocks, vouched_servers
+from reports.run_description import (
+    OWN_STAGE,
+    changed_protocols,
+    cuda_sentence,
+    manifest_blocks,
+    measured_models,
+    preset_blocks,
+    vouched_servers,
+)
 from reports.samples import sample_blocks
 from reports.score_tables import score_blocks
 from reports.text import brief, counted

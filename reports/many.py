@@ -71,8 +71,9 @@ def _run_blocks(runs: Sequence[Run], folder: Path) -> list[Block]:
         state = f"unfinished: {', '.join(unfinished)}" if unfinished else "done" if manifest.stages else "unknown"
         page = "./" + quote(os.fsencode(os.path.relpath(run.path.resolve() / "report" / "index.html", folder.resolve())))
         rows.append([
-            Cell(_name(runs, run), link=page), models, benchmarks, engines, f"profile {manifest.profile}" if manifest.profile else "unknown",
-            manifest.created, "stand-in" if manifest.stand_in else "real" if manifest.stand_in is False else "unknown",
+            Cell(_name(runs, run), link=page), models, benchmarks, engines,
+            f"profile {manifest.profile}" if manifest.profile else "unknown", manifest.created,
+            "stand-in" if manifest.stand_in else "real" if manifest.stand_in is False else "unknown",
             Cell(state, "bad" if unfinished else ""), str(len(run.notes)),
         ])  # fmt: skip
     header = ["run", "models", "benchmarks", "engine", "configuration", "created", "data", "state", "notes"]

@@ -71,7 +71,8 @@ def test_the_index_lists_the_runs_with_links_to_their_reports(three: list[Path],
 
 
 def test_a_comparison_names_the_models_first_and_a_profile_only_as_the_configuration(tmp_path: Path) -> None:
-    runs = [evaluated(tmp_path / name, name, {"aime24": [1, 2, 3]}, model) for name, model in (("a", "Qwen3-8B"), ("b", "Klear-Reasoner-8B"))]
+    models = {"a": "Qwen3-8B", "b": "Klear-Reasoner-8B"}
+    runs = [evaluated(tmp_path / name, name, {"aime24": [1, 2, 3]}, model) for name, model in models.items()]
     said = write_comparison(runs, tmp_path / "out").with_name("comparison.md").read_text()
     assert said.startswith("# 2 runs compared\n\na (Qwen3-8B), b (Klear-Reasoner-8B)\n")
     assert "| run | models | benchmarks | engine | configuration | created |" in said and "| profile smoke |" in said
