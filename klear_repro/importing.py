@@ -134,6 +134,7 @@ def import_traces(wanted: Import, folder: RunFolder, judges: Judges) -> None:
         say(f"import: left out, because no rows of a known format are in them: {', '.join(wanted.found.left_out[:5])}{' …' * (len(wanted.found.left_out) > 5)}")
     if wanted.outside:
         say(f"import: {wanted.outside} problems are outside of the windows and not graded")
+    _say_contents(wanted.found.traces)
     named, same = extractions(wanted.found.traces)
     if named:
         say(f"import: {same} of {named} recorded programs are what this project extracts too")
@@ -166,6 +167,17 @@ def _say_file(file: TraceFile, name: str) -> None:
     if file.elsewhere:
         counts = ", ".join(f"{count} of {benchmark}" for benchmark, count in file.elsewhere.items())
         say(f"import {name}: left out, because eval.benchmarks asks for others: {counts}")
+
+
+def _say_contents(traces: Sequence[Trace]) -> None:
+    """What the responses bring with them, or do not."""
+    recorded, tools = sum(one.recorded is not None for one in traces), sum(one.tool for one in traces)
+    if not recorded:
+        say("import: no verdicts of the file's own, so there is no judge recorded")
+    elif recorded < sum(one.error is None for one in traces):
+        say(f"import: {recorded} of {len(traces)} responses have a verdict of the file's own; the judge recorded is of those alone")
+    if tools:
+        say(f"import: {tools} of {len(traces)} responses have a program with its output, or call a tool")
 
 
 def _other_imports(imports: Sequence[dict[str, Any]], wanted: Import) -> list[dict[str, Any]]:
@@ -276,7 +288,9 @@ def _stage(folder: RunFolder, name: str, wanted: Import, judges: Judges) -> _Sta
         "benchmark": name, "model": label, "revision": wanted.revision,
         "protocol": protocol.model_dump(mode="json") if protocol.name != "imported" else {"name": "imported", "judges": list(protocol.judges), "thinking": protocol.thinking},
         "sampling_hash": sampling_hash, "engine": "imported", "problems": len(problems), "samples": len(rows), "expected": len(rows),
-        "failed": sum(row.error is not None for row in rows), "skipped": sum(len(file.skipped) for file in wanted.found.files),
+        "failed": sum(row.error is not None for row in rows),
+        "recorded": sum(trace.recorded is not None for trace in traces), "tools": sum(trace.tool for trace in traces),
+        "skipped": sum(len(file.skipped) for file in wanted.found.files),
         "gold": "file" if is_from_file(name) else "", "problem_ids": list(problems), "groups": groups(list(problems.values())),
     }  # fmt: skip
     return _Staged(entry, made, path, _with_kept(folder.path, name, problems), grades)

@@ -184,6 +184,9 @@ def _blockers(run: Run, measurement: Measurement, result: Scores, row: Published
         found.append("the published number does not say of how many samples it is")
     if measurement.evaluation and measurement.evaluation.skipped:
         found.append(f"{counted(measurement.evaluation.skipped, 'row')} of the imported files left out")
+    if measurement.evaluation and measurement.evaluation.uses_tools:
+        tools = f"{measurement.evaluation.tools:,} of the imported responses"
+        found.append(f"{tools} contain executed code with its output, or calls of a tool")
     found += _protocol_blockers(measurement.evaluation, row)
     found += engine_blockers(measurement, resolved_protocol(measurement.evaluation), _protocol_of(row))
     judge = _published_judge(row)

@@ -1,4 +1,4 @@
-"""What a reader must know beside the scores of a run, whatever report they stand in: parts of benchmarks, and quantised weights."""
+"""What a reader must know beside the scores of a run, whatever report they stand in: parts of benchmarks, tools, quantised weights."""
 
 from __future__ import annotations
 
@@ -45,6 +45,19 @@ def quantised(run: Run) -> list[str]:
     return list(dict.fromkeys(f"The weights of {brief(model, 100)} are quantised ({method})." for model, method in found))
 
 
+def tool_users(run: Run) -> list[str]:
+    """Models whose imported responses a tool seems to have worked on, with how many of them on each benchmark."""
+    found: dict[str, list[str]] = {}
+    for one in run.manifest.evaluations:
+        if one.uses_tools:
+            found.setdefault(one.model, []).append(f"{one.tools:,} of {one.samples or 0:,} on {brief(one.benchmark)}")
+    why = "A score with tools is no comparison for a model without them"
+    return [
+        f"Responses of {brief(model, 100)} contain executed code with its output, or calls of a tool: {', '.join(counts)}. {why}."
+        for model, counts in found.items()
+    ]
+
+
 def cautions(run: Run) -> list[str]:
     """All of it in sentences, for a comparison that has no room for each run's own lead."""
     unknown = [
@@ -52,7 +65,7 @@ def cautions(run: Run) -> list[str]:
         for one in run.measurements if one.engine_name == "imported" and one.protocol_name == "imported"
     ]  # fmt: skip
     said = [paragraph.text for paragraph in (*vouched_servers(run), *changed_protocols(run))]
-    return list(dict.fromkeys([*unknown, *quantised(run), *said, *partial(run)]))
+    return list(dict.fromkeys([*unknown, *tool_users(run), *quantised(run), *said, *partial(run)]))
 
 
 def _methods(measurement: Measurement) -> Iterator[str]:

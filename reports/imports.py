@@ -16,7 +16,28 @@ SHOWN = 4
 def import_paragraphs(run: Run) -> list[Paragraph]:
     """One note for each import; empty where nothing was imported."""
     entries = run.raw_manifest.get("imports")
-    return [Paragraph(_sentence(one), note=True) for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
+    listed = entries if isinstance(entries, list) else []
+    return [Paragraph(_sentence(one) + _verdicts(run, one), note=True) for one in listed if isinstance(one, Mapping)]
+
+
+def _verdicts(run: Run, entry: Mapping[str, Any]) -> str:
+    """That the files have no verdicts of their own, or for some responses only; empty where they have all, or nobody knows."""
+    benchmarks = entry.get("benchmarks")
+    asked = benchmarks if isinstance(benchmarks, list) else []
+    of = [one for one in run.manifest.evaluations if one.model == entry.get("model") and one.benchmark in asked]
+    found = [one for one in of if one.engine_name == "imported"]
+    if not found or any(one.recorded is None for one in found):
+        return ""
+    recorded, samples = sum(one.recorded or 0 for one in found), sum(one.samples or 0 for one in found)
+    files = entry.get("files")
+    several = isinstance(files, list) and len(files) > 1
+    if not recorded:
+        what = "The files carry no verdicts of their own" if several else "The file carries no verdicts of its own"
+        return f" {what}, so nothing here can be compared with the judge recorded."
+    if recorded >= samples - sum(one.failed for one in found):
+        return ""
+    own = "of the files' own" if several else "of the file's own"
+    return f" Only {recorded:,} of {samples:,} responses have a verdict {own}: the judge recorded is of those alone."
 
 
 def _sentence(entry: Mapping[str, Any]) -> str:

@@ -31,6 +31,8 @@ BUDGET_ALONE = ("protocol.max_new_tokens", "protocol.max_model_len", "engine.sen
 """What may be another sampling's where an attribution shares a text: that it ended before either limit is known."""
 LONGEST_PREFIX = 40
 """Characters of a checkpoint's or a sampling's hash in a label."""
+NOTICEABLE = 0.05
+"""Share of imported responses with executed code from which on a score is said to be made with tools."""
 UNKNOWN = "unknown"
 """The protocol of a measurement that the manifest does not describe."""
 
@@ -57,6 +59,12 @@ class Evaluation(Lenient):
     groups: Mapping[str, Mapping[str, str]] = {}
     skipped: int = 0
     """Rows of the imported files that could not be used."""
+    failed: int = 0
+    """Imported requests that failed."""
+    recorded: int | None = None
+    """Imported responses that have a verdict of the file's own; None where the manifest does not say."""
+    tools: int = 0
+    """Imported responses that a tool seems to have worked on."""
     gold: str = ""
     """`file`: the answers are those of an imported file, and no benchmark's."""
 
@@ -65,6 +73,11 @@ class Evaluation(Lenient):
         """What generated the samples; `imported` for responses from elsewhere."""
         name = self.engine if isinstance(self.engine, str) else self.engine.get("name")
         return str(name) if name else UNKNOWN
+
+    @property
+    def uses_tools(self) -> bool:
+        """Whether a noticeable part of the imported responses seem to be made with a tool."""
+        return 0 < self.tools >= NOTICEABLE * (self.samples or 0)
 
     @property
     def protocol_name(self) -> str:

@@ -12,8 +12,8 @@
 | `evalscope` | `predictions/` or `reviews/` |
 | `generic` | the documented row (`benchmarks.traces.generic`) and its many spellings |
 
-`files` reads the containers, the other modules one row each, `problems` says which problem a row is of.  A row that cannot be used is
-skipped, counted and named; too many of them refuse the file.
+`files` reads the containers, `problems` says which problem a row is of, `tools` whether a tool worked on a response, the other
+modules read one row each.  A row that cannot be used is skipped, counted and named; too many of them refuse the file.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from benchmarks.traces.fields import Response, Row, find_model
 from benchmarks.traces.files import Placed, Skip, Source, file_hashes, find_files, rows, sources
 from benchmarks.traces.problems import Finder, file_benchmark, is_from_file
 from benchmarks.traces.released import RELEASED
+from benchmarks.traces.tools import called_tools, ran_tool
 
 Format = Literal["klear", "lm-eval", "lighteval", "lcb", "qwen-math", "nemo-skills", "inspect", "evalscope", "generic"]
 Reader = Callable[[str, Mapping[str, Any]], Row | None]
@@ -79,6 +80,8 @@ class Trace:
     finish_reason: FinishReason | None = None
     tokens: int = 0
     """0 where the file does not say."""
+    tool: bool = False
+    """Whether a tool seems to have worked on it: a program with its output, or a call."""
 
 
 @dataclass(frozen=True)
@@ -312,7 +315,18 @@ def _rows(source: Source, form: Format, fields: Mapping[str, str], missed: Count
             yield Skip(place, str(error).removeprefix(": "))
             continue
         if row is not None:
-            yield replace(row, model=model)
+            yield replace(row, model=model, responses=_with_tools(row, raw))
+
+
+def _with_tools(row: Row, raw: Mapping[str, Any]) -> tuple[Response, ...]:
+    """The responses of a row, each with whether a tool seems to have worked on it."""
+    if row.skipped:  # which of the row's own places are left is not known, so a call in one counts for all
+        called = [any(called_tools(raw, len(row.responses) + len(row.skipped)))] * len(row.responses)
+    else:
+        called = called_tools(raw, len(row.responses))
+    return tuple(
+        replace(one, tool=one.error is None and (call or ran_tool(one.text))) for one, call in zip(row.responses, called, strict=True)
+    )
 
 
 def _trace(problem: Problem, response: Response, taken: set[int]) -> Trace:
@@ -322,8 +336,9 @@ def _trace(problem: Problem, response: Response, taken: set[int]) -> Trace:
         index += 1
     taken.add(index)
     return Trace(
-        problem, index, response.text, response.error, response.recorded, response.code, response.finish_reason, response.tokens
-    )
+        problem, index, response.text, response.error, response.recorded, response.code, response.finish_reason, response.tokens,
+        response.tool,
+    )  # fmt: skip
 
 
 def extractions(traces: Iterable[Trace]) -> tuple[int, int]:

@@ -52,6 +52,8 @@ class Response:
     """0 where the file does not say."""
     sample: int | None = None
     """The sample's number for its problem, where the file has one."""
+    tool: bool = False
+    """Whether a tool seems to have worked on it (`benchmarks.traces.tools`)."""
 
 
 @dataclass(frozen=True)

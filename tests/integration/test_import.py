@@ -73,6 +73,19 @@ def test_the_official_livecodebench_outputs_are_imported_with_the_published_scor
     assert {one["difficulty"] for one in entry["groups"].values()} == {"easy", "medium", "hard"}
 
 
+def test_a_file_of_a_model_with_tools_and_without_verdicts_is_said_to_be_both(shared: Path, tmp_path: Path) -> None:
+    file = shared / "data" / "traces_tora_gsm8k.jsonl"
+    outcome = inside("--stage", "import,report", "--traces", file, "--traces.model", "microsoft/ToRA-70B", "--run-dir", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "import: no verdicts of the file's own" in outcome.err
+    assert "import: 100 of 100 responses have a program with its output, or call a tool" in outcome.err
+    (entry,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["evaluations"]
+    assert (entry["recorded"], entry["tools"]) == (0, 100)
+    report = (tmp_path / "run" / "report" / "report.md").read_text()
+    assert report.startswith("# microsoft/ToRA-70B · run run\n\nConfiguration: profile import · ")
+    assert "The file carries no verdicts of its own" in report and "calls of a tool: 100 of 100 on gsm8k." in report
+
+
 NEAR = {
     "sign": lambda answer: f"-({answer})",
     "last digit": lambda answer: f"{answer[:-1]}{(int(answer[-1]) + 1) % 10}" if answer[-1].isdigit() else f"{answer}+1",

@@ -90,6 +90,7 @@ def test_another_protocol_blocks_and_names_the_fields(builder: Builder) -> None:
     [
         (lambda entry, manifest: entry.update(protocol={"name": "other", "max_new_tokens": 65536}), "protocol is unknown"),
         (lambda entry, manifest: entry.update(skipped=3), "3 rows of the imported files left out"),
+        (lambda entry, manifest: entry.update(tools=96), "96 of the imported responses contain executed code"),
         (lambda entry, manifest: entry.update(protocol={"name": "klear-release-64k"}), "protocol is unknown"),
         (lambda entry, manifest: entry.update(expected=30 * 64 + 5), "5 of 1925 samples missing"),
         (
