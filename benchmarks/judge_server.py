@@ -31,7 +31,7 @@ MEMORY_BYTES = 4 << 30
 """Address space of a worker: a power tower ends in a MemoryError instead of filling the machine."""
 RECYCLE_BYTES = 1 << 30
 """Resident size from which a worker ends after its answer and is replaced."""
-STRICT_CPU_S = 0.6
+STRICT_CPU_S = 0.5
 """Processor time of one strict grade.  The caller gives it twice, and both together must be less than 2 s."""
 OUT_OF_MEMORY = 3
 """Exit status of a worker whose judge has not caught a MemoryError."""

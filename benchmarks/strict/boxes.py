@@ -98,14 +98,19 @@ def _content(content: str) -> str:
     return content
 
 
-_BOUND = re.compile(r"\$|\\[()\[\]]|\\\\|&|\n\s*\n|\\(?:begin|end)\s*\{[^{}]*\}|\\text\s*\{[^{}]*\}|\\(?:Rightarrow|implies|therefore|quad|qquad|Longrightarrow)(?![a-zA-Z])")
+_BOUND = re.compile(
+    r"\$|\\[()\[\]]|\\\\|&|\n\s*\n|\\(?:begin|end)\s*\{[^{}]*\}|\\text\s*\{[^{}]*\}|\\(?:Rightarrow|implies|therefore|quad|qquad"
+    r"|Longrightarrow)(?![a-zA-Z])",
+)
 _SIGN = re.compile(r"(?:^|[=<>(\[{,:≈\s]|\\(?:approx|leq?|geq?|in|to|equiv|left[(\[]?)\s*)[-−–]\s*\{?\s*$")
 _LEFT = re.compile(
-    r"(?:[-−–+*/^_×·÷±√]|\\(?:cdot|times|div|pm|mp|ast|pi|sqrt|log|ln|sin|cos|tan)(?![a-zA-Z])|(?:\\[dt]?frac|\\sqrt|\\binom|[\^_])\s*(?:\[\w+\]|\{[^{}]*\})?\s*\{"
+    r"(?:[-−–+*/^_×·÷±√]|\\(?:cdot|times|div|pm|mp|ast|pi|sqrt|log|ln|sin|cos|tan)(?![a-zA-Z])|(?:\\[dt]?frac|\\sqrt|\\binom"
+    r"|[\^_])\s*(?:\[\w+\]|\{[^{}]*\})?\s*\{"
     r"|\d|(?<![\\a-zA-Z])[a-zA-Z])(?:\s|\\[,;! ])*$"
 )
 _RIGHT = re.compile(
-    r"(?:\s|\\[,;! ])*(?:\^(?!\s*\{?\s*\\circ)|[-−–+*/_×·÷!±]|\\(?:cdot|times|div|pm|mp|pi|sqrt|[dt]?frac)(?![a-zA-Z])|\d|[abcdefijknopqrtuvwxyz](?![a-zA-Z]))"
+    r"(?:\s|\\[,;! ])*(?:\^(?!\s*\{?\s*\\circ)|[-−–+*/_×·÷!±]|\\(?:cdot|times|div|pm|mp|pi|sqrt|[dt]?frac)(?![a-zA-Z])|\d"
+    r"|[abcdefijknopqrtuvwxyz](?![a-zA-Z]))"
 )
 _LEFT_PLAIN = re.compile(r"[\d)}](?:\s*(?:[*/^+×·÷]|\\cdot|\\times)|\s*[-−]|\s+[-−])\s*$")
 _RIGHT_PLAIN = re.compile(r"\s?(?:\^(?!\s*\{?\s*\\circ)|[*/+×·÷](?!\*)|\\cdot|\\times|!(?=\s*[=+*]))\s*[\d(\\a-z=]")
@@ -145,11 +150,17 @@ def _right_side(text: str, box: Box) -> str:
     return right[: bound.start()] if bound else right.partition("\n\n")[0]
 
 
+_MATH_EDGE = re.compile(
+    r"\$\$|(?<!\\)\$|\\[()\[\]]"
+    r"|\\(?:begin|end)\{(?:aligned|align\*?|equation\*?|gather\*?|array|cases)\}"
+)
+
+
 def _inside_formula(text: str, box: Box) -> bool:
     """Does the box stand in mathematics?  Judged by the delimiters of its paragraph."""
     start = max(text.rfind("\n\n", max(0, box.start - 2_000), box.start), box.start - 2_000, 0)
     opened = None
-    for token in re.finditer(r"\$\$|(?<!\\)\$|\\[()\[\]]|\\(?:begin|end)\{(?:aligned|align\*?|equation\*?|gather\*?|array|cases)\}", text[start : box.start]):
+    for token in _MATH_EDGE.finditer(text, start, box.start):
         sign = token.group()
         if sign in (r"\)", r"\]") or sign.startswith(r"\end") or sign == opened:
             opened = None

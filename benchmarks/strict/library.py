@@ -45,7 +45,9 @@ def _flat(tokens: Tokens) -> list[Token]:
 
 
 def _is_for_it(tokens: Tokens) -> bool:
-    return any((token.kind == "unknown" and token.text in KNOWN_TO_IT) or token.kind == "sum" for token in _flat(tokens))
+    flat = _flat(tokens)
+    endless = any(token.kind == "sum" for token in flat) and any(token.kind == "name" and token.text == "infty" for token in flat)
+    return endless or any(token.kind == "unknown" and token.text in KNOWN_TO_IT for token in flat)
 
 
 def _is_more(tokens: Tokens) -> bool:

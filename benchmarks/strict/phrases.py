@@ -17,7 +17,7 @@ _ENGLISH = (
     rf"\b{_KIND}{{0,3}}answer{_ABOUT}(?:\s+here)?{_IS}"
     rf"|\b{_KIND}{{1,3}}(?:choice|option|solution|value|response|result){_ABOUT}{_IS}"
     r"|\bans\s*[.:=]|\bans\s+is\b"
-    r"|\bit\s+should\s+(?:actually\s+)?(?:have\s+been|be)\b"
+    r"|\bit\s+should\s+(?:actually\s+)?(?:have\s+been|be)\b(?!\s+(?:noted|clear|mentioned|remembered|emphasi|obvious|checked))"
     r"|\bcorrection\s*[:：]"
 )
 _ASIAN = (
@@ -56,8 +56,10 @@ CONCLUSION = re.compile(
     I_CASE,
 )
 TELLS_NOTHING = re.compile(
-    r"[\s(]*(?:correct|right|verified|confirmed|consistent|reasonable|indeed\s+correct|wrong|incorrect|above|as\s+above|clear|unique|obvious|the\s+same"
-    r"|(?:given|shown|stated|boxed|written|marked)\b|in\s+the\s+box|expected|an?\s+(?:positive\s+|non-?negative\s+)?integer\b|found\s+by|obtained)",
+    r"[\s(]*(?:correct|right|verified|confirmed|consistent|reasonable|indeed\s+correct|wrong|incorrect|above|as\s+above|clear|unique"
+    r"|obvious|the\s+same"
+    r"|(?:given|shown|stated|boxed|written|marked)\b|in\s+the\s+box|expected|an?\s+(?:positive\s+|non-?negative\s+)?integer\b"
+    r"|found\s+by|obtained)",
     I_CASE,
 )
 """What may follow «the answer is» without being an answer."""
@@ -69,111 +71,163 @@ MAYBE = (
     r"|可能是?|也许是?|也可能是?|是|equivalently|in\s+other\s+words|the\s+same|that\s+is|,)"
 )
 ALSO = re.compile(
-    r"(?:\b(?:could|may|might)(?:\s+(?:also|well|even|as\s+well))?\s+be|\b(?:possibly|maybe|perhaps|alternatively)\b[,:]?(?:\s+it\s+is)?|也可能是|可能是)\s*"
+    r"(?:\b(?:could|may|might)(?:\s+(?:also|well|even|as\s+well))?\s+be|\b(?:possibly|maybe|perhaps"
+    r"|alternatively)\b[,:]?(?:\s+it\s+is)?|也可能是|可能是)\s*"
     r"|\botherwise\b[,:]?(?:\s+it\s+is)?\s*",
     I_CASE,
 )
 """What offers another value in the sentence of a box or right behind it."""
-ALSO_POSSIBLE = r"(?:\s+(?:when|whenever|for\s+(?:odd|even|all\s+other|the\s+other))\b|\s+(?:is|are|would\s+be|seems?)\s+(?:also|equally|another|as\s+well)\b|\s+(?:if|unless|otherwise|depending|in\s+case)\b)"
+ALSO_POSSIBLE = (
+    r"(?:\s+(?:when|whenever|for\s+(?:odd|even|all\s+other|the\s+other))\b|\s+(?:is|are|would\s+be|seems?)\s+(?:also|equally|another"
+    r"|as\s+well)\b|\s+(?:if|unless|otherwise|depending|in\s+case)\b)"
+)
 SAME_AS = re.compile(r"\s*(?:about|approximately|roughly|approx\.?|around|nearly|≈|\\approx)", I_CASE)
 
 NOT_BEFORE = re.compile(
-    r"(?:\b(?:not|isn['’]?t|never|cannot\s+be|can['’]?t\s+be|neither|nor|rather\s+than|instead\s+of|не|nicht|pas|niet|nie|não\s+é|no\s+es|non\s+è)"
-    r"(?:\s+(?:equal\s+to|equal|be|simply|just|really|the|to\s+be|è|é|es))*|不是|不等于|不为|并非|不應是|≠|\\neq?\b|\\not\s*=|ではなく)\s*$",
+    r"(?:\b(?:not|isn['’]?t|never|cannot\s+be|can['’]?t\s+be|neither|nor|rather\s+than|instead\s+of|не|nicht|pas|niet|nie|não\s+é"
+    r"|no\s+es|non\s+è)"
+    r"(?:\s+(?:equal\s+to|equal|be|simply|just|really|the|to\s+be|è|é|es))*|不是|不等于|不为|并非|不應是|≠|\\neq?\b|\\not\s*="
+    r"|ではなく)\s*$",
     I_CASE,
 )
-_THIS = r"(?:that|this|it|which|the\s+above|above|my\s+(?:answer|result|box|work)|the\s+(?:boxed\s+)?(?:answer|result|value|box)(?:\s+above)?)"
-_BAD = r"(?:wrong|incorrect|mistaken|false|invalid|not\s+(?:right|correct|true|valid|possible|it|the\s+(?:correct\s+|right\s+)?answer)|a\s+mistake|an\s+error|impossible)"
+_THIS = (
+    r"(?:that|this|it|which|the\s+above|above|my\s+(?:answer|result|box|work)|the\s+(?:boxed\s+)?(?:answer|result|value"
+    r"|box)(?:\s+above)?)"
+)
+_BAD = (
+    r"(?:wrong|incorrect|mistaken|false|invalid|not\s+(?:right|correct|true|valid|possible|it|the\s+(?:correct\s+|right\s+)?answer)"
+    r"|a\s+mistake|an\s+error|impossible)"
+)
 TAKEN_BACK = re.compile(
-    rf"\b{_THIS}\s+(?:is|was|seems|looks|must\s+be|can(?:no|['’])t\s+be(?:\s+(?:right|correct))?)(?:\s+(?:actually|clearly|obviously|completely|surely|also))?\s+{_BAD}"
+    rf"\b{_THIS}\s+(?:is|was|seems|looks|must\s+be|can(?:no|['’])t\s+be(?:\s+(?:right|correct))?)(?:\s+(?:actually|clearly|obviously"
+    rf"|completely|surely|also))?\s+{_BAD}"
     rf"|\b{_THIS}\s+(?:can(?:not|['’]t)\s+be|does(?:\s+not|n['’]t)\s+(?:seem|look|sound|feel))\s+(?:right|correct|true|possible)"
     rf"|\b(?:that|this)['’]s\s+(?:actually\s+|clearly\s+)?{_BAD}|\b(?:that|this|it)\s+(?:isn|wasn)['’]t\s+(?:right|correct|true|it)"
     r"|\bI\s+(?:have\s+|had\s+|['’]ve\s+)?(?:made|find|found|see|spot(?:ted)?)\s+(?:an?|my|the)\s+(?:\w+\s+)?(?:mistake|error|slip)"
     r"|\bI\s+(?:was|am)\s+(?:wrong|mistaken)|\b(?:scratch|ignore|disregard|retract|forget)\s+(?:that|this|it|the\s+above|my)"
-    r"|\btake\s+(?:that|it|this)\s+back|不对|这是错的|错误的|有误|算错|это\s+неверно|c['’]est\s+faux|das\s+ist\s+falsch|es\s+incorrecto|está\s+mal",
+    r"|\btake\s+(?:that|it|this)\s+back|不对|这是错的|错误的|有误|算错|это\s+неверно|c['’]est\s+faux|das\s+ist\s+falsch"
+    r"|es\s+incorrecto|está\s+mal",
     I_CASE,
 )
 """The text behind an answer that withdraws it."""
 WITHDRAWN_AT_ONCE = re.compile(
-    rf"[\s$\\)\].,*}}]*(?:is|was|seems|looks|would\s+be)\s+(?:actually\s+|clearly\s+|also\s+)?{_BAD}|[\s$\\)\].,*}}]*(?:是错的|不对|不正确)", I_CASE
+    rf"[\s$\\)\].,*}}]*(?:is|was|seems|looks|would\s+be)\s+(?:actually\s+|clearly\s+|also\s+)?{_BAD}|[\s$\\)\].,*}}]*(?:是错的"
+    rf"|不对|不正确)", I_CASE
 )
 
 PROGRESS = re.compile(
-    r"\b(?:so|thus|hence|therefore|gives?|giving|then|but|correct\w*|instead|reflection|actually|wait|total|final\w*|sum|answer|not|wrong|fails?"
-    r"|implies|because|since|step|check|mistake|finally|adding|becomes|we|which|follows|improved?)\b|=\s*\$?[\d\\-]|所以|因此|故|答案|最终|不|而",
+    r"\b(?:so|thus|hence|therefore|gives?|giving|then|but|correct\w*|instead|reflection|actually|wait|total|final\w*|sum|answer|not"
+    r"|wrong|fails?"
+    r"|implies|because|since|step|check|mistake|finally|adding|becomes|we|which|follows|improved?)\b|=\s*\$?[\d\\-]|所以|因此|故|答案"
+    r"|最终|不|而",
     I_CASE,
 )
 """Words between two boxes that say that the second one replaces or follows from the first."""
 _NUMBERED = r"(?:\(?\s*(?:[2-9]|ii|iii|iv|b|c|d|two|three|second|B|C)\b\s*\)?)"
 ALTERNATIVE = re.compile(
-    rf"\b(?:option|possibility|alternative|interpretation|case|answer|solution|root|value|method|way|variant|candidate|part|question|problem)\s*{_NUMBERED}"
-    r"|\b(?:another|a\s+second|the\s+(?:second|other)|a\s+different|an?\s+alternative|also)\s+(?:possible\s+|valid\s+)?(?:answer|option|solution|value|possibility|root|interpretation)"
-    r"|\balternatively\b|\balso\s+possible\b|\b(?:could|may|might)\s+(?:also\s+)?be\b|\bor\b|\b(?:part|case|question)\s*\(?(?:a|i|1)\)?\W+(?:and|while|whereas)\b|另一|或者|或|方案[二2]|答案[二2]|情况[二2]",
+    rf"\b(?:option|possibility|alternative|interpretation|case|answer|solution|root|value|method|way|variant|candidate|part|question"
+    rf"|problem)\s*{_NUMBERED}"
+    r"|\b(?:another|a\s+second|the\s+(?:second|other)|a\s+different|an?\s+alternative|also)\s+(?:possible\s+|valid\s+)?(?:answer|option"
+    r"|solution|value|possibility|root|interpretation)"
+    r"|\balternatively\b|\balso\s+possible\b|\b(?:could|may|might)\s+(?:also\s+)?be\b|\bor\b|\b(?:part|case|question)\s*\(?(?:a|i"
+    r"|1)\)?\W+(?:and|while|whereas)\b|另一|或者|或|方案[二2]|答案[二2]|情况[二2]",
     I_CASE,
 )
 LIST_LABEL = re.compile(r"(?:^|\n)[ \t>*-]*(?:\(?[2-9b-j]\s*[.):]|[*•-])|\(\s*(?:[2-9b-j]|ii|iii|iv)\s*\)|[②③④⑤]", re.IGNORECASE)
 
 QUALIFIER = re.compile(
-    r"\b(?:not|never|no|neither|nor|at\s+(?:least|most)|(?:no\s+)?(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)(?:\s+than)?|about|approximately|approx|around|nearly"
-    r"|almost|roughly|between|above|below|exceeds?|exceeding|twice|half|double|triple|thrice|minus|plus|negative|times|squared?|cubed?|sum|product|difference|factorial"
-    r"|cannot|can['’]?t|isn['’]?t|aren['’]?t|doesn['’]?t|don['’]?t|couldn['’]?t|wrong|incorrect|divided|multiplied|multiples?|factors?|divisors?|divisible|power|root|logarithm|log|unless|if|either"
+    r"\b(?:not|never|no|neither|nor|at\s+(?:least|most)|(?:no\s+)?(?:more|less|fewer|greater|smaller|larger|bigger|higher"
+    r"|lower)(?:\s+than)?|about|approximately|approx|around|nearly"
+    r"|almost|roughly|between|above|below|exceeds?|exceeding|twice|half|double|triple|thrice|minus|plus|negative|times|squared?|cubed?"
+    r"|sum|product|difference|factorial"
+    r"|cannot|can['’]?t|isn['’]?t|aren['’]?t|doesn['’]?t|don['’]?t|couldn['’]?t|wrong|incorrect|divided|multiplied|multiples?|factors?"
+    r"|divisors?|divisible|power|root|logarithm|log|unless|if|either"
     r"|approximat\w*|in\s+\d+|minimum\s+of|maximum\s+of|up\s+to|out\s+of|hundred|thousand|million|billion|dozen|dozens|pairs?|over|under"
-    r"|не|более|менее|больше|меньше|около|примерно|не\s+менее|не\s+более|приблизительно|nicht|mindestens|höchstens|etwa|ungefähr|rund|mehr|weniger|zwischen"
+    r"|не|более|менее|больше|меньше|около|примерно|не\s+менее|не\s+более|приблизительно|nicht|mindestens|höchstens|etwa|ungefähr|rund"
+    r"|mehr|weniger|zwischen"
     r"|pas|environ|moins|plus|entre|peu\s+près|menos|más|aproximadamente|acerca|cerca|mais|meno|più|circa|almeno)\b"
-    r"|[≈≥≤≠<>]|\\(?:approx|leq?|geq?|neq?)(?![a-zA-Z])|不|非|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下|未满|より|以上|以下|약|이상|이하|미만|초과",
+    r"|[≈≥≤≠<>]|\\(?:approx|leq?|geq?|neq?)(?![a-zA-Z])|不|非|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下"
+    r"|未满|より|以上|以下|약|이상|이하|미만|초과",
     I_CASE,
 )
 """Words that change a value: what contains one of them goes to the reader as it stands."""
 AFTER_VALUE = re.compile(
-    r"\s*(?:(?:more|less|fewer|greater|smaller)\s+than|times\b|squared|cubed|factorial|out\s+of|to\s+the|or\s+(?:more|less|so|fewer|higher|greater|above|below)|and\s+(?:a|one)\s+(?:half|third|quarter)"
-    r"|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|otherwise|when\b[^.]*\b(?:when|if|otherwise)\b|以上|以下|左右|之间|이상|이하|is\s+(?:not|wrong|incorrect|too|impossible)|(?:is|are)n['’]t|does(?:n['’]t|\s+not)"
+    r"\s*(?:(?:more|less|fewer|greater|smaller)\s+than|times\b|squared|cubed|factorial|out\s+of|to\s+the|or\s+(?:more|less|so|fewer"
+    r"|higher|greater|above|below)|and\s+(?:a|one)\s+(?:half|third|quarter)"
+    r"|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|otherwise"
+    r"|when\b[^.]*\b(?:when|if|otherwise)\b|以上|以下|左右|之间|이상|이하|is\s+(?:not|wrong|incorrect|too|impossible)|(?:is|are)n['’]t"
+    r"|does(?:n['’]t|\s+not)"
     r"|cannot|fails|\+|-\s*\d|万|亿|百|千)",
     I_CASE,
 )
 COMMENT = re.compile(
-    r"\s*[,;—–(]?\s*\b(?:because|since|which|whereas|where|whenever|when|as\s+(?:required|desired|expected|claimed|needed|stated|can|we|it|shown|above)|so\s+(?:that\b)?|hence|thus|therefore|in\s+total"
-    r"|in\s+all|altogether|overall|as\s+the|given\s+that|that\s+is|i\.e\.|and\s+(?:not|so|thus|hence|we|it|this|that|the|I)\b|by\s+(?:the|symmetry)|I\s+hope|to\s+check|"
+    r"\s*[,;—–(]?\s*\b(?:because|since|which|whereas|where|whenever|when|as\s+(?:required|desired|expected|claimed|needed|stated|can|we"
+    r"|it|shown|above)|so\s+(?:that\b)?|hence|thus|therefore|in\s+total"
+    r"|in\s+all|altogether|overall|as\s+the|given\s+that|that\s+is|i\.e\.|and\s+(?:not|so|thus|hence|we|it|this|that|the|I)\b"
+    r"|by\s+(?:the|symmetry)|I\s+hope|to\s+check|"
     r"weil|denn|parce\s+que|car|porque|ya\s+que|потому\s+что|так\s+как|поскольку|perché|pois)(?=[\s,.;:)]|$)"
-    r"|\s*[，,；;]?\s*(?:因为|所以|因此|其中|即|也就是|由于|故|この|なぜなら|왜냐하면)|\s+\((?!\s*(?:or|或|if)\b)(?=[^()]*[A-Za-z]{3})[^()]*\)?\s*$|\s+[—–]\s+",
+    r"|\s*[，,；;]?\s*(?:因为|所以|因此|其中|即|也就是|由于|故|この|なぜなら|왜냐하면)|\s+\((?!\s*(?:or|或"
+    r"|if)\b)(?=[^()]*[A-Za-z]{3})[^()]*\)?\s*$|\s+[—–]\s+",
     I_CASE,
 )
 """Where words begin that only comment on an answer."""
 HARMLESS = re.compile(
-    r"\s*[(\[]?\s*(?:I\s+hope|hope|let\s+me\s+know|to\s+check|check(?:ing)?\b|verif\w+|this\s+(?:is\s+(?:correct|the\s+(?:final\s+)?(?:answer|result))|matches|checks|agrees|confirms|completes|verifies|uses|used)"
-    r"|q\.?e\.?d|done\b|proof|note\b|(?:is\s+)?correct\b|as\s+(?:required|desired)|we\s+(?:are\s+done|can\s+(?:verify|check))|step\s+\d+\s+used|thank|good\s+luck|feel\s+free|hence\s+proved|which\s+(?:is|was)|✓|✅|∎|■|\\blacksquare"
+    r"\s*[(\[]?\s*(?:I\s+hope|hope|let\s+me\s+know|to\s+check|check(?:ing)?\b|verif\w+|this\s+(?:is\s+(?:correct"
+    r"|the\s+(?:final\s+)?(?:answer|result))|matches|checks|agrees|confirms|completes|verifies|uses|used)"
+    r"|q\.?e\.?d|done\b|proof|note\b|(?:is\s+)?correct\b|as\s+(?:required|desired)|we\s+(?:are\s+done|can\s+(?:verify|check))"
+    r"|step\s+\d+\s+used|thank|good\s+luck|feel\s+free|hence\s+proved|which\s+(?:is|was)|✓|✅|∎|■|\\blacksquare"
     r"|end\b|the\s+end|希望|验证|检验|验算|证毕)",
     I_CASE,
 )
 """A sentence that states nothing new."""
 VERB = re.compile(
-    r"\b(?:is|are|was|were|be|equals?|gets?|got|makes?|made|takes?|took|needs?|has|have|had|gives?|yields?|totals?|becomes?|costs?|earns?|pays?|paid|spends?|spent|sells?|sold|owes?|saves?|saved"
-    r"|obtains?|finds?|found|leaves?|remains?|contains?|requires?|receives?|drove|runs?|ran|walks?|reads?|eats?|ate|uses|used|lasts?|weighs?|measures?|amounts\s+to|exactly|to\s+be|conclude\s+that|say"
+    r"\b(?:is|are|was|were|be|equals?|gets?|got|makes?|made|takes?|took|needs?|has|have|had|gives?|yields?|totals?|becomes?|costs?"
+    r"|earns?|pays?|paid|spends?|spent|sells?|sold|owes?|saves?|saved"
+    r"|obtains?|finds?|found|leaves?|remains?|contains?|requires?|receives?|drove|runs?|ran|walks?|reads?|eats?|ate|uses|used|lasts?"
+    r"|weighs?|measures?|amounts\s+to|exactly|to\s+be|conclude\s+that|say"
     r"|ist|sind|beträgt|est|sont|vaut|es|son|é|são|è|sono|равна|равен|равно|составляет|получаем|получим)\b"
     r"|等于|解得|求得|得到|共有|一共|为|是|得|有|は|が|[=＝]",
     I_CASE,
 )
 FILLER = re.compile(
     r"\s*(?:(?:wait|no|actually|oh|hmm|sorry|oops|correction)\b(?=\s*[,.:!-])|(?:step|part|question|problem|total)\s*\(?\w{0,3}\)?\s*:"
-    r"|(?:therefore|thus|hence|so|then|and|finally|consequently|in\s+conclusion|now|we\s+(?:get|have|obtain|find|conclude)|it\s+follows)(?:\s+that)?\b|所以|因此|故|综上|итак|значит|donc|[,:，：])\s*",
+    r"|(?:therefore|thus|hence|so|then|and|finally|consequently|in\s+conclusion|now|we\s+(?:get|have|obtain|find|conclude)"
+    r"|it\s+follows)(?:\s+that)?\b|所以|因此|故|综上|итак|значит|donc|[,:，：])\s*",
     I_CASE,
 )
 UNIT_STOP = re.compile(
-    r"(?:in|at|on|of|for|to|every|each|from|by|with|is|are|was|that|which|altogether|total|left|when|where|if|because|since|as|so|and|or|but|the|a|an|we|it|he|she|they|this|there|than|into|during"
-    r"|after|before|until|while|have|has|had|gives?|makes?|who|whose|remain(?:s|ing)?|such|not|will|can|using|through|via|works?|then|hence|thus|respectively|more|less|fewer|times|out|maybe|perhaps|possibly)\b",
+    r"(?:in|at|on|of|for|to|every|each|from|by|with|is|are|was|that|which|altogether|total|left|when|where|if|because|since|as|so|and"
+    r"|or|but|the|a|an|we|it|he|she|they|this|there|than|into|during"
+    r"|after|before|until|while|have|has|had|gives?|makes?|who|whose|remain(?:s|ing)?|such|not|will|can|using|through|via|works?|then"
+    r"|hence|thus|respectively|more|less|fewer|times|out|maybe|perhaps|possibly)\b",
     I_CASE,
 )
-PREDICATE_END = re.compile(r"\s*(?:です|である|になります|となります|となる|だ|입니다|이다|이에요|예요|है|हैं|হয়|ครับ|ค่ะ|dir|dır|'dir|'dur|dur)?[\s.。।!！]*$")
-PLACEHOLDER = re.compile(r"(?:your|the|final|insert|put|my|numerical|\s)*(?:answer|result|here|final|solution|content)+(?:here|\s)*|\.\.\.|…|\\[lc]?dots|<[a-z_ ]+>|答案|", I_CASE)
-NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|cannot|can['’]t|doesn['’]t|не|nicht)\b|不是|不等于|不为|并非|≠|\\neq?(?![a-zA-Z])", I_CASE)
+PREDICATE_END = re.compile(
+    r"\s*(?:です|である|になります|となります|となる|だ|입니다|이다|이에요|예요|है|हैं|হয়|ครับ|ค่ะ|dir|dır|'dir|'dur"
+    r"|dur)?[\s.。।!！]*$",
+)
+PLACEHOLDER = re.compile(
+    r"(?:your|the|final|insert|put|my|numerical|\s)*(?:answer|result|here|final|solution|content)+(?:here|\s)*|\.\.\.|…|\\[lc]?dots"
+    r"|<[a-z_ ]+>|答案|", I_CASE,
+)
+NEGATION = re.compile(
+    r"\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|cannot|can['’]t|doesn['’]t|don['’]t\s+(?:think|believe)|не|nicht)\b|不是|不等于|不为|并非|≠"
+    r"|\\neq?(?![a-zA-Z])", I_CASE,
+)
 """What negates a plain statement."""
 OFFERS_MORE = re.compile(rf"(?:{OR}|\bmaybe\b|\bpossibly\b|\bperhaps\b|\botherwise\b)[^.]{{0,60}}?[\d\ue000]", I_CASE)
 """Another value behind the first one, however far."""
 NUMBER_WORD = re.compile(
-    r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w{3,6}teen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
-    r"|hundred|thousand|million|half|thirds?|quarters?|fifths?|infinity|infinite|infinitely\s+many|undefined|does\s+not\s+exist|no\s+(?:real\s+|such\s+)?solutions?"
+    r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w{3,6}teen|twenty|thirty|forty|fifty|sixty|seventy"
+    r"|eighty|ninety"
+    r"|hundred|thousand|million|half|thirds?|quarters?|fifths?|infinity|infinite|infinitely\s+many|undefined|does\s+not\s+exist"
+    r"|no\s+(?:real\s+|such\s+)?solutions?"
     r"|empty\s+set|all\s+real\s+numbers|none)\b|无解|无穷|нет\s+решений",
     I_CASE,
 )
 """Values that are written in words."""
-VAGUE = re.compile(r"\b(?:approximately|about|roughly|nearly|almost|at\s+(?:least|most)|probably\s+not|hardly)\b|大约|约|至少|至多|最多|超过|不到|大概", I_CASE)
+VAGUE = re.compile(
+    r"\b(?:approximately|about|roughly|nearly|almost|at\s+(?:least|most)|probably\s+not|hardly)\b"
+    r"|大约|约|至少|至多|最多|超过|不到|大概", I_CASE,
+)
 """What makes a value inexact, before the verb."""

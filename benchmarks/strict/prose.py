@@ -1,7 +1,4 @@
-r"""Prose without typesetting: sentences, plain statements of an answer, and the piece of a sentence that is the value.
-
-Mathematics is masked by characters of a private-use area, so that patterns of words never look into it and positions stay.
-"""
+"""Plain statements of an answer in prose, and the piece of a sentence that is the value."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from benchmarks.strict import phrases
+from benchmarks.strict.layout import NAME, VALUE, masked, sentences
 
 Wanted = Literal["value", "words", "choice"]
 
@@ -21,91 +19,27 @@ MOST_WORDS = 2
 """Between a marker and a value behind a box: «the answer is thus 205», but not «it should be noted that 5 is prime»."""
 CLOSING = 4_000
 """Characters at the end in which the closing statement is looked for."""
-_VALUE, _NAME = "\ue000", "\ue001"
-"""Masks of mathematics that may be a value, and of a mere name such as `$x$` or `$ABC$`."""
-
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
-_TAGS = re.compile(r"</?(?:b|i|em|strong|p|div|span|br|h\d|u|code|s|eos)\s*/?>|<[|｜][^<>\n]{1,40}[|｜]>|[\u200b-\u200f\u2060\ufeff]", re.IGNORECASE)
-_STRESS = re.compile(r"(?<![\d*])\*\*|\*\*(?![\d*])|(?<!\w)__(?!_)|(?<!_)__(?!\w)|`")
-_LINE_MARK = re.compile(r"^[ \t]*(?:>[ \t]?)+|^[ \t]*#{1,3}(?!#)[ \t]*|^[ \t]*#{5,6}[ \t]*|^[ \t]*[*•][ \t]+", re.MULTILINE)
-_ITALIC = re.compile(r"(?<![\w*\\])([*_])([^\s*_](?:[^*_\n]{0,80}[^\s*_])?)\1(?![\w*])")
-
-
-def cleaned(text: str) -> str:
-    """The text without typesetting marks, tags and program code."""
-    pieces, position, language = [], 0, None
-    for fence in _FENCE.finditer(text):
-        if language is None or language in ("", "output", "text", "plaintext", "math", "latex", "markdown"):
-            pieces.append(text[position : fence.start()])
-        language = fence.group(1).lower() if language is None else None
-        position = fence.end()
-    if language is None or language in ("", "output", "text", "plaintext", "math", "latex", "markdown"):
-        pieces.append(text[position:])
-    text = _STRESS.sub("", _LINE_MARK.sub("", _TAGS.sub(" ", "".join(pieces))))
-    return _ITALIC.sub(r"\2", text)
-
-
-_DELIMITER = re.compile(r"\$\$|(?<!\\)\$|\\[()\[\]]")
-
-
-def masked(text: str) -> str:
-    """The text with its mathematics masked character by character."""
-    spans: list[tuple[int, int]] = []
-    opened: tuple[str, int] | None = None
-    for token in _DELIMITER.finditer(text):
-        sign = token.group()
-        if sign in (r"\(", r"\["):
-            opened = opened or (sign, token.start())
-        elif opened and (opened[0], sign) in ((r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$")) or opened and opened[0] == sign == "$" and not text[token.start() - 1].isspace() and not text[token.end() : token.end() + 1].isdigit():
-            spans.append((opened[1], token.end()))
-            opened = None
-        elif sign in ("$", "$$") and (opened is None or opened[0] == "$"):
-            opened = (sign, token.start()) if sign == "$$" or not text[token.end() : token.end() + 1].isspace() else None
-    pieces, position = [], 0
-    for start, end in spans:
-        mask = _VALUE if _may_be_value(text[start:end]) else _NAME
-        pieces += [text[position:start], mask * (end - start)]
-        position = end
-    return "".join([*pieces, text[position:]])
-
-
-_A_NAME = re.compile(
-    r"[a-zA-Z](?:_\{?\w+\}?|\(\w\)|')?|[A-Z]{2,}|\\(?:triangle|angle|overline|odot|Delta|square|blacksquare|checkmark|vec|widehat|mathbb|mathcal)(?![a-z])[^=<>]*|\\qed"
-)
-
-
-def _may_be_value(formula: str) -> bool:
-    inside = re.sub(r"^(?:\$\$?|\\[(\[])\s*|[\s.,]*(?:\$\$?|\\[)\]])$", "", formula)
-    return _A_NAME.fullmatch(inside) is None
-
-
-_END = re.compile(
-    r"(?<![apAP]\.[mM])(?<!\bi\.e)(?<!\be\.g)(?<!\bapprox)(?<!\bsq)(?<!\b[Aa]ns)"
-    r"[.!?]+(?!\s*=)(?=\s+(?![a-z])|\s*$|[\"')\]*]+(?:\s|$)|[A-Z\u3000-\uffff])|[。！？؟।]|\n+"
-)
-_END_OF_TIME = re.compile(r"[apAP]\.[mM]\.(?=\s+[A-Z\n]|\s*$)")
-
-
-def sentences(text: str) -> Iterator[str]:
-    """The sentences of a text, each with its end mark; mathematics is never cut, a new line ends a sentence."""
-    shadow, start = masked(text), 0
-    for end in sorted({*(m.end() for m in _END.finditer(shadow)), *(m.end() for m in _END_OF_TIME.finditer(shadow)), len(text)}):
-        if text[start:end].strip():
-            yield text[start:end].strip()
-        start = end
-
-
 _NUMBER = (
-    r"(?:\\?[$€£¥₹₽]\s?)?(?:[0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\uff10-\uff19]+(?:(?:[.,:٫·](?=\d)|\{,\}|(?:\\,|[\u00a0\u202f ])(?=\d{3}(?!\d)))\d+)*|\.\d+)"
+    r"(?:\\?[$€£¥₹₽]\s?)?(?:[0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\uff10-\uff19]+(?:(?:[.,:٫·](?=\d)|\{,\}|(?:\\,"
+    r"|[\u00a0\u202f ])(?=\d{3}(?!\d)))\d+)*|\.\d+)"
     r"(?:\s+\d+/\d+)?(?:st|nd|rd|th)?(?![a-zA-Z_]*\d)"
 )
 _LETTER = r"(?<![a-zA-Z\\'’])[a-zA-Z](?:_\w)?(?![a-zA-Z'’])"
-_TERM = rf"(?:[-−–+±√({{\[]\s?){{0,3}}(?:{_VALUE}+|{_NUMBER}|π|∞|∅|½|¼|¾|⅓|⅔|\\\w+(?:\{{[^{{}}]*\}}){{0,2}})(?:[)!\]}}²³⁰¹⁴-⁹°%‰]|\s?[€£¥₽]|\\%|\s%)*"
+_TERM = (
+    rf"(?:[-−–+±√({{\[]\s?){{0,3}}(?:{VALUE}+|{_NUMBER}|π|∞|∅|½|¼|¾|⅓|⅔|\\\w+(?:\{{[^{{}}]*\}}){{0,2}})(?:[)!\]}}²³⁰¹⁴-⁹°%‰]|\s?[€£¥₽]"
+    rf"|\\%|\s%)*"
+)
 _OPERATOR = r"\s*(?:[-−–+*/^=<>≤≥≠≈×·÷:,]|\\(?:times|cdot|pm)|\*\*)\s*"
-_RUN = rf"(?:(?:{_LETTER}|{_NAME}+|\([\w, ]{{1,12}}\))\s*(?:[=<>≤≥≠≈∈+]|\\approx)\s*)*{_TERM}(?:(?:{_OPERATOR})?(?:{_TERM}|{_LETTER}(?=\s*[-+*/^=<>²³)\d.,;]|\s*$)))*[)\]}}]*"
-_LATIN_UNIT = r"(?:[ap]\.m\.?|(?:sq|cu|fl)\.[ ]?[a-z]{1,6}|[a-zA-Zа-яёА-Яà-ÿ°²³'’]{1,20}(?:[²³]|\^[23])?(?:/[a-zA-Z]{1,8}|\s+per\s+[a-z]{1,12})?)"
+_RUN = (
+    rf"(?:(?:{_LETTER}|{NAME}+|\([\w, ]{{1,12}}\))\s*(?:[=<>≤≥≠≈∈+]|\\approx)\s*)*{_TERM}(?:(?:{_OPERATOR})?(?:{_TERM}"
+    rf"|{_LETTER}(?=\s*[-+*/^=<>²³)\d.,;]|\s*$)))*[)\]}}]*"
+)
+_LATIN_UNIT = (
+    r"(?:[ap]\.m\.?|(?:sq|cu|fl)\.[ ]?[a-z]{1,6}|[a-zA-Zа-яёА-Яà-ÿ°²³'’]{1,20}(?:[²³]|\^[23])?(?:/[a-zA-Z]{1,8}|\s+per\s+[a-z]{1,12})?)"
+)
 _UNIT = (
-    rf"(?:(?:(?![或和与者及])[\u3040-\u9fff\uac00-\ud7a3]){{1,6}}|(?:[ \t]?[µμ]?(?!{phrases.UNIT_STOP.pattern}){_LATIN_UNIT}){{0,3}})"
+    rf"(?:(?:(?![或和与者及])[\u3040-\u9fff\uac00-\ud7a3]){{1,6}}|\s?\\text\s*\{{[^{{}}]{{0,30}}\}}"
+    rf"|(?:[ \t]?[µμ]?(?!{phrases.UNIT_STOP.pattern}){_LATIN_UNIT}){{0,3}})"
 )
 _JOIN = rf"[\s,;、，(（]*(?:{phrases.OR}|{phrases.AND}|[,;、，])(?:[\s,]*{phrases.MAYBE})*\s*"
 _EXPRESSION = re.compile(rf"{_RUN}(?:{_UNIT})?(?:{_JOIN}{_RUN}(?:{_UNIT})?)*(?:\s(?=\d){_RUN}(?:{_UNIT})?)*", re.IGNORECASE)
@@ -113,7 +47,7 @@ _EXPRESSION = re.compile(rf"{_RUN}(?:{_UNIT})?(?:{_JOIN}{_RUN}(?:{_UNIT})?)*(?:\
 
 def is_value(text: str) -> bool:
     """Does the text begin with a number or mathematics (a currency or a sign may stand before it)?"""
-    return re.match(rf"[\s({{\[$€£¥₹\\]*[-−–+±√]?\s*(?:\d|{_VALUE}|\\[a-zA-Z]|π|[a-zA-Z]\s*=)", masked(text[:LONGEST_SENTENCE])) is not None
+    return re.match(rf"[\s({{\[$€£¥₹\\]*[-−–+±√]?\s*(?:\d|{VALUE}|\\[a-zA-Z]|π|[a-zA-Z]\s*=)", masked(text[:LONGEST_SENTENCE])) is not None
 
 
 def clause_at(text: str, wanted: Wanted = "value") -> str:
@@ -126,7 +60,8 @@ def clause_at(text: str, wanted: Wanted = "value") -> str:
     if not cases and (comment := phrases.COMMENT.search(shadow, start + 1)) and comment.start() > start:
         ends.append(comment.start())
     word = r"[a-z]{2,}" if wanted == "value" else r"(?:so|it|he|she|they|we|as|with|making|giving|is|are)\b"
-    for comma in re.finditer(rf",\s+(?!(?:{phrases.OR}|{phrases.AND}|{phrases.MAYBE}|but|not|though|if|unless|otherwise)){word}", shadow[start:]):
+    goes_on = rf"(?:{phrases.OR}|{phrases.AND}|{phrases.MAYBE}|but|not|though|if|unless|otherwise)"
+    for comma in re.finditer(rf",\s+(?!{goes_on}){word}", shadow[start:]):
         ends.append(start + comma.start())
     return _trimmed(sentence[: min(ends)])
 
@@ -244,7 +179,8 @@ def closing_statement(text: str, wanted: Wanted) -> str | None:
     for sentence in reversed(list(sentences(text[-CLOSING:]))):
         if phrases.HARMLESS.match(sentence) or not re.search(r"\w|[\ue000-\uf8ff]", sentence):
             continue
-        if sentence.rstrip(" *)").endswith(("?", "？")) or re.match(r"\s*(?:let|suppose|assume|consider|if)\b(?![^\n]*\bthen\b)", sentence, re.IGNORECASE):
+        supposes = re.match(r"\s*(?:let|suppose|assume|consider|if)\b(?![^\n]*\bthen\b)", sentence, re.IGNORECASE)
+        if supposes or sentence.rstrip(" *)").endswith(("?", "？")):
             return None
         return closing_of(sentence[-LONGEST_SENTENCE:], wanted)
     return None
@@ -274,7 +210,8 @@ def closing_of(sentence: str, wanted: Wanted) -> str | None:
     verbs = [verb for verb in verbs if not any(value.start() < verb < value.end() for value in values)]
     if len(values) > 1 and not verbs:
         return clause
-    negated = phrases.NEGATION.search(shadow[: values[-1].start()])
+    doubted = re.search(r"(?:n['’]t|\bnot|\bnever)\s+(?:think|believe|true|the\s+case|sure|say|conclude)\b", shadow)
+    negated = doubted or phrases.NEGATION.search(shadow[max(0, verbs[-1] - 14) if verbs else 0 : values[-1].start()])
     vague = verbs and phrases.VAGUE.search(shadow[max(0, verbs[-1] - 24) : verbs[-1]])
     return clause if negated or vague else _value_in(clause, verbs[-1] if verbs else 0)
 
@@ -297,28 +234,3 @@ def _predicate(clause: str) -> str | None:
     if re.match(r"the\s+(?:\w+est|most|least|only|one|correct|winner|student|person)\b", predicate, re.IGNORECASE):
         return clause[: verbs[-1].start()].strip() or None
     return predicate or None
-
-
-_CYRILLIC = re.compile(r"[\u0400-\u04ff]{2}")
-_ACCENT = re.compile(r"[à-öø-ÿăđơưąęłńśźżğışőűěščřžÀ-ÖØ-ß]")
-_FUNCTION_WORD = re.compile(
-    r"\b(?:la|le|les|est|une|donc|nous|el|los|una|por|para|então|temos|uma|der|die|das|und|ist|ergibt|il|che|quindi|sono|jest|więc|là|vậy|bu|için|antwort|lösung|respuesta|risposta|resposta)\b",
-    re.IGNORECASE,
-)
-
-
-def uses_decimal_comma(text: str) -> bool:
-    """Is the text in a language that writes 0,5 for one half?"""
-    if _CYRILLIC.search(text) or any(marker["comma"] for pattern in (phrases.MARKER, phrases.MARKER_LINE) for marker in pattern.finditer(text)):
-        return True
-    return _ACCENT.search(text) is not None and len({word.lower() for word in _FUNCTION_WORD.findall(text)}) >= 2
-
-
-def decimal_points(part: str) -> str:
-    """The part with points for decimal commas; `1,234`, which may be either, stays, and so does what stands in brackets."""
-    part = re.sub(r"(?<![\d.,])(\d{1,3})((?:\.\d{3})+),(\d+)(?![\d,])", lambda m: m[1] + m[2].replace(".", "") + "." + m[3], part)
-    return re.sub(
-        r"(?<![\d.,(\[])(\d+)(?:,|\{,\})(\d+)(?![\d,)\]])",
-        lambda m: m[0] if len(m[2]) == 3 and not m[1].startswith("0") and len(m[1]) <= 3 else f"{m[1]}.{m[2]}",
-        part,
-    )

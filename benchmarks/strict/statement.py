@@ -14,17 +14,15 @@ from typing import Literal, NamedTuple
 from benchmarks.answer_text import BOX_WINDOW, PROSE_WINDOW
 from benchmarks.strict import phrases
 from benchmarks.strict.boxes import Box, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
+from benchmarks.strict.layout import cleaned, decimal_points, sentences, uses_decimal_comma
 from benchmarks.strict.prose import (
     Wanted,
     clause_at,
     cleaned,
     closing_statement,
-    decimal_points,
     is_value,
     marked_statement,
-    sentences,
     stated,
-    uses_decimal_comma,
 )
 
 NEAR = 300
@@ -70,13 +68,15 @@ def _prose(text: str, wanted: Wanted) -> Statement | Missing:
     if part is None:
         return Missing("no answer")
     stands = text.rfind(part)
-    retracted = _is_negation(part) or (stands >= 0 and _taken_back(text[stands + len(part) :]))
+    retracted = _is_negation(part, wanted) or (stands >= 0 and _taken_back(text[stands + len(part) :]))
     if uses_decimal_comma(text):
         part = decimal_points(part)
     return Statement((part,), "prose", retracted=retracted)
 
 
-def _is_negation(part: str) -> bool:
+def _is_negation(part: str, wanted: Wanted) -> bool:
+    if wanted == "words":
+        return phrases.NEGATION.match(part) is not None and not part.lower().startswith("neither")
     return phrases.NEGATION.search(part) is not None and not phrases.NUMBER_WORD.fullmatch(part)
 
 
@@ -87,7 +87,7 @@ def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
     group = _group(text, boxes)
     kept = [box for box in group if not _negated_before(text, box)]
     if later := _later_answer(behind, group[-1], wanted):
-        return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later))
+        return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later, wanted))
     taken_back = phrases.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
     retracted = not kept or taken_back or _taken_back(behind)
     kept = kept or group
@@ -126,7 +126,8 @@ def _group(text: str, boxes: list[Box]) -> list[Box]:
 
 
 _SHORT_JOINER = re.compile(
-    rf"(?:[\s$.,;:()\[\]*~&/、，。；：>]|\\[()\[\],;! \\]|\\q?quad|\\(?:text|mathrm|textbf)\s*\{{|\}}|{phrases.OR}|{phrases.AND}|{phrases.MAYBE}"
+    rf"(?:[\s$.,;:()\[\]*~&/、，。；：>]|\\[()\[\],;! \\]|\\q?quad|\\(?:text|mathrm|textbf)\s*\{{|\}}|{phrases.OR}|{phrases.AND}"
+    rf"|{phrases.MAYBE}"
     r"|\bmore\s+precisely\b|(?<![a-zA-Z\\])[a-zA-Z](?:_\{?\w{1,3}\}?)?\s*=|\\(?:text|lor|land|vee|wedge)(?![a-zA-Z]))*",
     re.IGNORECASE,
 )
@@ -141,7 +142,9 @@ def _belong_together(between: str) -> bool:
         return False
     if phrases.LIST_LABEL.search(between):
         return True
-    return len(between) <= 100 and not _SENTENCE_END.search(between) and bool(re.search(rf",|，|{phrases.AND}|{phrases.OR}", between, re.IGNORECASE))
+    if len(between) > 100 or _SENTENCE_END.search(between):
+        return False
+    return bool(re.search(rf",|，|{phrases.AND}|{phrases.OR}", between, re.IGNORECASE))
 
 
 _OPENERS = re.compile(r"(?:[\s$*({\[`:：]|\\[(\[,;! ]|\\(?:text|mathrm|displaystyle)|(?<![a-zA-Z\\])[a-zA-Z]\s*=)+$")
@@ -189,11 +192,14 @@ _VALUE = r"(?:\$[^$\n]{1,200}\$|\\\([^\n]{1,200}?\\\)|\\?[$€£¥]?\s?[-−–]
 _EDGE = r"(?:[\s$*\\)\]}`]|\\[,;! ])*"
 _UNITS = r"(?:[a-zA-Z°%/²³]{1,15}\.?\s+){0,3}?"
 _OR_BEHIND = re.compile(
-    rf"{_EDGE}(?:\\text\s*\{{[^{{}}]{{0,40}}\}}{_EDGE})?{_UNITS}[\s,.;(（，、]*(?:(?:but|though|and)\s+)?(?:{phrases.OR}|/(?=\s*\$?\d))(?:[\s,]*(?:{phrases.MAYBE}|{phrases.OR}))*[\s,:]*",
+    rf"{_EDGE}(?:\\text\s*\{{[^{{}}]{{0,40}}\}}{_EDGE})?{_UNITS}[\s,.;(（，、]*(?:(?:but|though|and)\s+)?(?:{phrases.OR}"
+    rf"|/(?=\s*\$?\d))(?:[\s,]*(?:{phrases.MAYBE}|{phrases.OR}))*[\s,:]*",
     re.IGNORECASE,
 )
 _AND_BEHIND = re.compile(rf"{_EDGE}(?:,\s*)?{phrases.AND}\s*({_VALUE})\s*[.。]?\s*(?:\n|$)", re.IGNORECASE)
-_OTHER_IF = re.compile(rf"{_EDGE}[^\n.]{{0,60}}?(?:[(,;]|\band\b|\bbut\b)\s*(?:but\s+|though\s+)?({_VALUE}){phrases.ALSO_POSSIBLE}", re.IGNORECASE)
+_OTHER_IF = re.compile(
+    rf"{_EDGE}[^\n.]{{0,60}}?(?:[(,;]|\band\b|\bbut\b)\s*(?:but\s+|though\s+)?({_VALUE}){phrases.ALSO_POSSIBLE}", re.IGNORECASE,
+)
 _OR_AHEAD = re.compile(
     rf"({_VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE
 )
@@ -222,4 +228,4 @@ def _beside(text: str, group: list[Box], wanted: Wanted) -> tuple[tuple[str, ...
     elif (found := _AND_AHEAD.search(ahead)) and not re.search(r"(?:=|between)\s*$", ahead[: found.start()]):
         unlabelled = not re.search(r"[a-zA-Z]\s*=[\s$\\({]*$", text[max(0, group[0].start - 30) : group[0].start])
         more += [found.group(1)] if unlabelled and "=" not in found.group(1) else []
-    return tuple(value.strip() for value in more), tuple(value.strip() for value in beside)
+    return tuple(value.strip() for value in more), tuple(dict.fromkeys(value.strip() for value in beside))
