@@ -86,7 +86,7 @@ SAME_AS = re.compile(r"\s*(?:about|approximately|roughly|approx\.?|around|nearly
 NOT_BEFORE = re.compile(
     r"(?:\b(?:not|isn['’]?t|never|cannot\s+be|can['’]?t\s+be|neither|nor|rather\s+than|instead\s+of|не|nicht|pas|niet|nie|não\s+é"
     r"|no\s+es|non\s+è)"
-    r"(?:\s+(?:equal\s+to|equal|be|simply|just|really|the|to\s+be|è|é|es))*|不是|不等于|不为|并非|不應是|≠|\\neq?\b|\\not\s*="
+    r"(?:\s+(?:equal\s+to|equal|be|simply|just|really|the|to\s+be|è|é|es))*|不是|不可能是?|不等于|不为|并非|不應是|≠|\\neq?\b|\\not\s*="
     r"|ではなく)\s*$",
     I_CASE,
 )
@@ -211,7 +211,7 @@ PLACEHOLDER = re.compile(
     r"|<[a-z_ ]+>|答案|", I_CASE,
 )
 NEGATION = re.compile(
-    r"\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|cannot|can['’]t|doesn['’]t|don['’]t\s+(?:think|believe)|не|nicht)\b|不是|不等于|不为|并非|≠"
+    r"\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|cannot|can['’]t|doesn['’]t|don['’]t\s+(?:think|believe)|не|nicht)\b|不是|不可能|不等于|不为|并非|≠"
     r"|\\neq?(?![a-zA-Z])", I_CASE,
 )
 """What negates a plain statement."""
@@ -228,6 +228,6 @@ NUMBER_WORD = re.compile(
 """Values that are written in words."""
 VAGUE = re.compile(
     r"\b(?:approximately|about|roughly|nearly|almost|at\s+(?:least|most)|probably\s+not|hardly)\b"
-    r"|大约|约|至少|至多|最多|超过|不到|大概", I_CASE,
+    r"|大约|约|至少|至多|最多|超过|不|未必|大概", I_CASE,
 )
 """What makes a value inexact, before the verb."""

@@ -31,8 +31,8 @@ _TERM = (
 )
 _OPERATOR = r"\s*(?:[-−–+*/^=<>≤≥≠≈×·÷:,]|\\(?:times|cdot|pm)|\*\*)\s*"
 _RUN = (
-    rf"(?:(?:{_LETTER}|{NAME}+|\([\w, ]{{1,12}}\))\s*(?:[=<>≤≥≠≈∈+]|\\approx)\s*)*{_TERM}(?:(?:{_OPERATOR})?(?:{_TERM}"
-    rf"|{_LETTER}(?=\s*[-+*/^=<>²³)\d.,;]|\s*$)))*[)\]}}]*"
+    rf"(?:(?:{_LETTER}|{NAME}+|\([\w, ]{{1,12}}\))\s*(?:[-=<>≤≥≠≈∈+^*/]|\\approx)\s*)*{_TERM}(?:(?:{_OPERATOR})?(?:{_TERM}"
+    rf"|{_LETTER}(?=\s*[-+*/^=<>≤≥≠²³)\d.,;]|\s*$)))*[)\]}}]*"
 )
 _LATIN_UNIT = (
     r"(?:[ap]\.m\.?|(?:sq|cu|fl)\.[ ]?[a-z]{1,6}|[a-zA-Zа-яёА-Яà-ÿ°²³'’]{1,20}(?:[²³]|\^[23])?(?:/[a-zA-Z]{1,8}|\s+per\s+[a-z]{1,12})?)"
@@ -110,7 +110,7 @@ def _value_in(clause: str, start: int = 0) -> str | None:
 def _whole_tokens(clause: str, shadow: str, found: re.Match[str]) -> str:
     """The value with what is written together with it (`sqrt(2)`, `5e3`, `1011_2`)."""
     first = found.start()
-    while first and re.match(r"[A-Za-z0-9_\\(]", shadow[first - 1]):
+    while first and re.match(r"[A-Za-z0-9_^\\(]", shadow[first - 1]):
         first -= 1
     return _trimmed(clause[first : _token_end(shadow, found.end())])
 

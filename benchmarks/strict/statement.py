@@ -18,7 +18,6 @@ from benchmarks.strict.layout import cleaned, decimal_points, sentences, uses_de
 from benchmarks.strict.prose import (
     Wanted,
     clause_at,
-    cleaned,
     closing_statement,
     is_value,
     marked_statement,
@@ -28,7 +27,7 @@ from benchmarks.strict.prose import (
 NEAR = 300
 """Characters beside a box in which another value can be offered."""
 
-MOST_BOXES = 50
+MOST_BOXES = 24
 """A longer list of boxes is not an answer that could be right."""
 
 
@@ -200,6 +199,7 @@ _AND_BEHIND = re.compile(rf"{_EDGE}(?:,\s*)?{phrases.AND}\s*({_VALUE})\s*[.。]?
 _OTHER_IF = re.compile(
     rf"{_EDGE}[^\n.]{{0,60}}?(?:[(,;]|\band\b|\bbut\b)\s*(?:but\s+|though\s+)?({_VALUE}){phrases.ALSO_POSSIBLE}", re.IGNORECASE,
 )
+_OR_FURTHER = re.compile(rf"{_EDGE}[^\n.]{{1,60}}?[,(;]\s*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*\s*({_VALUE})", re.IGNORECASE)
 _OR_AHEAD = re.compile(
     rf"({_VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE
 )
@@ -218,6 +218,8 @@ def _beside(text: str, group: list[Box], wanted: Wanted) -> tuple[tuple[str, ...
             beside += [] if phrases.SAME_AS.match(other) else [other]
     elif found := _AND_BEHIND.match(behind):
         more.append(found.group(1))
+    elif found := _OR_FURTHER.match(behind):
+        beside.append(found.group(1))
     if found := _OTHER_IF.match(behind):
         beside.append(found.group(1))
     if also := phrases.ALSO.search(behind[:160]):

@@ -72,6 +72,7 @@ BESIDE = [
     (r"$\boxed{\frac{1}{4}}$ or 25%", ("25%",)),
     (r"$\boxed{\text{90 min}}$ or 1 h 30 min.", ("1 h 30 min",)),
     (r"$\boxed{17}$或者18", ("18",)),
+    (r"$\boxed{17}$ is the least, or 18 at the edge.", ("18",)),
     (r"$\boxed{17}$, i.e. seventeen", ()),
     (r"$\boxed{17}$, since $16$ fails and $18$ is too large.", ()),
     (r"$\boxed{17}$ (check: 17 = 8 + 9)", ()),
@@ -98,6 +99,7 @@ RETRACTED = [
     "The answer is not 17.",
     "The answer is 17. No, that is wrong.",
     "There aren't 17 ways.",
+    "答案不可能是17",
     "I don't think it is 17.",
 ]
 
@@ -160,6 +162,9 @@ PROSE: list[tuple[str, Any, str]] = [
     ("x = 3 or x = -4", "value", "x = 3 or x = -4"),
     ("The roots are $-3$ and $4$.", "value", "$-3$ and $4$"),
     ("Therefore,\n$$\nx=17.\n$$", "value", "$$\nx=17.\n$$"),
+    ("y = x^2 - 3x + 2", "value", "y = x^2 - 3x + 2"),
+    ("The answer is x^2 - 3x + 2.", "value", "x^2 - 3x + 2"),
+    ("The range is -2 ≤ x ≤ 5.", "value", "-2 ≤ x ≤ 5"),
     ("The answer is 2sqrt(3).", "value", "2sqrt(3)"),
     ("There is no solution.", "value", "no solution"),
     ("最终答案：**17**", "value", "17"),
@@ -222,7 +227,7 @@ def test_any_text_has_a_bounded_statement_or_none(text: str, wanted: Any) -> Non
 
 HOSTILE = [
     "\\boxed{", "{", "$", "7 ", "x = 1, ", "\\boxed{1} or ", "the answer is ", "$1$ or ", "(", " ", "1,", "1.1", "\\boxed 1 ", "答案",
-    "`", "*", "\n", "1-", "\\(1\\)", "not ", "(or ", "m+", "q=q=", "5 if ", "\\boxed{5},", "\\boxed{}", "```\n", "that is wrong ", "é la 1,5 ",
+    "`", "*", "\n", "1-", "\\(1\\)", "not ", "(or ", "m+", "q=q=", "5 if ", "\\boxed{5},", "\\boxed{}", "```\n", "that is wrong ", "é la ",
 ]  # fmt: skip
 
 
