@@ -117,7 +117,10 @@ _RIGHT_PLAIN = re.compile(r"\s?(?:\^(?!\s*\{?\s*\\circ)|[*/+×·÷](?!\*)|\\cdot
 
 
 def formula_around(text: str, box: Box) -> str:
-    r"""The box's content, or the whole formula when an operator joins the box to something (`2\cdot[box] = 10`)."""
+    r"""The box's content, or the whole formula when an operator joins the box to something (`2\cdot[box]`).
+
+    In an equation (`2\cdot[box] = 10`) the box holds what is asked for.
+    """
     left, right = _left_side(text, box), _right_side(text, box)
     inside = _inside_formula(text, box)
     content = box.content
@@ -130,7 +133,7 @@ def formula_around(text: str, box: Box) -> str:
         return f"-({content})"
     joined = before.search(left) or behind.match(right)
     names_something = re.match(r"\s*=(?!=)\s*\S", right) and re.search(r"[a-zA-Z]", content) and not re.search(r"\d", content)
-    if not joined and not names_something:
+    if not names_something and (not joined or (inside and re.search(r"(?<![<>!\\])=", right))):
         return content
     if not inside:
         left = _plain_tail(left)

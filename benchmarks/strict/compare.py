@@ -185,7 +185,9 @@ def same_quantity(wanted: Quantity, found: Quantity) -> bool:
         return False
     if len(wanted.trees) == 2:
         a, b = found.trees
-        return any(_same_one(wanted, wanted.trees[0], found, x) and _same_one(wanted, wanted.trees[1], found, y) for x, y in ((a, b), (b, a)))
+        return any(
+            _same_one(wanted, wanted.trees[0], found, x) and _same_one(wanted, wanted.trees[1], found, y) for x, y in ((a, b), (b, a))
+        )
     return _same_one(wanted, wanted.trees[0], found, found.trees[0])
 
 
@@ -227,8 +229,8 @@ def _same_percent(gold_percent: bool, a: Tree, percent: bool, b: Tree) -> bool:
         return equal(a, b) or equal(_times(a, hundredth), b)
     if equal(a, _times(b, hundredth)):
         return True
-    value = exact(a)
-    return value is not None and abs(value) >= 1 and equal(a, b)
+    value = exact(a)  # 10 % for 10, but not 0.5 % for 0.5, nor 1.25 % for 1.25
+    return value is not None and abs(value) >= (1 if value.denominator == 1 else 2) and equal(a, b)
 
 
 def _same_base(given: Tokens, gold: Gold) -> bool:
@@ -384,13 +386,21 @@ def _same_tuple(given: Tokens, gold: Gold) -> bool:
     if relations and all(relation in "=∈" for relation in relations):
         if len(relations) == 1 or enclosed(given) is None and len(_parts(given)) == 1:
             given = trimmed(sides[-1])
+    if (
+        len(given) > 1
+        and given[0].kind in ("run", "word")
+        and len(given[0].text) == 1
+        and given[0].text.isupper()
+        and enclosed(given[1:]) == "()"
+    ):
+        given = given[1:]  # the point D(8, -2)
     wanted = _items_of(gold.tokens[1:-1])
     brackets = enclosed(gold.tokens) or "()"
     if len(given) == 1 and given[0].kind == "matrix":
         return brackets != "[]" and _same_in_order([Item(cell) for cell in _column(given[0])], wanted)
     found_brackets = enclosed(given)
     if found_brackets is None:
-        if _is_range(given):
+        if _is_range(given) or (given and given[0].kind == "close"):
             return len(wanted) == 2 and _same_interval(given, gold)
         return brackets != "[]" and _same_in_order(_items_of(given), wanted)
     if found_brackets != brackets and {found_brackets, brackets} != {"()", "<>"}:
@@ -567,7 +577,7 @@ def _choice(tokens: Tokens) -> str | None:
     return None
 
 
-_ARTICLES = {"a", "an", "the", "is", "are", "it", "only", "just"}
+_ARTICLES = {"a", "an", "the", "due", "is", "are", "it", "only", "just"}
 _SAME_WORDS = {"dne": "doesnotexist", "undefined": "doesnotexist", "none": "nosolution", "nosolutions": "nosolution", "norealsolution": "nosolution",
                "norealsolutions": "nosolution", "nosuchnumber": "nosolution"}  # fmt: skip
 

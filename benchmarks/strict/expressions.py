@@ -19,8 +19,28 @@ from benchmarks.strict.latex import FUNCTIONS, Token, Tokens, Unreadable
 
 Tree = tuple[Any, ...]
 DEEPEST = 60
-_INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sec": "asec", "csc": "acsc", "sinh": "asinh", "cosh": "acosh", "tanh": "atanh"}
-_SAME = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "cosec": "csc", "tg": "tan", "ctg": "cot", "lg": "log10", "sign": "sgn"}
+_INVERSE = {
+    "sin": "asin",
+    "cos": "acos",
+    "tan": "atan",
+    "cot": "acot",
+    "sec": "asec",
+    "csc": "acsc",
+    "sinh": "asinh",
+    "cosh": "acosh",
+    "tanh": "atanh",
+}
+_SAME = {
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arccot": "acot",
+    "cosec": "csc",
+    "tg": "tan",
+    "ctg": "cot",
+    "lg": "log10",
+    "sign": "sgn",
+}
 _SEVERAL = {"max", "min", "gcd", "lcm"}
 ONE, MINUS_ONE = ("num", Fraction(1)), ("num", Fraction(-1))
 
@@ -194,7 +214,13 @@ class _Parser:
                 value, used = Fraction(top, bottom), 1
         elif token is not None and token.kind == "num" and token.text == "integer" and token.spaced:
             after = self.tokens[self.at + 1 : self.at + 3]
-            if len(after) == 2 and after[0] == Token("op", "/") and after[1].kind == "num" and after[1].text == "integer" and after[1].value:
+            if (
+                len(after) == 2
+                and after[0] == Token("op", "/")
+                and after[1].kind == "num"
+                and after[1].text == "integer"
+                and after[1].value
+            ):
                 assert token.value is not None and after[1].value is not None
                 value, used = token.value / after[1].value, 3
         if value is None or not 0 < value < 1:
@@ -391,7 +417,8 @@ def _plain_integer(tokens: Tokens) -> int | None:
 def _index_name(tokens: Tokens) -> str:
     """A subscript as part of a name: `x_1`, `a_{n+1}`."""
     return "".join(
-        str(token.value) if token.kind == "num" else token.text + "".join(f"({_index_name(argument)})" for argument in token.args) for token in tokens
+        str(token.value) if token.kind == "num" else token.text + "".join(f"({_index_name(argument)})" for argument in token.args)
+        for token in tokens
     )
 
 

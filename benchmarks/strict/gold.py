@@ -25,7 +25,7 @@ def type_of(text: str, tokens: Tokens) -> AnswerType:
         return "matrix"
     if _is_base(tokens):
         return "base-n number"
-    if looks_like_set(tokens):
+    if looks_like_set(tokens) or _has_endless_bound(tokens):
         return "interval"
     if enclosed(tokens) == "{}":
         return "interval" if any(token.kind == "bar" or (token.kind == "rel" and token.text in ":|") for token in tokens) else "list"
@@ -39,6 +39,12 @@ def type_of(text: str, tokens: Tokens) -> AnswerType:
     return _number_type(tokens)
 
 
+def _has_endless_bound(tokens: Tokens) -> bool:
+    """`(5, \\infty)` is an interval."""
+    ends = cut(tokens[1:-1], "sep", ",") if enclosed(tokens) == "()" else []
+    return len(ends) == 2 and any(token.kind == "name" and token.text == "infty" for end in ends for token in end)
+
+
 def _inside(tokens: Tokens) -> Tokens:
     return tokens[1:-1] if enclosed(tokens) in ("()", "[]") else tokens
 
@@ -50,11 +56,17 @@ def _is_choice(tokens: Tokens) -> bool:
 
 
 def _is_text(text: str, tokens: Tokens) -> bool:
-    if len(tokens) == 1 and tokens[0].kind == "run" and (tokens[0].text.lower() == "no" or re.fullmatch(r"(?i)(?=.*[aeiou])\w{3,}", tokens[0].text)):
+    if (
+        len(tokens) == 1
+        and tokens[0].kind == "run"
+        and (tokens[0].text.lower() == "no" or re.fullmatch(r"(?i)(?=.*[aeiou])\w{3,}", tokens[0].text))
+    ):
         return True  # «yes», «odd», «tea»
     if CLOCK.fullmatch(re.sub(r"\\(?:text|mbox|mathrm)\s*\{|\}", "", text)) and re.search(r"[AaPp]\.?\s*[Mm]|^\D*\d?\d:\d\d\D*$", text):
         return re.search(r"[AaPp]\.?\s*\\?[Mm]", text) is not None or re.fullmatch(r"\s*(?:[01]?\d|2[0-4]):[0-5]0\s*", text) is not None
-    words = [token for token in tokens if token.kind == "word" and len(token.text) > 1 or (token.kind == "run" and is_unit_word(token.text))]
+    words = [
+        token for token in tokens if token.kind == "word" and len(token.text) > 1 or (token.kind == "run" and is_unit_word(token.text))
+    ]
     if not words or any(token.kind in ("num", "rel", "frac", "sqrt", "matrix", "rows", "sup", "money") for token in tokens):
         return False
     return letters_of(tokens[0]) != "" or tokens[0].kind == "word"
@@ -67,6 +79,8 @@ def _is_base(tokens: Tokens) -> bool:
 def read_base(tokens: Tokens) -> tuple[str, int | None] | None:
     """Digits and base of `4210_5` or `2A_{16}`; None for anything else."""
     digits, place = "", 0
+    if len(tokens) > 3 and tokens[0].text == "(" and tokens[2].text == ")" and tokens[3].kind == "sub":
+        tokens = (tokens[1], *tokens[3:])  # (52)_8
     while place < len(tokens) and tokens[place].kind in ("num", "run", "word"):
         token = tokens[place]
         if token.kind == "num":
@@ -135,9 +149,9 @@ def _is_name_like(part: Tokens) -> bool:
     flat = [inside for token in part for inside in ((token,) if not token.args else [one for argument in token.args for one in argument])]
     if flat and all(token.kind == "run" and len(token.text) > 1 and token.text.isupper() for token in flat if token.kind != "op"):
         return True
-    return any(token.kind in ("accent", "set") or (token.kind == "name" and token.text in ("angle", "triangle")) for _, token in at_top(part)) or bool(
-        part and part[0].kind in ("bar", "open") and part[0].text == "|"
-    )
+    return any(
+        token.kind in ("accent", "set") or (token.kind == "name" and token.text in ("angle", "triangle")) for _, token in at_top(part)
+    ) or bool(part and part[0].kind in ("bar", "open") and part[0].text == "|")
 
 
 def _number_type(tokens: Tokens) -> AnswerType:
@@ -164,5 +178,3 @@ def _number_type(tokens: Tokens) -> AnswerType:
         return "expression"
     plain = all(token.kind in ("num", "frac", "vulgar", "op", "word", "degree", "sup", "group") for token in tokens)
     return ("integer" if value.denominator == 1 else "rational") if plain else "expression"
-
-

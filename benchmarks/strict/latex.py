@@ -80,7 +80,24 @@ _SILENT = {
     "displaylimits", "strut", "bigstar", "normalfont", "rmfamily", "bfseries", "itshape", "upshape", "allowbreak", "nobreak", "break",
     "(", ")", "[", "]", "!",
 }  # fmt: skip
-_SPACES = {",", ";", ":", ">", " ", "quad", "qquad", "thinspace", "enspace", "space", "medspace", "thickspace", "nobreakspace", "/", "\n", "\t"}
+_SPACES = {
+    ",",
+    ";",
+    ":",
+    ">",
+    " ",
+    "quad",
+    "qquad",
+    "thinspace",
+    "enspace",
+    "space",
+    "medspace",
+    "thickspace",
+    "nobreakspace",
+    "/",
+    "\n",
+    "\t",
+}
 _WRAPPERS = {
     "boxed", "fbox", "framebox", "bm", "boldsymbol", "mathbf", "mathit", "mathsf", "mathtt", "mathnormal", "ensuremath", "underline",
     "mathop", "mathbin", "mathrel", "mathord", "mathstrut", "smash", "pmb", "displaymath", "uline", "emph", "cancel", "bold", "mathfrak",
@@ -90,8 +107,37 @@ _TEXTS = {
     "text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "textsc", "textup", "mbox", "textmd", "textsl", "mathrm",
     "operatorname", "mathring", "textcolor", "unit", "si", "textstyle*", "intertext", "mathnormal*",
 }  # fmt: skip
-_DROPPED = {"hspace", "vspace", "phantom", "hphantom", "vphantom", "label", "tag", "color", "kern", "mkern", "hskip", "mskip", "rule", "hspace*"}
-_ACCENTS = {"overline", "bar", "dot", "hat", "vec", "widehat", "widetilde", "tilde", "overrightarrow", "overleftarrow", "ddot", "overset", "stackrel"}
+_DROPPED = {
+    "hspace",
+    "vspace",
+    "phantom",
+    "hphantom",
+    "vphantom",
+    "label",
+    "tag",
+    "color",
+    "kern",
+    "mkern",
+    "hskip",
+    "mskip",
+    "rule",
+    "hspace*",
+}
+_ACCENTS = {
+    "overline",
+    "bar",
+    "dot",
+    "hat",
+    "vec",
+    "widehat",
+    "widetilde",
+    "tilde",
+    "overrightarrow",
+    "overleftarrow",
+    "ddot",
+    "overset",
+    "stackrel",
+}
 _FRACTIONS = {"frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "flatfrac", "xfrac"}
 _MONEY = {"$": "dollar", "euro": "euro", "pounds": "pound", "textsterling": "pound", "pound": "pound", "yen": "yen", "rupee": "rupee",
           "textdollar": "dollar", "dollar": "dollar", "texteuro": "euro"}  # fmt: skip
@@ -103,14 +149,16 @@ _PLAIN = {"+": ("op", "+"), "-": ("op", "-"), "*": ("op", "*"), "/": ("op", "/")
           "~": ("rel", "~"), "?": ("unknown", "?"), '"': ("unknown", '"'), ".": ("unknown", "."), "@": ("unknown", "@"),
           "#": ("unknown", "#"), "`": ("unknown", "`"), "}": ("unknown", "}"), "{": ("unknown", "{")}  # fmt: skip
 
-_GROUPING = r"(?:,\s*\\!\s*|\{,\}\s?|\\,\s?|\\ |\\;|\\:|~|\{\\,\}|,\\,|(?<=\d) (?=\d{3}(?!\d)))"
+_GROUPING = r"(?:\\thinspace\s*|,\s*\\!\s*|\{,\}\s?|\\,\s?|\\ |\\;|\\:|~|\{\\,\}|,\\,|(?<=\d) (?=\d{3}(?!\d)))"
 _SAFE_GROUPS = re.compile(rf"\d{{1,3}}(?:{_GROUPING}\d{{3}})+(?!\d)")
 _COMMA_GROUPS = re.compile(r"\d{1,3}(?:,\d{3})+(?![\d])")
 _DIGITS = re.compile(r"\d+")
 _FRACTION_PART = re.compile(r"\.\d+")
 _EXPONENT = re.compile(r"[eE]([+-]?\d{1,6})(?![\d.a-zA-Z])")
 _REPEATED = re.compile(r"\\(?:overline|bar|dot)\s*(?:\{\s*(\d{1,60})\s*\}|(\d))((?:\d{0,60}\\dot\s*\{?\s*(\d)\s*\}?)?)")
+_IN_BRACKETS = re.compile(r"\((\d{1,60})\)(?![\^\d(])")
 _ON_AND_ON = re.compile(r"\s*(?:\\[lcd]?dots[cb]?(?![a-zA-Z])|\.\.\.+)")
+_POWER = re.compile(r"\*\*\s*[\w({\\+-]")
 _COMMAND = re.compile(r"\\([a-zA-Z]+\*?|.)", re.DOTALL)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -123,7 +171,7 @@ def has_comma_groups(text: str) -> bool:
 
 def tokenize(text: str, lists: bool = False) -> Tokens:
     """Tokens of a formula.  `lists`: `1,037` is two numbers.  Raises Unreadable for what is nested too deeply or not closed."""
-    text = spelled(text)
+    text = spelled(text).replace("{.}", ".")
     return _Scanner(text, lists).run()
 
 
@@ -190,7 +238,7 @@ class _Scanner:
         elif text.startswith("...", self.at):
             self.at += 3
             found.append(Token("dots", spaced=spaced))
-        elif text.startswith("**", self.at) and not words and found and found[-1].kind in ("num", "run", "close", "group"):
+        elif _POWER.match(text, self.at) and not words and found and found[-1].kind in ("num", "run", "close", "group"):
             self.at += 2
             self.script("sup", found, words)
         else:
@@ -214,7 +262,13 @@ class _Scanner:
     def letters(self, letters: str, found: list[Token], words: bool, spaced: bool) -> None:
         if letters in _SEPARATORS and (len(letters) > 1 or (words and spaced and found)):
             self.at += len(letters)
-            found.append(Token("sep", "or" if letters in ("or", "Or", "OR", "或", "或者", "или", "ou", "oder", "또는", "または") else "and", spaced=spaced))
+            found.append(
+                Token(
+                    "sep",
+                    "or" if letters in ("or", "Or", "OR", "或", "或者", "или", "ou", "oder", "또는", "または") else "and",
+                    spaced=spaced,
+                )
+            )
             return
         if _CJK.match(letters):
             letters = _cjk_word(letters)
@@ -249,7 +303,7 @@ class _Scanner:
         decimals = after.group()[1:] if after else ""
         self.at = after.end() if after else self.at
         point = bool(after)
-        if text.startswith(".", self.at) and not point and _REPEATED.match(text, self.at + 1):
+        if text.startswith(".", self.at) and not point and (_REPEATED.match(text, self.at + 1) or _IN_BRACKETS.match(text, self.at + 1)):
             self.at += 1
             point = True
         if len(digits) + len(decimals) > LONGEST_NUMBER:
@@ -261,7 +315,7 @@ class _Scanner:
             period = (repeated.group(1) or repeated.group(2)) + re.sub(r"\D", "", repeated.group(3))
             value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(decimals))
             written = "repeating"
-        elif point and (parenthesis := re.compile(r"\((\d{1,60})\)(?![\^\d(])").match(text, self.at)):
+        elif point and (parenthesis := _IN_BRACKETS.match(text, self.at)):
             self.at = parenthesis.end()
             period = parenthesis.group(1)
             value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(decimals))
@@ -342,10 +396,14 @@ class _Scanner:
             return "space"
         name = match.group(1)
         self.at = match.end()
-        if name not in _KNOWN and len(name) > 3 and (shorter := next((name[:size] for size in range(len(name) - 1, 1, -1) if name[:size] in _JOINED), None)):
+        if (
+            name not in _KNOWN
+            and len(name) > 3
+            and (shorter := next((name[:size] for size in range(len(name) - 1, 1, -1) if name[:size] in _JOINED), None))
+        ):
             self.at -= len(name) - len(shorter)  # \\quadx, \\leqx: a space was left out
             name = shorter
-        if name == "\\":
+        if name in ("\\", "cr", "newline", "tabularnewline"):
             self.optional()
             found.append(Token("sep", "row", spaced=spaced))
             return None
@@ -450,7 +508,22 @@ class _Scanner:
                 rows[-1][-1].append(token)
         kept = tuple(tuple(tuple(cell) for cell in row) for row in rows if any(row))
         self.at = closing[1]
-        matrix = name in ("pmatrix", "bmatrix", "matrix", "smallmatrix", "vmatrix", "Bmatrix", "Vmatrix", "array", "tabular", "psmallmatrix", "bsmallmatrix")
+        matrix = name in (
+            "pmatrix",
+            "bmatrix",
+            "matrix",
+            "smallmatrix",
+            "vmatrix",
+            "Bmatrix",
+            "Vmatrix",
+            "array",
+            "tabular",
+            "psmallmatrix",
+            "bsmallmatrix",
+        )
+        if name in ("array", "tabular") and len(kept) == 1 and len(kept[0]) == 1:
+            found.append(Token("group", args=(kept[0][0],), spaced=spaced))
+            return
         found.append(Token("matrix" if matrix else "rows", name, rows=kept, spaced=spaced))
 
     def _end_of(self, name: str) -> tuple[int, int]:
@@ -463,7 +536,7 @@ class _Scanner:
 
 
 _JOINED = {"quad", "qquad", "cdot", "times"} | (_RELATIONS.keys() - {"to", "in", "ni", "le", "ge", "lt", "gt", "ne", "sim", "mid"})
-_KNOWN = (
+_KNOWN = {"newline", "prime", "choose"} | (
     _FUNCTIONS | _NAMES | _RENAMED.keys() | _OPERATORS.keys() | _RELATIONS.keys() | _BRACKETS.keys() | _SILENT | _SPACES | _WRAPPERS | _TEXTS
     | _DROPPED | _ACCENTS | _FRACTIONS | _MONEY.keys()
 )  # fmt: skip

@@ -15,7 +15,8 @@ VALUE, NAME = "\ue000", "\ue001"
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
 _TAGS = re.compile(
-    r"</?(?:b|i|em|strong|p|div|span|br|h\d|u|code|s|eos)\s*/?>|<[|｜][^<>\n]{1,40}[|｜]>|[\u200b-\u200f\u2060\ufeff]", re.IGNORECASE,
+    r"</?(?:b|i|em|strong|p|div|span|br|h\d|u|code|s|eos)\s*/?>|<[|｜][^<>\n]{1,40}[|｜]>|[\u200b-\u200f\u2060\ufeff]",
+    re.IGNORECASE,
 )
 _STRESS = re.compile(r"(?<![\d*])\*\*|\*\*(?![\d*])|(?<!\w)__(?!_)|(?<!_)__(?!\w)|`")
 _LINE_MARK = re.compile(r"^[ \t]*(?:>[ \t]?)+|^[ \t]*#{1,3}(?!#)[ \t]*|^[ \t]*#{5,6}[ \t]*|^[ \t]*[*•][ \t]+", re.MULTILINE)

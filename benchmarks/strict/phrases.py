@@ -112,7 +112,8 @@ TAKEN_BACK = re.compile(
 """The text behind an answer that withdraws it."""
 WITHDRAWN_AT_ONCE = re.compile(
     rf"[\s$\\)\].,*}}]*(?:is|was|seems|looks|would\s+be)\s+(?:actually\s+|clearly\s+|also\s+)?{_BAD}|[\s$\\)\].,*}}]*(?:是错的"
-    rf"|不对|不正确)", I_CASE
+    rf"|不对|不正确)",
+    I_CASE,
 )
 
 PROGRESS = re.compile(
@@ -208,11 +209,13 @@ PREDICATE_END = re.compile(
 )
 PLACEHOLDER = re.compile(
     r"(?:your|the|final|insert|put|my|numerical|\s)*(?:answer|result|here|final|solution|content)+(?:here|\s)*|\.\.\.|…|\\[lc]?dots"
-    r"|<[a-z_ ]+>|答案|", I_CASE,
+    r"|<[a-z_ ]+>|答案|",
+    I_CASE,
 )
 NEGATION = re.compile(
     r"\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|cannot|can['’]t|doesn['’]t|don['’]t\s+(?:think|believe)|не|nicht)\b|不是|不可能|不等于|不为|并非|≠"
-    r"|\\neq?(?![a-zA-Z])", I_CASE,
+    r"|\\neq?(?![a-zA-Z])",
+    I_CASE,
 )
 """What negates a plain statement."""
 OFFERS_MORE = re.compile(rf"(?:{OR}|\bmaybe\b|\bpossibly\b|\bperhaps\b|\botherwise\b)[^.]{{0,60}}?[\d\ue000]", I_CASE)
@@ -228,6 +231,7 @@ NUMBER_WORD = re.compile(
 """Values that are written in words."""
 VAGUE = re.compile(
     r"\b(?:approximately|about|roughly|nearly|almost|at\s+(?:least|most)|probably\s+not|hardly)\b"
-    r"|大约|约|至少|至多|最多|超过|不|未必|大概", I_CASE,
+    r"|大约|约|至少|至多|最多|超过|不|未必|大概",
+    I_CASE,
 )
 """What makes a value inexact, before the verb."""

@@ -44,13 +44,22 @@ def trimmed(tokens: Tokens) -> Tokens:
     while tokens:
         if len(tokens) == 1 and tokens[0].kind == "group":
             tokens = tokens[0].args[0]
-        elif tokens[-1].kind == "unknown" and tokens[-1].text in _TRAILING - {"?"} or tokens[-1].kind == "unknown" and tokens[-1].text == "}":
+        elif (
+            tokens[-1].kind == "unknown" and tokens[-1].text in _TRAILING - {"?"} or tokens[-1].kind == "unknown" and tokens[-1].text == "}"
+        ):
             tokens = tokens[:-1]
         elif tokens[0].kind == "unknown" and tokens[0].text in ("`", '"', "&"):
             tokens = tokens[1:]
-        elif tokens[-1].kind == "sep" or (tokens[-1].kind == "op" and tokens[-1].text in "*'"):
+        elif tokens[-1].kind == "sep" or tokens[-1] == Token("op", "*", spaced=tokens[-1].spaced):
             tokens = tokens[:-1]
-        elif tokens[0].kind == "sep" or (tokens[0].kind == "rel" and tokens[0].text in "=:≈→⇒") or tokens[0] == Token("op", "*") or tokens[0].kind == "op" and tokens[0].text == "'" and tokens[-1].kind == "op":
+        elif (
+            tokens[0].kind == "sep"
+            or (tokens[0].kind == "rel" and tokens[0].text in "=:→⇒")
+            or tokens[0] == Token("op", "*")
+            or tokens[0].kind == "op"
+            and tokens[0].text == "'"
+            and tokens[-1].kind == "op"
+        ):
             tokens = tokens[1:]
         else:
             break
@@ -139,7 +148,9 @@ def without_words_before(tokens: Tokens) -> Tokens:
 
 
 def _is_label(token: Token) -> bool:
-    return token.kind in ("word", "run", "name", "function", "accent", "bar", "open", "close") or (token.kind in ("op", "sep") and token.text in ("'", "-", ","))
+    return token.kind in ("word", "run", "name", "function", "accent", "bar", "open", "close") or (
+        token.kind in ("op", "sep") and token.text in ("'", "-", ",")
+    )
 
 
 def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
@@ -269,10 +280,17 @@ def _from_chain(parts: list[Tokens], relations: list[str], with_symbols: bool) -
     if found[-1] is None and found[:approximate][-1] is None and symbol_of(parts[-1]) is None and not _is_name(parts[-1]):
         raise Unreadable("the last member cannot be read")
     value = exact_ones[-1]
+    if approximate <= place_of(found, value) and value.decimals is None:
+        raise Unreadable("only an approximation")
     if value.decimals is not None and len(exact_ones) > 1 and _rounds(exact_ones[-2], value):
         value = exact_ones[-2]
     label = symbol_of(parts[0]) or symbol_of(parts[-1])
     return value._replace(label=label)
+
+
+def place_of(found: list[Quantity | None], value: Quantity) -> int:
+    """The place of a value in a chain."""
+    return next(place for place, one in enumerate(found) if one is value)
 
 
 def _is_name(tokens: Tokens) -> bool:
@@ -322,12 +340,26 @@ def _opens(tokens: Tokens) -> bool:
 
 def _with_unit(tokens: Tokens, money: Tokens, with_symbols: bool) -> Quantity:
     start = _unit_start(tokens)
-    if start is not None and tokens[start].kind == "degree" and start < len(tokens) - 1 and any(_is_operand(token) for token in tokens[start + 1 :]):
+    if (
+        start is not None
+        and tokens[start].kind == "degree"
+        and start < len(tokens) - 1
+        and any(_is_operand(token) for token in tokens[start + 1 :])
+    ):
+        return _with_degrees(tokens)
+    if start is None and any(_holds_degrees(argument) for token in tokens for argument in token.args):
         return _with_degrees(tokens)
     if start is None:
         trees = values_of(tokens)
         if not with_symbols and any(symbols(tree) for tree in trees):
-            place = next((index for index, token in enumerate(tokens) if index and token.kind in ("run", "word") and token.text in LETTERS and token.spaced), None)
+            place = next(
+                (
+                    index
+                    for index, token in enumerate(tokens)
+                    if index and token.kind in ("run", "word") and token.text in LETTERS and token.spaced
+                ),
+                None,
+            )
             if place is None:
                 raise Unreadable("a value with symbols")
             start = place
@@ -356,8 +388,17 @@ def _with_degrees(tokens: Tokens) -> Quantity:
     try:
         return Quantity(tuple(values_of(tokens)))
     except Unreadable:
-        rest = tuple(token for token in tokens if token.kind != "degree")
-        return Quantity(tuple(values_of(rest)), read_unit((Token("degree"),)))
+        return Quantity(tuple(values_of(_without_degrees(tokens))), read_unit((Token("degree"),)))
+
+
+def _without_degrees(tokens: Tokens) -> Tokens:
+    return tuple(
+        token._replace(args=tuple(_without_degrees(argument) for argument in token.args)) for token in tokens if token.kind != "degree"
+    )
+
+
+def _holds_degrees(tokens: Tokens) -> bool:
+    return any(token.kind == "degree" or any(_holds_degrees(argument) for argument in token.args) for token in tokens)
 
 
 def _unit_start(tokens: Tokens) -> int | None:
@@ -371,6 +412,15 @@ def _unit_start(tokens: Tokens) -> int | None:
             return place
         if token.kind == "word" and place:
             return place
+        if (
+            token.kind == "run"
+            and place
+            and token.spaced
+            and token.text in LETTERS
+            and tokens[place + 1 : place + 2]
+            and tokens[place + 1].kind == "num"
+        ):
+            return place  # 3 h 24 min
         if token.kind == "run" and place and is_unit_word(token.text):
             return place
         if token.kind == "function" and token.text in ("min", "sec", "deg") and place and place == len(tokens) - 1:
@@ -396,7 +446,15 @@ def _compound(value: Tokens, unit: Tokens, rest: Tokens) -> Quantity:
 def together(first: Quantity, second: Quantity) -> Quantity:
     """The sum of two quantities of one kind, the smaller unit behind.  Raises Unreadable."""
     a, b = first.unit, second.unit
-    if a is None or b is None or a.kinds != b.kinds or not a.known or not b.known or a.size <= b.size or len(first.trees) + len(second.trees) != 2:
+    if (
+        a is None
+        or b is None
+        or a.kinds != b.kinds
+        or not a.known
+        or not b.known
+        or a.size <= b.size
+        or len(first.trees) + len(second.trees) != 2
+    ):
         raise Unreadable("two quantities")
     return Quantity((("add", first.trees[0], ("mul", second.trees[0], ("num", b.size / a.size))),), a)
 

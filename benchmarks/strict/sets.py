@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import NamedTuple
 
 from benchmarks.strict.expressions import Tree, parse
 from benchmarks.strict.latex import Tokens, Unreadable
 from benchmarks.strict.reading import at_top, cut, enclosed, letters_of, members, symbol_of, trimmed, without_words_before
-from benchmarks.strict.values import equal, symbols, value_near
+from benchmarks.strict.values import equal, substituted, symbols, value_near
 
 INFINITY: Tree = ("const", "inf")
 MINUS_INFINITY: Tree = ("neg", INFINITY)
@@ -81,8 +82,9 @@ def _builder(inside: Tokens) -> tuple[Intervals, str | None]:
 
 def _piece(tokens: Tokens) -> tuple[list[Interval], str | None]:
     difference = cut(tokens, "op", "\\")
-    if len(difference) == 2 and _is_reals(trimmed(difference[0])):
-        return _without(_builder(trimmed(difference[1])[1:-1])[0] if enclosed(trimmed(difference[1])) == "{}" else ()), None
+    if len(difference) == 2 and enclosed(trimmed(difference[1])) == "{}":
+        whole, name = _piece(trimmed(difference[0]))
+        return _without(whole, _builder(trimmed(difference[1])[1:-1])[0]), name
     if _is_reals(tokens):
         return list(REALS), None
     if enclosed(tokens) == "{}":
@@ -104,11 +106,21 @@ def _is_reals(tokens: Tokens) -> bool:
     return len(tokens) == 1 and tokens[0].kind == "set" and tokens[0].text == "R"
 
 
-def _without(points: Intervals) -> list[Interval]:
-    if not points or any(point.low != point.high for point in points):
+def _without(whole: list[Interval], points: Intervals) -> list[Interval]:
+    """A set without single numbers."""
+    if any(point.low != point.high for point in points):
         raise Unreadable("a difference of sets")
-    bounds = [MINUS_INFINITY, *(point.low for point in points), INFINITY]
-    return [Interval(low, False, high, False) for low, high in zip(bounds, bounds[1:], strict=False)]
+    for point in points:
+        value = value_near(point.low)
+        found = []
+        for one in whole:
+            if value_near(one.low) < value < value_near(one.high):
+                found += [one._replace(high=point.low, high_closed=False), one._replace(low=point.low, low_closed=False)]
+            else:
+                low, high = equal(one.low, point.low), equal(one.high, point.low)
+                found.append(one._replace(low_closed=one.low_closed and not low, high_closed=one.high_closed and not high))
+        whole = found
+    return whole
 
 
 def _brackets(tokens: Tokens) -> Interval | None:
@@ -128,6 +140,8 @@ def _brackets(tokens: Tokens) -> Interval | None:
 
 def _inequality(tokens: Tokens) -> tuple[list[Interval], str]:
     parts, relations = members(tokens)
+    if len(relations) == 1 and relations[0] in _FLIPPED and (distance := _distance(parts, relations[0])) is not None:
+        return distance
     places = [place for place, part in enumerate(parts) if symbol_of(part)]
     if len(places) != 1 or not relations:
         raise Unreadable("not an inequality in one symbol")
@@ -139,7 +153,7 @@ def _inequality(tokens: Tokens) -> tuple[list[Interval], str]:
         raise Unreadable("bounds with symbols")
     if relations == ["≠"]:
         other = next(bound for bound in bounds if bound is not None)
-        return _without((Interval(other, True, other, True),)), name
+        return _without(list(REALS), (Interval(other, True, other, True),)), name
     if any(relation not in _FLIPPED for relation in relations) or len(relations) > 2 or (len(relations) == 2 and place != 1):
         raise Unreadable("a relation")
     low, low_closed, high, high_closed = MINUS_INFINITY, False, INFINITY, False
@@ -152,6 +166,28 @@ def _inequality(tokens: Tokens) -> tuple[list[Interval], str]:
         else:
             low, low_closed = bound, seen == "≥"
     return [Interval(low, low_closed, high, high_closed)], name
+
+
+def _distance(parts: list[Tokens], relation: str) -> tuple[list[Interval], str] | None:
+    """`|x - a| < r`, and with the other relations; None for anything else."""
+    if not (parts[0] and parts[0][0].text == "|"):
+        parts, relation = parts[::-1], _FLIPPED[relation]
+    try:
+        left, radius = parse(trimmed(parts[0])), parse(trimmed(parts[1]))
+    except Unreadable:
+        return None
+    names = symbols(left)
+    if left[:2] != ("fn", "abs") or len(names) != 1 or symbols(radius):
+        return None
+    name = next(iter(names))
+    shift = substituted(left[2], {name: Fraction(0)})
+    if not equal(left[2], ("add", ("sym", name), shift)):
+        return None
+    low, high = (("add", ("neg", shift), bound) for bound in (("neg", radius), radius))
+    closed = relation in "≤≥"
+    if relation in "<≤":
+        return [Interval(low, closed, high, closed)], name
+    return [Interval(MINUS_INFINITY, False, low, closed), Interval(high, closed, INFINITY, False)], name
 
 
 def _common(sets: list[list[Interval]]) -> list[Interval]:
@@ -192,5 +228,8 @@ def looks_like_set(tokens: Tokens) -> bool:
         return True
     if any(token.kind == "rel" and token.text in "<>≤≥≠∈" for _, token in at_top(tokens)):
         return True
-    return len(tokens) > 4 and tokens[0].text + tokens[-1].text in ("[]", "[)", "(]", "][", "](", ")[") and len(cut(tokens[1:-1], "sep", ",")) == 2
-
+    return (
+        len(tokens) > 4
+        and tokens[0].text + tokens[-1].text in ("[]", "[)", "(]", "][", "](", ")[")
+        and len(cut(tokens[1:-1], "sep", ",")) == 2
+    )

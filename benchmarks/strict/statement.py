@@ -197,12 +197,11 @@ _OR_BEHIND = re.compile(
 )
 _AND_BEHIND = re.compile(rf"{_EDGE}(?:,\s*)?{phrases.AND}\s*({_VALUE})\s*[.。]?\s*(?:\n|$)", re.IGNORECASE)
 _OTHER_IF = re.compile(
-    rf"{_EDGE}[^\n.]{{0,60}}?(?:[(,;]|\band\b|\bbut\b)\s*(?:but\s+|though\s+)?({_VALUE}){phrases.ALSO_POSSIBLE}", re.IGNORECASE,
+    rf"{_EDGE}[^\n.]{{0,60}}?(?:[(,;]|\band\b|\bbut\b)\s*(?:but\s+|though\s+)?({_VALUE}){phrases.ALSO_POSSIBLE}",
+    re.IGNORECASE,
 )
 _OR_FURTHER = re.compile(rf"{_EDGE}[^\n.]{{1,60}}?[,(;]\s*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*\s*({_VALUE})", re.IGNORECASE)
-_OR_AHEAD = re.compile(
-    rf"({_VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE
-)
+_OR_AHEAD = re.compile(rf"({_VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE)
 _AND_AHEAD = re.compile(rf"({_VALUE})[\s,*]*{phrases.AND}\s*$", re.IGNORECASE)
 
 

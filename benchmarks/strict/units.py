@@ -65,7 +65,16 @@ unit 1 unit | 单位
 立方米 1 m^3
 平方单位 1 unit^2
 """
-MULTIPLIERS = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12, "万": 10**4, "亿": 10**8}
+MULTIPLIERS = {
+    "hundred": 100,
+    "thousand": 1_000,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "dozen": 12,
+    "万": 10**4,
+    "亿": 10**8,
+}
 PERCENT = {"percent", "percents", "percentage", "pct"}
 ORDINALS = {"th", "st", "nd", "rd"}
 _SQUARED = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
@@ -162,7 +171,7 @@ def read_unit(tokens: Tokens) -> Unit:
                 kinds[last[0]] = kinds.get(last[0], 0) + last[2]
                 size *= last[1] ** last[2]
                 pending = 1
-        elif (token.kind == "op" and token.text in "*'-") or (token.kind in ("unknown", "op") and token.text in (".", '"', "`", "'")):
+        elif (token.kind == "op" and token.text in "*-") or (token.kind in ("unknown", "op") and token.text in (".", '"', "`")):
             continue
         elif token.kind in ("group", "accent") and token.args:
             inner = read_unit(token.args[0])
