@@ -15,7 +15,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from benchmarks.strict.latex import FUNCTIONS, Token, Tokens, Unreadable
+from benchmarks.strict.commands import FUNCTIONS
+from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
 Tree = tuple[Any, ...]
 DEEPEST = 60

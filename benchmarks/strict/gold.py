@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import NamedTuple
 
 from benchmarks.strict.expressions import has_plus_minus, parse
-from benchmarks.strict.latex import Tokens, Unreadable
-from benchmarks.strict.reading import at_top, choice_label, cut, enclosed, letters_of, members, quantity, symbol_of, trimmed
+from benchmarks.strict.latex import tokenize
+from benchmarks.strict.number_words import number_in_words
+from benchmarks.strict.parts import at_top, choice_label, cut, enclosed, letters_of, members, symbol_of, trimmed, without_domain
+from benchmarks.strict.reading import quantity
 from benchmarks.strict.sets import looks_like_set
+from benchmarks.strict.tokens import Tokens, Unreadable
 from benchmarks.strict.types import AnswerType
 from benchmarks.strict.units import is_unit_word
 from benchmarks.strict.values import NoValue, Unbounded, exact, symbols
 
 CLOCK = re.compile(r"\s*(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?\s*(?:\\?[a-zA-Z{~ ]*[AaPp]\.?\s*[Mm]\.?.*)?", re.DOTALL)
+
+
+class Gold(NamedTuple):
+    """A gold answer, read once."""
+
+    text: str
+    tokens: Tokens
+    type: AnswerType
+
+
+@lru_cache(8192)
+def read_gold(text: str, answer_type: AnswerType | None = None, lists: bool = False) -> Gold:
+    """The gold's tokens and type.  Raises Unreadable if it is no formula."""
+    tokens = without_domain(trimmed(tokenize(without_dollars(text), lists)))
+    sides, relations = members(tokens)
+    if relations == ["="] and enclosed(trimmed(sides[0])) == "()" and enclosed(trimmed(sides[1])) == "()":  # (p, q) = (3, 2)
+        tokens = trimmed(sides[1])
+    return Gold(text, tokens, answer_type or type_of(text, tokens))
+
+
+def without_dollars(text: str) -> str:
+    """The text without one pair of `$` around the whole."""
+    text = text.strip()
+    return text[1:-1] if len(text) > 2 and text[0] == text[-1] == "$" and "$" not in text[1:-1] and text[-2] != "\\" else text
 
 
 def type_of(text: str, tokens: Tokens) -> AnswerType:
@@ -103,8 +132,6 @@ def read_base(tokens: Tokens) -> tuple[str, int | None] | None:
 
 
 def _base_of(digits: str, tokens: Tokens) -> tuple[str, int | None] | None:
-    from benchmarks.strict.number_words import number_in_words
-
     tokens = trimmed(tokens)
     if enclosed(tokens) == "()":
         tokens = tokens[1:-1]

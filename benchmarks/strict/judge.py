@@ -10,11 +10,12 @@ from __future__ import annotations
 from benchmarks.answer_text import LONGEST_ANSWER
 from benchmarks.judges import SHOWN, Judgement
 from benchmarks.records import Reason
-from benchmarks.strict.compare import is_several, read_gold, same_answer, same_parts
-from benchmarks.strict.latex import Unreadable
+from benchmarks.strict.compare import is_several, same_answer, same_parts
+from benchmarks.strict.gold import read_gold
 from benchmarks.strict.library import same_by_library
 from benchmarks.strict.prose import Wanted
 from benchmarks.strict.statement import Missing, find_statement
+from benchmarks.strict.tokens import Unreadable
 from benchmarks.strict.types import AnswerType
 
 SEVERAL: tuple[AnswerType, ...] = ("list", "tuple", "interval", "equation", "matrix")

@@ -9,164 +9,41 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import NamedTuple
 
 from benchmarks.strict.characters import spelled
+from benchmarks.strict.commands import (
+    ACCENTS,
+    DROPPED,
+    FRACTIONS,
+    FUNCTIONS,
+    JOINED,
+    KNOWN,
+    NAMES,
+    PLAIN,
+    RENAMED,
+    SEPARATORS,
+    SILENT,
+    SPACES,
+    TEXTS,
+    WRAPPERS,
+    simple_token,
+)
+from benchmarks.strict.numerals import read_number
+from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
 DEEPEST = 40
-LONGEST_NUMBER = 2_000
 
 
-class Unreadable(ValueError):
-    """The text is no formula that this reader knows."""
-
-
-class Token(NamedTuple):
-    """One token.  `kind` is one of
-
-    num (value), run (letters of a formula), word (letters of a text), name (a symbol with a name: theta, infty), function,
-    op, rel, sep, open, close, bar, sup, sub, group, frac, vulgar, sqrt, binom, accent, matrix, rows, percent, degree, money, sum,
-    set, dots, remark, unknown.
-    """
-
-    kind: str
-    text: str = ""
-    args: tuple[tuple[Token, ...], ...] = ()
-    value: Fraction | None = None
-    spaced: bool = False
-    """Space before it."""
-    rows: tuple[tuple[tuple[Token, ...], ...], ...] = ()
-
-
-Tokens = tuple[Token, ...]
-
-_FUNCTIONS = {
-    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "coth", "log", "ln",
-    "lg", "exp", "max", "min", "gcd", "lcm", "deg", "det", "dim", "ker", "Re", "Im", "arg", "sgn", "sign", "Pr", "sqrt", "abs",
-    "floor", "ceil", "binom", "asin", "acos", "atan", "cosec", "ctg", "tg", "cbrt",
-}  # fmt: skip
-FUNCTIONS = frozenset(_FUNCTIONS)
-_NAMES = {
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho",
-    "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon",
-    "Phi", "Psi", "Omega", "infty", "ell", "hbar", "partial", "emptyset", "angle", "triangle", "aleph", "nabla",
-}  # fmt: skip
-_RENAMED = {
-    "varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "varrho": "rho", "varsigma": "sigma", "varnothing": "emptyset",
-    "infin": "infty", "measuredangle": "angle", "imath": "i", "jmath": "j",
-}  # fmt: skip
-_OPERATORS = {
-    "cdot": "*", "times": "*", "ast": "*", "cdotp": "*", "bullet": "*", "star": "*", "div": "/", "pm": "±", "mp": "∓", "cup": "∪",
-    "cap": "∩", "setminus": "\\", "backslash": "\\", "over": "over", "choose": "choose", "slash": "/", "bigcup": "∪",
-}  # fmt: skip
-_RELATIONS = {
-    "le": "≤", "leq": "≤", "leqslant": "≤", "leqq": "≤", "ge": "≥", "geq": "≥", "geqslant": "≥", "geqq": "≥", "lt": "<", "gt": ">",
-    "ne": "≠", "neq": "≠", "approx": "≈", "approxeq": "≈", "simeq": "≈", "doteq": "≈", "equiv": "≡", "cong": "≅", "in": "∈", "notin": "∉",
-    "sim": "~", "to": "→", "rightarrow": "→", "longrightarrow": "→", "Rightarrow": "⇒", "implies": "⇒", "iff": "⇔",
-    "Leftrightarrow": "⇔", "subset": "⊂", "subseteq": "⊂", "mid": "|", "propto": "∝", "coloneqq": "=", "triangleq": "=", "colon": ":",
-    "leftrightarrow": "⇔", "mapsto": "→", "ni": "∋",
-}  # fmt: skip
-_BRACKETS = {
-    "lbrace": ("open", "{"), "rbrace": ("close", "}"), "{": ("open", "{"), "}": ("close", "}"), "langle": ("open", "<"),
-    "rangle": ("close", ">"), "lfloor": ("open", "⌊"), "rfloor": ("close", "⌋"), "lceil": ("open", "⌈"), "rceil": ("close", "⌉"),
-    "lvert": ("open", "|"), "rvert": ("close", "|"), "lbrack": ("open", "["), "rbrack": ("close", "]"), "lparen": ("open", "("),
-    "rparen": ("close", ")"), "vert": ("bar", "|"), "lVert": ("open", "|"), "rVert": ("close", "|"), "|": ("bar", "|"), "Vert": ("bar", "|"),
-}  # fmt: skip
-_SILENT = {
-    "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "rm", "bf", "it", "sf", "tt", "sl", "sc", "em", "mathstrut",
-    "tiny", "scriptsize", "footnotesize", "small", "normalsize", "large", "Large", "LARGE", "huge", "Huge", "left", "right", "middle",
-    "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "Biggl", "Biggr", "bigm", "Bigm", "therefore",
-    "because", "checkmark", "blacksquare", "square", "Box", "qed", "qedsymbol", "hfill", "centering", "noindent", "boldmath", "hline",
-    "displaylimits", "strut", "bigstar", "normalfont", "rmfamily", "bfseries", "itshape", "upshape", "allowbreak", "nobreak", "break",
-    "(", ")", "[", "]", "!",
-}  # fmt: skip
-_SPACES = {
-    ",",
-    ";",
-    ":",
-    ">",
-    " ",
-    "quad",
-    "qquad",
-    "thinspace",
-    "enspace",
-    "space",
-    "medspace",
-    "thickspace",
-    "nobreakspace",
-    "/",
-    "\n",
-    "\t",
-}
-_WRAPPERS = {
-    "boxed", "fbox", "framebox", "bm", "boldsymbol", "mathbf", "mathit", "mathsf", "mathtt", "mathnormal", "ensuremath", "underline",
-    "mathop", "mathbin", "mathrel", "mathord", "mathstrut", "smash", "pmb", "displaymath", "uline", "emph", "cancel", "bold", "mathfrak",
-    "mathcal", "mathscr", "underbrace", "overbrace", "mathinner", "operatorname*", "hbox", "mathpunct", "mathopen", "mathclose",
-}  # fmt: skip
-_TEXTS = {
-    "text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "textsc", "textup", "mbox", "textmd", "textsl", "mathrm",
-    "operatorname", "mathring", "textcolor", "unit", "si", "textstyle*", "intertext", "mathnormal*",
-}  # fmt: skip
-_DROPPED = {
-    "hspace",
-    "vspace",
-    "phantom",
-    "hphantom",
-    "vphantom",
-    "label",
-    "tag",
-    "color",
-    "kern",
-    "mkern",
-    "hskip",
-    "mskip",
-    "rule",
-    "hspace*",
-}
-_ACCENTS = {
-    "overline",
-    "bar",
-    "dot",
-    "hat",
-    "vec",
-    "widehat",
-    "widetilde",
-    "tilde",
-    "overrightarrow",
-    "overleftarrow",
-    "ddot",
-    "overset",
-    "stackrel",
-}
-_FRACTIONS = {"frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "flatfrac", "xfrac"}
-_MONEY = {"$": "dollar", "euro": "euro", "pounds": "pound", "textsterling": "pound", "pound": "pound", "yen": "yen", "rupee": "rupee",
-          "textdollar": "dollar", "dollar": "dollar", "texteuro": "euro"}  # fmt: skip
-_SEPARATORS = {"and", "or", "And", "Or", "AND", "OR", "或", "和", "或者", "以及", "与", "及", "и", "или", "ou", "et", "oder", "und", "y", "e",
-               "또는", "または"}  # fmt: skip
-_PLAIN = {"+": ("op", "+"), "-": ("op", "-"), "*": ("op", "*"), "/": ("op", "/"), "=": ("rel", "="), "<": ("rel", "<"), ">": ("rel", ">"),
-          "(": ("open", "("), ")": ("close", ")"), "[": ("open", "["), "]": ("close", "]"), ",": ("sep", ","), ";": ("sep", ";"),
-          "|": ("bar", "|"), "!": ("op", "!"), "'": ("op", "'"), ":": ("rel", ":"), "%": ("percent", "%"), "&": ("unknown", "&"),
-          "~": ("rel", "~"), "?": ("unknown", "?"), '"': ("unknown", '"'), ".": ("unknown", "."), "@": ("unknown", "@"),
-          "#": ("unknown", "#"), "`": ("unknown", "`"), "}": ("unknown", "}"), "{": ("unknown", "{")}  # fmt: skip
-
-_GROUPING = r"(?:\\thinspace\s*|,\s*\\!\s*|\{,\}\s?|\\,\s?|\\ |\\;|\\:|~|\{\\,\}|,\\,|(?<=\d) (?=\d{3}(?!\d)))"
-_SAFE_GROUPS = re.compile(rf"\d{{1,3}}(?:{_GROUPING}\d{{3}})+(?!\d)")
-_COMMA_GROUPS = re.compile(r"\d{1,3}(?:,\d{3})+(?![\d])")
-_DIGITS = re.compile(r"\d+")
-_FRACTION_PART = re.compile(r"\.\d+")
-_EXPONENT = re.compile(r"[eE]([+-]?\d{1,6})(?![\d.a-zA-Z])")
-_REPEATED = re.compile(r"\\(?:overline|bar|dot)\s*(?:\{\s*(\d{1,60})\s*\}|(\d))((?:\d{0,60}\\dot\s*\{?\s*(\d)\s*\}?)?)")
-_IN_BRACKETS = re.compile(r"\((\d{1,60})\)(?![\^\d(])")
-_ON_AND_ON = re.compile(r"\s*(?:\\[lcd]?dots[cb]?(?![a-zA-Z])|\.\.\.+)")
 _POWER = re.compile(r"\*\*\s*[\w({\\+-]")
+
+
 _COMMAND = re.compile(r"\\([a-zA-Z]+\*?|.)", re.DOTALL)
+
+
 _LETTERS = re.compile(r"[^\W\d_]+")
+
+
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-
-
-def has_comma_groups(text: str) -> bool:
-    """Does the text hold digits like `1,037`, one number or two?"""
-    return _COMMA_GROUPS.search(text) is not None
 
 
 def tokenize(text: str, lists: bool = False) -> Tokens:
@@ -256,11 +133,11 @@ class _Scanner:
         if character in "*_" and following == character:  # bold in Markdown
             self.at += 1
             return
-        kind, written = _PLAIN.get(character, ("unknown", character))
+        kind, written = PLAIN.get(character, ("unknown", character))
         found.append(Token(kind, written, spaced=spaced))
 
     def letters(self, letters: str, found: list[Token], words: bool, spaced: bool) -> None:
-        if letters in _SEPARATORS and (len(letters) > 1 or (words and spaced and found)):
+        if letters in SEPARATORS and (len(letters) > 1 or (words and spaced and found)):
             self.at += len(letters)
             found.append(
                 Token(
@@ -273,7 +150,7 @@ class _Scanner:
         if _CJK.match(letters):
             letters = _cjk_word(letters)
             self.at += len(letters)
-            if letters in _SEPARATORS:
+            if letters in SEPARATORS:
                 found.append(Token("sep", "or" if letters in ("或", "或者") else "and", spaced=spaced))
             else:
                 found.append(Token("word", letters, spaced=spaced))
@@ -288,53 +165,14 @@ class _Scanner:
             found.append(Token("word", letters, spaced=spaced))
         elif letters in FUNCTIONS:
             found.append(Token("function", letters, spaced=spaced))
-        elif letters in _NAMES or letters in ("infinity", "Infinity", "inf", "oo"):
-            found.append(Token("name", letters if letters in _NAMES else "infty", spaced=spaced))
+        elif letters in NAMES or letters in ("infinity", "Infinity", "inf", "oo"):
+            found.append(Token("name", letters if letters in NAMES else "infty", spaced=spaced))
         else:
             found.append(Token("run", letters, spaced=spaced))
 
     def number(self, spaced: bool) -> Token:
-        text, start = self.text, self.at
-        grouped = _SAFE_GROUPS.match(text, start) or (None if self.lists else _COMMA_GROUPS.match(text, start))
-        whole = grouped or _DIGITS.match(text, start)
-        digits = re.sub(r"\D", "", whole.group()) if whole else ""
-        self.at = whole.end() if whole else start
-        after = _FRACTION_PART.match(text, self.at)
-        decimals = after.group()[1:] if after else ""
-        self.at = after.end() if after else self.at
-        point = bool(after)
-        if text.startswith(".", self.at) and not point and (_REPEATED.match(text, self.at + 1) or _IN_BRACKETS.match(text, self.at + 1)):
-            self.at += 1
-            point = True
-        if len(digits) + len(decimals) > LONGEST_NUMBER:
-            raise Unreadable("a number is too long")
-        value = Fraction(int(digits or "0")) + (Fraction(int(decimals), 10 ** len(decimals)) if decimals else 0)
-        written = "decimal" if point else "integer"
-        if point and (repeated := _REPEATED.match(text, self.at)):
-            self.at = repeated.end()
-            period = (repeated.group(1) or repeated.group(2)) + re.sub(r"\D", "", repeated.group(3))
-            value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(decimals))
-            written = "repeating"
-        elif point and (parenthesis := _IN_BRACKETS.match(text, self.at)):
-            self.at = parenthesis.end()
-            period = parenthesis.group(1)
-            value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(decimals))
-            written = "repeating"
-        elif point and (dots := _ON_AND_ON.match(text, self.at)):
-            found = _period(decimals)
-            if found is None:
-                written = "open"
-            else:
-                value = Fraction(int(digits or "0")) + found
-                written = "repeating"
-            self.at = dots.end()
-        elif exponent := _EXPONENT.match(text, self.at):
-            if abs(int(exponent.group(1))) > LONGEST_NUMBER:
-                raise Unreadable("an exponent is too large")
-            value *= Fraction(10) ** int(exponent.group(1))
-            self.at = exponent.end()
-            written = "decimal"
-        return Token("num", written, value=value, spaced=spaced)
+        token, self.at = read_number(self.text, self.at, self.lists)
+        return token._replace(spaced=spaced)
 
     def script(self, kind: str, found: list[Token], words: bool) -> None:
         argument = self.argument(words, number=True)
@@ -397,9 +235,9 @@ class _Scanner:
         name = match.group(1)
         self.at = match.end()
         if (
-            name not in _KNOWN
+            name not in KNOWN
             and len(name) > 3
-            and (shorter := next((name[:size] for size in range(len(name) - 1, 1, -1) if name[:size] in _JOINED), None))
+            and (shorter := next((name[:size] for size in range(len(name) - 1, 1, -1) if name[:size] in JOINED), None))
         ):
             self.at -= len(name) - len(shorter)  # \\quadx, \\leqx: a space was left out
             name = shorter
@@ -407,23 +245,23 @@ class _Scanner:
             self.optional()
             found.append(Token("sep", "row", spaced=spaced))
             return None
-        if name in _SPACES:
+        if name in SPACES:
             return "space"
-        if name in _SILENT:
+        if name in SILENT:
             if name in ("left", "right") and self.text.startswith(".", self.at):
                 self.at += 1
             elif name in ("left", "right") and (bar := re.compile(r"\s*(?:\||\\vert(?![a-zA-Z]))").match(self.text, self.at)):
                 self.at = bar.end()
                 found.append(Token("open" if name == "left" else "close", "|", spaced=spaced))
             return "space"
-        if name in _WRAPPERS:
+        if name in WRAPPERS:
             found.append(Token("group", args=(self.argument(words),), spaced=spaced))
-        elif name in _TEXTS:
+        elif name in TEXTS:
             self.written(name, found, spaced)
         elif name in ("colorbox", "fcolorbox"):
             self.argument()
             self.written(name, found, spaced)
-        elif name in _DROPPED:
+        elif name in DROPPED:
             self.optional()
             self.argument()
             return "space"
@@ -457,8 +295,8 @@ class _Scanner:
             found += inside[1:]
 
     def symbol(self, name: str, spaced: bool) -> Token:
-        name = _RENAMED.get(name, name)
-        if name in _FRACTIONS:
+        name = RENAMED.get(name, name)
+        if name in FRACTIONS:
             return Token("frac", args=(self.argument(), self.argument()), spaced=spaced)
         if name == "vulgar":
             return Token("vulgar", args=(self.argument(), self.argument()), spaced=spaced)
@@ -468,7 +306,7 @@ class _Scanner:
             index = self.optional()
             body = self.argument(number=True)
             return Token("sqrt", args=(body,) if index is None else (body, index), spaced=spaced)
-        if name in _ACCENTS:
+        if name in ACCENTS:
             if name in ("overset", "stackrel"):
                 self.argument()
             return Token("accent", name, args=(self.argument(number=True),), spaced=spaced)
@@ -484,8 +322,8 @@ class _Scanner:
                 self.argument(number=True)
                 return Token("remark", "mod", spaced=spaced)
             return Token("word", "mod", spaced=spaced)
-        simple = _simple(name)
-        return simple._replace(spaced=spaced) if simple else Token("unknown", name, spaced=spaced)
+        known = simple_token(name)
+        return known._replace(spaced=spaced) if known else Token("unknown", name, spaced=spaced)
 
     def environment(self, found: list[Token], spaced: bool) -> None:
         name = "".join(token.text for token in self.argument()).rstrip("*")
@@ -535,45 +373,6 @@ class _Scanner:
         raise Unreadable("an environment is not closed")
 
 
-_JOINED = {"quad", "qquad", "cdot", "times"} | (_RELATIONS.keys() - {"to", "in", "ni", "le", "ge", "lt", "gt", "ne", "sim", "mid"})
-_KNOWN = {"newline", "prime", "choose"} | (
-    _FUNCTIONS | _NAMES | _RENAMED.keys() | _OPERATORS.keys() | _RELATIONS.keys() | _BRACKETS.keys() | _SILENT | _SPACES | _WRAPPERS | _TEXTS
-    | _DROPPED | _ACCENTS | _FRACTIONS | _MONEY.keys()
-)  # fmt: skip
-
-
-def _simple(name: str) -> Token | None:
-    if name in FUNCTIONS:
-        return Token("function", name)
-    if name in _NAMES:
-        return Token("name", name)
-    if name in _OPERATORS:
-        return Token("op", _OPERATORS[name])
-    if name in _RELATIONS:
-        return Token("rel", _RELATIONS[name])
-    if name in _BRACKETS:
-        return Token(*_BRACKETS[name])
-    if name in _MONEY:
-        return Token("money", _MONEY[name])
-    if name in ("cent", "textcent"):
-        return Token("word", "cents")
-    if name in ("degree", "circ", "textdegree"):
-        return Token("degree")
-    if name in ("%", "percent"):
-        return Token("percent", "%")
-    if name in ("ldots", "dots", "cdots", "dotsc", "dotsb", "vdots", "textellipsis"):
-        return Token("dots")
-    if name in ("lor", "vee"):
-        return Token("sep", "or")
-    if name in ("land", "wedge"):
-        return Token("sep", "and")
-    if name in ("i", "j"):
-        return Token("run", name)
-    if name in ("&", "#", "_"):
-        return Token("unknown", name)
-    return None
-
-
 def _is_degree(argument: Tokens) -> bool:
     return len(argument) == 1 and (argument[0].kind == "degree" or argument[0] == Token("run", "o"))
 
@@ -584,19 +383,3 @@ def _cjk_word(letters: str) -> str:
             return joiner
     end = re.search(r"或|和|以及|[^\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]", letters)
     return letters[: end.start()] if end and end.start() else letters
-
-
-def _period(decimals: str) -> Fraction | None:
-    """The value of `0.` and digits that go on: they must show the period twice, a single digit three times."""
-    for start in range(len(decimals)):
-        rest = decimals[start:]
-        for length in range(1, len(rest) // 2 + 1):
-            times = len(rest) // length
-            if times < (3 if length == 1 else 2):
-                continue
-            period = rest[:length]
-            if all(rest[index] == period[index % length] for index in range(len(rest))):
-                before = decimals[:start]
-                value = Fraction(int(before or "0"), 10 ** len(before))
-                return value + Fraction(int(period), (10**length - 1) * 10 ** len(before))
-    return None

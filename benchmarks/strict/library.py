@@ -15,7 +15,8 @@ from sympy.core.relational import Relational
 from sympy.sets import Set
 
 from benchmarks.judges import SYMPY_ERRORS
-from benchmarks.strict.latex import Token, Tokens, Unreadable, tokenize
+from benchmarks.strict.latex import tokenize
+from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
 _BOX_ONLY = (LatexExtractionConfig(boxed_match_priority=0, try_extract_without_anchor=False),)
 """Parse the box as a whole; math-verify would otherwise fall back to any number inside an unreadable one."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
+from benchmarks.strict.equality import equal, value_near
 from benchmarks.strict.expressions import Tree, parse
-from benchmarks.strict.latex import Tokens, Unreadable
-from benchmarks.strict.reading import at_top, cut, enclosed, letters_of, members, symbol_of, trimmed, without_words_before
-from benchmarks.strict.values import equal, substituted, symbols, value_near
+from benchmarks.strict.parts import at_top, cut, enclosed, letters_of, members, symbol_of, trimmed, without_words_before
+from benchmarks.strict.tokens import Tokens, Unreadable
+from benchmarks.strict.values import substituted, symbols
 
 INFINITY: Tree = ("const", "inf")
 MINUS_INFINITY: Tree = ("neg", INFINITY)

@@ -15,14 +15,7 @@ from benchmarks.answer_text import BOX_WINDOW, PROSE_WINDOW
 from benchmarks.strict import phrases
 from benchmarks.strict.boxes import Box, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
 from benchmarks.strict.layout import cleaned, decimal_points, sentences, uses_decimal_comma
-from benchmarks.strict.prose import (
-    Wanted,
-    clause_at,
-    closing_statement,
-    is_value,
-    marked_statement,
-    stated,
-)
+from benchmarks.strict.prose import Wanted, clause_at, closing_statement, is_value, marked_statement, stated
 
 NEAR = 300
 """Characters beside a box in which another value can be offered."""

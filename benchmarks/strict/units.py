@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from benchmarks.strict.latex import Tokens, Unreadable
+from benchmarks.strict.tokens import Tokens, Unreadable
 
 _TABLE = """
 m 1 m | meter metre metres meters

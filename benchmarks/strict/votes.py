@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from benchmarks.strict.latex import Token, Tokens, Unreadable, tokenize
-from benchmarks.strict.reading import quantity, trimmed
+from benchmarks.strict.latex import tokenize
+from benchmarks.strict.parts import trimmed
+from benchmarks.strict.reading import quantity
+from benchmarks.strict.tokens import Token, Tokens, Unreadable
 from benchmarks.strict.values import NoValue, Unbounded, exact
 
 LONGEST = 300

@@ -1,0 +1,231 @@
+"""The parts of an answer outside brackets: members of relations and lists, labels, remarks, choice letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.strict.expressions import matching
+from benchmarks.strict.tokens import Token, Tokens, Unreadable
+from benchmarks.strict.units import QUALIFIERS, is_unit_word
+
+COPULAS = {
+    "is", "are", "equals", "equal", "be", "was", "were", "gives", "has", "为", "是", "等于", "est", "es", "é", "ist", "sono", "è", "son", "sont",
+    "являются", "равно", "равна", "равен", "becomes", "answer", "total", "option", "choice", "result", "of", "答案", "therefore", "thus", "so",
+    "hence", "get", "have", "共", "有",
+}  # fmt: skip
+
+
+_TRAILING = {".", "`", '"', "?"}
+
+
+def trimmed(tokens: Tokens) -> Tokens:
+    """Without what decorates an answer as a whole: groups, quotes, a full stop, separators at the ends."""
+    while tokens:
+        if len(tokens) == 1 and tokens[0].kind == "group":
+            tokens = tokens[0].args[0]
+        elif (
+            tokens[-1].kind == "unknown" and tokens[-1].text in _TRAILING - {"?"} or tokens[-1].kind == "unknown" and tokens[-1].text == "}"
+        ):
+            tokens = tokens[:-1]
+        elif tokens[0].kind == "unknown" and tokens[0].text in ("`", '"', "&"):
+            tokens = tokens[1:]
+        elif tokens[-1].kind == "sep" or tokens[-1] == Token("op", "*", spaced=tokens[-1].spaced):
+            tokens = tokens[:-1]
+        elif (
+            tokens[0].kind == "sep"
+            or (tokens[0].kind == "rel" and tokens[0].text in "=:→⇒")
+            or tokens[0] == Token("op", "*")
+            or tokens[0].kind == "op"
+            and tokens[0].text == "'"
+            and tokens[-1].kind == "op"
+        ):
+            tokens = tokens[1:]
+        else:
+            break
+    return tokens
+
+
+def enclosed(tokens: Tokens) -> str | None:
+    """The kinds of bracket that enclose the whole, such as `()` or `[)`; None if nothing does."""
+    if len(tokens) < 2 or tokens[0].kind != "open" or tokens[-1].kind != "close":
+        return None
+    try:
+        return tokens[0].text + tokens[-1].text if matching(tokens, 0) == len(tokens) - 1 else None
+    except Unreadable:
+        return None
+
+
+def at_top(tokens: Tokens) -> Iterator[tuple[int, Token]]:
+    """Tokens outside brackets, with their places."""
+    depth = 0
+    for place, token in enumerate(tokens):
+        if token.kind == "close":
+            depth -= 1
+        if depth == 0:
+            yield place, token
+        if token.kind == "open":
+            depth += 1
+
+
+def cut(tokens: Tokens, kind: str, texts: str | tuple[str, ...]) -> list[Tokens]:
+    """The tokens between those of a kind outside brackets."""
+    parts, start = [], 0
+    for place, token in at_top(tokens):
+        if token.kind == kind and token.text in texts:
+            parts.append(tokens[start:place])
+            start = place + 1
+    return [*parts, tokens[start:]]
+
+
+def list_parts(given: Tokens) -> list[Tokens]:
+    """What stands between commas, semicolons, «and», «or» and row breaks, without what is empty."""
+    return [part for part in (trimmed(part) for part in cut(given, "sep", (",", ";", "and", "or", "row"))) if part]
+
+
+def without_domain(tokens: Tokens) -> Tokens:
+    """Without what says which numbers a symbol runs over: `, k \\in \\mathbb{Z}`, «for all n», «where a, b are real»."""
+    for place, token in at_top(tokens):
+        if place and (token == Token("unknown", "forall", spaced=token.spaced) or (letters_of(token) == "where") or (
+            letters_of(token) == "for" and place + 1 < len(tokens) and letters_of(tokens[place + 1]) in ("all", "any", "every", "each", "some")
+        )):  # fmt: skip
+            if not any(other.kind == "num" or (other.kind == "rel" and other.text != "∈") for other in tokens[place:]):
+                tokens = trimmed(tokens[:place])
+            break
+    parts = cut(tokens, "sep", (",", ";"))
+    while len(parts) > 1 and _is_domain(trimmed(parts[-1])):
+        tokens = trimmed(tokens[: len(tokens) - len(parts[-1])])
+        parts = parts[:-1]
+    start = _last_bracket(tokens) if tokens else None
+    if start and _is_domain(tokens[start + 1 : -1]):
+        tokens = trimmed(tokens[:start])
+    return tokens
+
+
+def _is_domain(part: Tokens) -> bool:
+    sides, relations = members(part)
+    return relations == ["∈"] and symbol_of(sides[0]) is not None and bool(sides[1]) and sides[1][0].kind == "set"
+
+
+def letters_of(token: Token) -> str:
+    """The word that a token is, in small letters; empty for anything else."""
+    return token.text.lower() if token.kind in ("word", "run") or (token.kind == "function" and token.text in ("min", "sec", "max")) else ""
+
+
+def qualified(tokens: Tokens) -> bool:
+    """Does a word say that this is not the plain value («at least», «not», «if»)?"""
+    return any(token.kind in ("word", "run") and len(token.text) > 1 and token.text.lower() in QUALIFIERS for token in tokens)
+
+
+def without_words_before(tokens: Tokens) -> Tokens:
+    """What follows a label in words that ends in a verb or a colon: `\text{The answer is }460`, `\text{Total: }5`."""
+    end = 0
+    for place, token in at_top(tokens):
+        word = letters_of(token)
+        if (word in COPULAS and (token.kind == "word" or len(word) > 1)) or (token.kind == "rel" and token.text == ":" and place):
+            if all(_is_label(before) for before in tokens[:place]) and any(letters_of(before) for before in tokens[: place + 1]):
+                end = place + 1
+        elif not _is_label(token):
+            break
+    if end and qualified(tokens[:end]):
+        raise Unreadable("a bound or a denial")
+    return trimmed(tokens[end:]) if end and end < len(tokens) else tokens
+
+
+def _is_label(token: Token) -> bool:
+    return token.kind in ("word", "run", "name", "function", "accent", "bar", "open", "close") or (
+        token.kind in ("op", "sep") and token.text in ("'", "-", ",")
+    )
+
+
+def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
+    """The tokens without a remark in brackets behind the value, and the other values that the remark offers."""
+    beside: list[Tokens] = []
+    while len(tokens) > 2:
+        if tokens[-1].kind == "remark":
+            tokens = tokens[:-1]
+            continue
+        mod = next((place for place, token in at_top(tokens) if letters_of(token) in ("mod", "modulo") and place), None)
+        if mod is not None and not any(token.kind == "rel" for token in tokens[mod:]):
+            tokens = tokens[:mod]
+            continue
+        start = _last_bracket(tokens)
+        if start is None or start == 0 or not _is_remark(tokens[start + 1 : -1]):
+            break
+        inside = tokens[start + 1 : -1]
+        if inside[0].kind == "sep" and inside[0].text == "or":
+            beside.append(trimmed(inside))
+        elif qualified(inside) and not letters_of(inside[0]).startswith(("approx", "about", "mod")):
+            raise Unreadable("a condition")
+        tokens = trimmed(tokens[:start])
+    if len(tokens) > 1 and tokens[-1].kind == "remark":
+        tokens = tokens[:-1]
+    return tokens, tuple(beside)
+
+
+def _last_bracket(tokens: Tokens) -> int | None:
+    if tokens[-1].kind != "close" or tokens[-1].text != ")":
+        return None
+    depth = 0
+    for place in range(len(tokens) - 1, -1, -1):
+        depth += (tokens[place].kind == "close") - (tokens[place].kind == "open")
+        if depth == 0:
+            return place
+    return None
+
+
+def _is_remark(inside: Tokens) -> bool:
+    if not inside:
+        return False
+    first = inside[0]
+    return first.kind == "word" or (first.kind == "run" and is_unit_word(first.text)) or (
+        first.kind in ("rel", "sep") and first.text in ("≈", "or", "~")
+    ) or (first.kind == "rel" and first.text == "=" and len(inside) > 1)  # fmt: skip
+
+
+def members(tokens: Tokens) -> tuple[list[Tokens], list[str]]:
+    """The members of a chain of relations outside brackets, and the relations between them."""
+    parts, relations, start = [], [], 0
+    for place, token in at_top(tokens):
+        if token.kind == "rel":
+            parts.append(tokens[start:place])
+            relations.append(token.text)
+            start = place + 1
+    return [*parts, tokens[start:]], relations
+
+
+def symbol_of(tokens: Tokens) -> str | None:
+    """The name of a single symbol, perhaps with a subscript or as a function of something: `x`, `a_1`, `f(x)`."""
+    tokens = trimmed(tokens)
+    if not tokens or tokens[0].kind not in ("run", "name", "word") or (tokens[0].kind != "name" and len(tokens[0].text) > 1):
+        return None
+    rest = tokens[1:]
+    name = tokens[0].text
+    if rest and rest[0].kind == "sub":
+        name += "_" + "".join(str(token.value) if token.kind == "num" else token.text for token in rest[0].args[0])
+        rest = rest[1:]
+    while rest and rest[0].kind == "op" and rest[0].text == "'":
+        name, rest = name + "'", rest[1:]
+    if not rest:
+        return name
+    return name + "()" if enclosed(rest) == "()" else None
+
+
+def without_choice_label(tokens: Tokens) -> Tokens:
+    """The tokens behind `(C)`, `C.` or `C)` where something follows it."""
+    place = choice_label(tokens)
+    return tokens[place:] if place and place < len(tokens) else tokens
+
+
+def choice_label(tokens: Tokens) -> int:
+    """How many tokens at the start are a choice letter with its brackets; 0 if there is none."""
+    if len(tokens) >= 3 and tokens[0].text == "(" and tokens[2].text == ")" and _is_choice(tokens[1]):
+        return 3
+    if len(tokens) >= 2 and _is_choice(tokens[0]) and tokens[1].kind in ("close", "unknown", "rel") and tokens[1].text in (")", ".", ":"):
+        return 2
+    return 0
+
+
+def _is_choice(token: Token) -> bool:
+    if token.kind == "group" and len(token.args[0]) == 1:
+        token = token.args[0][0]
+    return token.kind in ("word", "run") and len(token.text) == 1 and "A" <= token.text <= "J"

@@ -1,0 +1,81 @@
+"""Equations and inequalities in several symbols: the same up to a constant factor."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from benchmarks.strict.equality import equal
+from benchmarks.strict.expressions import Tree, parse
+from benchmarks.strict.gold import Gold
+from benchmarks.strict.parts import members, symbol_of, trimmed, without_remark, without_words_before
+from benchmarks.strict.tokens import Token, Tokens, Unreadable
+from benchmarks.strict.values import substituted, symbols
+
+
+def same_relation(given: Tokens, gold: Gold) -> bool:
+    """An inequality in several symbols: the same up to a positive factor."""
+    wanted, found = (_difference(tokens, "<≤≠>≥") for tokens in (gold.tokens, given))
+    return wanted[1] == found[1] and _proportional(wanted[0], found[0], wanted[1] != "≠")
+
+
+def same_equation(given: Tokens, gold: Gold) -> bool:
+    given, _ = without_remark(without_words_before(given))
+    wanted, _ = _difference(gold.tokens, "=")
+    sides, relations = members(given)
+    if not relations:
+        name, value = _defined(gold.tokens)
+        return name is not None and value is not None and equal(value, parse(trimmed(given)))
+    if len(relations) > 1 and relations == ["="] * len(relations):
+        given = (*sides[0], Token("rel", "="), *sides[-1])
+    found, _ = _difference(given, "=")
+    return _proportional(wanted, found, False)
+
+
+def _defined(tokens: Tokens) -> tuple[str | None, Tree | None]:
+    """Symbol and expression of `y = 2x + 3`."""
+    sides, _ = members(tokens)
+    if len(sides) != 2:
+        return None, None
+    for one, other in (sides, sides[::-1]):
+        name = symbol_of(one)
+        if name is not None:
+            value = parse(trimmed(other))
+            if name not in symbols(value):
+                return name, value
+    return None, None
+
+
+_ORIENTED = {"<": ("<", 1), "≤": ("≤", 1), ">": ("<", -1), "≥": ("≤", -1), "=": ("=", 1), "≠": ("≠", 1)}
+
+
+def _difference(tokens: Tokens, allowed: str) -> tuple[Tree, str]:
+    sides, relations = members(tokens)
+    if len(relations) != 1 or relations[0] not in allowed:
+        raise Unreadable("not one relation")
+    left, right = (_side(side) for side in sides)
+    relation, sign = _ORIENTED[relations[0]]
+    return (("add", left, ("neg", right)) if sign > 0 else ("add", right, ("neg", left))), relation
+
+
+def _side(tokens: Tokens) -> Tree:
+    tokens = trimmed(tokens)
+    name = symbol_of(tokens)
+    if name is not None and name.endswith("()") and symbol_of(tokens[-2:-1]) is not None and len(tokens) < 6:
+        return ("sym", name)
+    return parse(tokens)
+
+
+def _proportional(a: Tree, b: Tree, positive: bool) -> bool:
+    """Is one tree the other times a constant other than zero?"""
+    names = symbols(a)
+    if names != symbols(b) or not names:
+        return False
+    for shift in (0, 5, 9):
+        point = {name: Fraction(7 + 3 * place + shift, 5 + place) for place, name in enumerate(sorted(names))}
+        at_a, at_b = substituted(a, point), substituted(b, point)
+        if equal(at_a, ("num", Fraction(0))) or equal(at_b, ("num", Fraction(0))):
+            continue
+        if positive and not equal(("fn", "sgn", at_a), ("fn", "sgn", at_b)):
+            return False
+        return equal(("mul", a, at_b), ("mul", b, at_a))
+    return False

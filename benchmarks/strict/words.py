@@ -1,0 +1,67 @@
+"""Answers that are a letter or words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from benchmarks.strict.gold import Gold
+from benchmarks.strict.parts import choice_label, enclosed, letters_of, trimmed, without_remark, without_words_before
+from benchmarks.strict.tokens import Tokens
+
+
+def same_choice(given: Tokens, gold: Gold) -> bool:
+    return (letter := _choice(given)) is not None and letter == _choice(gold.tokens)
+
+
+def _choice(tokens: Tokens) -> str | None:
+    tokens = without_words_before(trimmed(tokens))
+    if place := choice_label(tokens):
+        letters = [token.text or token.args[0][0].text for token in tokens[:place] if token.kind in ("word", "run", "group")]
+        others = [choice_label(tokens[index:]) for index in range(place, len(tokens))]
+        return letters[0] if letters and not any(others) else None
+    words = [token for token in tokens if letters_of(token) not in ("option", "choice", "answer", "选项")]
+    if enclosed(tuple(words)) == "()":
+        words = words[1:-1]
+    if len(words) == 1 and words[0].kind in ("word", "run") and len(words[0].text) == 1:
+        return words[0].text.upper()
+    return None
+
+
+_ARTICLES = {"a", "an", "the", "due", "is", "are", "it", "only", "just"}
+
+
+_SAME_WORDS = {"dne": "doesnotexist", "undefined": "doesnotexist", "none": "nosolution", "nosolutions": "nosolution", "norealsolution": "nosolution",
+               "norealsolutions": "nosolution", "nosuchnumber": "nosolution"}  # fmt: skip
+
+
+def same_text(given: Tokens, gold: Gold) -> bool:
+    wanted = _words(gold.tokens)
+    found = _words(given)
+    if not wanted or not found:
+        return False
+    if found == wanted:
+        return True
+    labelled = without_words_before(given)
+    return labelled != given and _words(labelled) == wanted
+
+
+def _words(tokens: Tokens) -> str:
+    """Letters and digits of the words, without articles; signs of a formula make it none."""
+    tokens, _ = without_remark(trimmed(tokens))
+    found = []
+    for token in tokens:
+        if token.kind == "group":
+            found.append(_words(token.args[0]))
+        elif token.kind == "num":
+            found.append(str(token.value))
+        elif token.kind in ("rel", "op", "unknown", "sep") and token.text in (":", "-", "'", ".", ",", '"', "and", "or"):
+            found.append(token.text if token.text in (":", "and", "or") else "")
+        elif token.kind in ("word", "run", "name", "function"):
+            found.append("" if token.text.lower() in _ARTICLES else unicodedata.normalize("NFKC", token.text).casefold())
+        elif token.kind in ("open", "close") and token.text in "()":
+            continue
+        else:
+            return ""
+    joined = "".join(re.sub(r"[^\w:]", "", part) for part in found)
+    return _SAME_WORDS.get(joined, joined)
