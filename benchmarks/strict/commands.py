@@ -183,6 +183,8 @@ def simple_token(name: str) -> Token | None:
         return Token("sep", "and")
     if name in ("i", "j"):
         return Token("run", name)
-    if name in ("&", "#", "_"):
+    if name == "&":
+        return Token("sep", "and")
+    if name in ("#", "_"):
         return Token("unknown", name)
     return None

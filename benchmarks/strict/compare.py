@@ -165,7 +165,7 @@ def _same_base(given: Tokens, gold: Gold) -> bool:
 
 def _same_list(given: Tokens, gold: Gold) -> bool:
     wanted = items(gold.tokens)
-    given = without_words_before(given)
+    given = _spelled_out(without_words_before(given))
     if enclosed(given) == "()" and len(list_parts(given[1:-1])) > 1 and len(wanted) > 1:
         return _same_in_order(_items_of(given[1:-1]), wanted)
     found = items(given)
@@ -179,6 +179,18 @@ def _same_list(given: Tokens, gold: Gold) -> bool:
     if len(set(labels[0])) > 1 and not any(label is None for label in labels[0]) and all(label is None for label in labels[1]):
         return _same_in_order(found, wanted)  # x = 1, y = 2 against 1, 2
     return _matched(found, wanted)
+
+
+def _spelled_out(tokens: Tokens) -> Tokens:
+    """`(x, y) = (1, 2)` as `x = 1, y = 2`."""
+    sides, relations = members(tokens)
+    if relations != ["="] or any(enclosed(trimmed(side)) != "()" for side in sides):
+        return tokens
+    names, values = (list_parts(trimmed(side)[1:-1]) for side in sides)
+    if len(names) != len(values) or not all(symbol_of(name) for name in names):
+        return tokens
+    equal_signs = [(*name, Token("rel", "="), *value) for name, value in zip(names, values, strict=True)]
+    return tuple(token for part in equal_signs for token in (Token("sep", ","), *part))
 
 
 def _without_repeats(found: list[Item]) -> list[Item]:

@@ -176,6 +176,8 @@ class _Parser:
             return self.symbol(token)
         if token.kind == "function":
             return self.function(token.text)
+        if token.kind in ("sup", "sub") or (token.kind == "group" and not token.args[0]):
+            return self.selections(token)
         if token.kind == "group":
             return self.inner(token.args[0])
         if token.kind in ("frac", "vulgar"):
@@ -195,6 +197,23 @@ class _Parser:
         if token.kind == "accent":
             return ("sym", token.text + repr([part.text or str(part.value) for part in token.args[0]]))
         raise Unreadable(f"{token.kind} {token.text} has no place")
+
+    def selections(self, token: Token) -> Tree:
+        """`{}_nC_k` and `^nC_k`: the number of selections."""
+        if token.kind == "group":
+            token = self.tokens[self.at] if self.at < len(self.tokens) else token
+            self.at += 1
+        rest = self.tokens[self.at : self.at + 2]
+        if (
+            token.kind in ("sup", "sub")
+            and len(rest) == 2
+            and rest[0].kind in ("run", "word")
+            and rest[0].text == "C"
+            and rest[1].kind == "sub"
+        ):
+            self.at += 2
+            return ("fn", "binom", self.inner(token.args[0]), self.inner(rest[1].args[0]))
+        raise Unreadable(f"{token.kind} has no place")
 
     def number(self, token: Token) -> Tree:
         assert token.value is not None

@@ -140,7 +140,7 @@ def _base_of(digits: str, tokens: Tokens) -> tuple[str, int | None] | None:
     if len(tokens) == 1 and tokens[0].kind == "num" and tokens[0].value is not None and 2 <= tokens[0].value <= 36:
         return digits, int(tokens[0].value)
     if tokens and all(letters_of(token) for token in tokens) and (number := number_in_words([letters_of(token) for token in tokens])):
-        return digits, number
+        return digits, int(number)
     return None
 
 

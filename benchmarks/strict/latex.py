@@ -158,7 +158,7 @@ class _Scanner:
         if cjk := _CJK.search(letters):
             letters = letters[: cjk.start()]
         self.at += len(letters)
-        if words:
+        if words or not (letters.isascii() or letters in NAMES):
             while self.text[self.at : self.at + 1] in ("'", "-") and (more := _LETTERS.match(self.text, self.at + 1)):
                 letters += self.text[self.at] + more.group()
                 self.at = more.end()
@@ -288,6 +288,9 @@ class _Scanner:
             text = inside[0].text
             kind = "function" if text in FUNCTIONS else "run" if len(text) == 1 else "word"
             inside = (Token(kind, text, spaced=inside[0].spaced),)
+        if len(inside) == 1 and inside[0].spaced and found and inside[0].text in ("y", "e", "o", "u", "и"):
+            found.append(Token("sep", "or" if inside[0].text in "ou" else "and", spaced=True))
+            return
         if inside and inside[0].kind == "group" and len(inside) == 1:
             inside = inside[0].args[0]
         if inside:

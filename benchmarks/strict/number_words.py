@@ -1,44 +1,40 @@
-"""Whole numbers in English words: «four hundred and sixty»."""
+"""Numbers in words: English («four hundred and sixty», «two thirds») and Chinese («二百零四», «二分之一»)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from fractions import Fraction
 
-_SMALL = {
-    word: number
-    for number, word in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-        ]
-    )
-} | {word: 20 + 10 * place for place, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"])}
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_SMALL = {name: number for number, name in enumerate(_ONES.split())} | {name: 20 + 10 * place for place, name in enumerate(_TENS.split())}
 _LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_PARTS = {
+    "half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12,
+    "twentieth": 20, "hundredth": 100, "thousandth": 1000, "halve": 2,
+}  # fmt: skip
+_CHINESE = {character: number for number, character in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+_CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
+_CHINESE_LARGE = {"万": 10**4, "亿": 10**8}
+_CHINESE_NUMBER = re.compile("[零一二三四五六七八九两〇十百千万亿]{1,20}")
 
 
-def number_in_words(words: Sequence[str]) -> int | None:
+def number_in_words(words: Sequence[str]) -> Fraction | None:
     """The number that all the words together are; None if they are anything else."""
+    if len(words) == 1 and not words[0].isascii():
+        return _chinese(words[0])
+    parts = [part for word in words for part in word.lower().split("-")]
+    if len(parts) > 1 and (below := _PARTS.get(parts[-1].removesuffix("s"))) is not None:
+        above = Fraction(1) if parts[:-1] in (["a"], ["an"]) else _whole(parts[:-1])
+        return None if above is None else above / below
+    return _whole(parts)
+
+
+def _whole(parts: Sequence[str]) -> Fraction | None:
     total = group = 0
     said = False
-    for word in (part for word in words for part in word.lower().split("-")):
+    for word in parts:
         if word in _SMALL:
             group += _SMALL[word]
             said = True
@@ -48,4 +44,27 @@ def number_in_words(words: Sequence[str]) -> int | None:
             total, group = total + group * _LARGE[word], 0
         elif word != "and" or not said:
             return None
-    return total + group if said else None
+    return Fraction(total + group) if said else None
+
+
+def _chinese(text: str) -> Fraction | None:
+    below, between, above = text.partition("分之")
+    if between:
+        bottom, top = _chinese_whole(below), _chinese_whole(above)
+        return Fraction(top, bottom) if top is not None and bottom else None
+    whole = _chinese_whole(text)
+    return None if whole is None else Fraction(whole)
+
+
+def _chinese_whole(text: str) -> int | None:
+    if not _CHINESE_NUMBER.fullmatch(text):
+        return None
+    total = group = digit = 0
+    for character in text:
+        if character in _CHINESE:
+            digit = _CHINESE[character]
+        elif character in _CHINESE_UNITS:
+            group, digit = group + (digit or 1) * _CHINESE_UNITS[character], 0
+        else:
+            total, group, digit = (total + group + digit) * _CHINESE_LARGE[character], 0, 0
+    return total + group + digit

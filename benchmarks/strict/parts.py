@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from benchmarks.strict.expressions import matching
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
-from benchmarks.strict.units import QUALIFIERS, is_unit_word
+from benchmarks.strict.units import is_qualifier, is_unit_word
 
 COPULAS = {
     "is", "are", "equals", "equal", "be", "was", "were", "gives", "has", "为", "是", "等于", "est", "es", "é", "ist", "sono", "è", "son", "sont",
@@ -113,7 +113,7 @@ def letters_of(token: Token) -> str:
 
 def qualified(tokens: Tokens) -> bool:
     """Does a word say that this is not the plain value («at least», «not», «if»)?"""
-    return any(token.kind in ("word", "run") and len(token.text) > 1 and token.text.lower() in QUALIFIERS for token in tokens)
+    return any(token.kind in ("word", "run") and len(token.text) > 1 and is_qualifier(token.text.lower()) for token in tokens)
 
 
 def without_words_before(tokens: Tokens) -> Tokens:
@@ -121,7 +121,9 @@ def without_words_before(tokens: Tokens) -> Tokens:
     end = 0
     for place, token in at_top(tokens):
         word = letters_of(token)
-        if (word in COPULAS and (token.kind == "word" or len(word) > 1)) or (token.kind == "rel" and token.text == ":" and place):
+        if ((word in COPULAS or word.endswith(("是", "为", "等于", "共有", "得"))) and (token.kind == "word" or len(word) > 1)) or (
+            token.kind == "rel" and token.text == ":" and place
+        ):
             if all(_is_label(before) for before in tokens[:place]) and any(letters_of(before) for before in tokens[: place + 1]):
                 end = place + 1
         elif not _is_label(token):
@@ -196,7 +198,12 @@ def members(tokens: Tokens) -> tuple[list[Tokens], list[str]]:
 def symbol_of(tokens: Tokens) -> str | None:
     """The name of a single symbol, perhaps with a subscript or as a function of something: `x`, `a_1`, `f(x)`."""
     tokens = trimmed(tokens)
-    if not tokens or tokens[0].kind not in ("run", "name", "word") or (tokens[0].kind != "name" and len(tokens[0].text) > 1):
+    if (
+        not tokens
+        or tokens[0].kind not in ("run", "name", "word")
+        or tokens[0].text in ("infty", "pi")
+        or (tokens[0].kind != "name" and len(tokens[0].text) > 1)
+    ):
         return None
     rest = tokens[1:]
     name = tokens[0].text

@@ -141,10 +141,10 @@ def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
         money, tokens = tokens[:1], tokens[1:]
     words = [letters_of(token) for token in tokens]
     if tokens and all(words) and (number := number_in_words(words)) is not None:
-        return Quantity((("num", Fraction(number)),), read_unit(money) if money else None)
+        return Quantity((("num", number),), read_unit(money) if money else None)
     if not tokens:
         raise Unreadable("nothing")
-    if len(tokens) > 1 and tokens[0].kind == "function" and tokens[-1].kind == "degree":
+    if tokens[-1].kind == "degree" and any(token.kind == "function" for token in tokens):
         return _with_degrees(tokens)._replace(beside=beside)
     if len(tokens) >= 2 and enclosed(tokens) == "()" and len(cut(tokens[1:-1], "sep", ",")) == 1 and not _opens(tokens[1:-1]):
         return _plain(sign + money + tokens[1:-1], with_symbols)._replace(beside=beside)
@@ -241,6 +241,8 @@ def _unit_start(tokens: Tokens) -> int | None:
         if token.kind == "run" and place and is_unit_word(token.text):
             return place
         if token.kind == "function" and token.text in ("min", "sec", "deg") and place and place == len(tokens) - 1:
+            return place
+        if token.kind == "open" and token.text == "[" and place and _is_unit_group(tokens[place + 1 : -1]):
             return place
         if token.kind == "group" and place and _is_unit_group(token.args[0]):
             return place

@@ -64,6 +64,17 @@ unit 1 unit | 单位
 立方厘米 1/1000000 m^3
 立方米 1 m^3
 平方单位 1 unit^2
+см 1/100 m | сантиметр сантиметра сантиметров
+мм 1/1000 m | миллиметр миллиметров
+м 1 m | метр метра метров
+км 1000 m | километр километра километров
+кг 1000 g | килограмм килограмма килограммов
+г 1 g | грамм грамма граммов
+ч 3600 s | час часа часов
+мин 60 s | минута минуты минут
+с 1 s | секунда секунды секунд
+рубль 1 рубль | руб рубля рублей
+градус 1 degree | градуса градусов
 """
 MULTIPLIERS = {
     "hundred": 100,
@@ -84,11 +95,19 @@ QUALIFIERS = {
     "almost", "if", "when", "unless", "where", "between", "to", "over", "up", "under", "above", "below", "except", "but", "maybe", "possibly",
     "perhaps", "probably", "plus", "minus", "times", "without", "no", "never", "cannot", "wrong", "incorrect", "either", "neither", "nor",
     "greater", "smaller", "larger", "at-least", "isn't", "n't", "mod", "base", "exceeding", "through", "until", "versus", "vs", "any", "every",
-    "i", "otherwise", "some", "many", "few", "several", "half", "twice", "double", "bigger", "higher", "lower", "beyond", "instead", "root",
+    "i", "otherwise", "mille", "some", "many", "few", "several", "half", "twice", "double", "bigger", "higher", "lower", "beyond", "instead", "root",
     "大于", "小于", "不是", "至少", "至多", "不", "非", "约", "大约", "左右", "以上", "以下", "超过", "不到", "不等于", "如果", "多于", "少于",
 }  # fmt: skip
 LETTERS = frozenset("msghlLgVWNJKA")
 """Single letters that are units behind a space."""
+
+
+_SUBSTRINGS = tuple(word for word in QUALIFIERS if not word.isascii())
+
+
+def is_qualifier(word: str) -> bool:
+    """Does a word change the number or deny it?  Chinese writes such words together with others."""
+    return word in QUALIFIERS or (not word.isascii() and any(part in word for part in _SUBSTRINGS))
 
 
 class Unit(NamedTuple):
@@ -142,6 +161,15 @@ def read_unit(tokens: Tokens) -> Unit:
     last: tuple[str, Fraction, int] | None = None
     for place, token in enumerate(tokens):
         word = token.text.lower() if token.kind in ("word", "run", "function") else ""
+        if (
+            token.kind == "run"
+            and len(token.text) == 1
+            and token.text not in LETTERS | {"C", "F"}
+            and (last is not None or words or scale != 1 or place)
+        ):
+            raise Unreadable("a symbol is no unit")
+        if token.kind in ("open", "close") and token.text in "[]":
+            continue
         if token.kind == "percent" or word in PERCENT:
             percent = True
         elif token.kind == "sup" and last is not None:
@@ -151,7 +179,7 @@ def read_unit(tokens: Tokens) -> Unit:
         elif (token.kind == "op" and token.text == "/") or word == "per":
             sign = -1
         elif token.kind == "degree" or word or token.kind == "money":
-            if word in QUALIFIERS:
+            if is_qualifier(word):
                 raise Unreadable(f"«{word}» is no unit")
             if word in MULTIPLIERS:
                 scale *= MULTIPLIERS[word]

@@ -15,7 +15,8 @@ def same_choice(given: Tokens, gold: Gold) -> bool:
 
 
 def _choice(tokens: Tokens) -> str | None:
-    tokens = without_words_before(trimmed(tokens))
+    tokens = trimmed(tokens)
+    tokens = tokens if choice_label(tokens) else without_words_before(tokens)
     if place := choice_label(tokens):
         letters = [token.text or token.args[0][0].text for token in tokens[:place] if token.kind in ("word", "run", "group")]
         others = [choice_label(tokens[index:]) for index in range(place, len(tokens))]
