@@ -116,4 +116,5 @@ def spelled(text: str) -> str:
     for mark in "^_":  # ¹⁰ is one exponent
         text = re.sub(rf"(?<=\d)\}}\{mark}\{{(?=[-+\d])", "", text)
         text = text.replace(f"-}}{mark}{{", "-")
+    text = re.sub(r"\^\{(\d+)\}/_\{(\d+)\}", r"\\vulgar{\1}{\2}", text)  # ¹¹⁄₃₆
     return text

@@ -228,6 +228,8 @@ class _Parser:
         token = self.peek()
         value: Fraction | None = None
         used = 0
+        if token is not None and token.kind == "group" and len(token.args[0]) == 1:
+            token = token.args[0][0]
         if token is not None and token.kind in ("frac", "vulgar"):
             top, bottom = (_plain_integer(argument) for argument in token.args)
             if top is not None and bottom:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from benchmarks.strict.expressions import has_plus_minus, parse
 from benchmarks.strict.latex import tokenize
 from benchmarks.strict.number_words import number_in_words
-from benchmarks.strict.parts import at_top, choice_label, cut, enclosed, letters_of, members, symbol_of, trimmed, without_domain
+from benchmarks.strict.parts import at_top, choice_label, cut, enclosed, letters_of, members, symbol_of, trimmed, without_domain, without_words_before
 from benchmarks.strict.reading import quantity
 from benchmarks.strict.sets import looks_like_set
 from benchmarks.strict.tokens import Tokens, Unreadable
@@ -96,8 +96,10 @@ def _is_text(text: str, tokens: Tokens) -> bool:
     words = [
         token for token in tokens if token.kind == "word" and len(token.text) > 1 or (token.kind == "run" and is_unit_word(token.text))
     ]
-    if not words or any(token.kind in ("num", "rel", "frac", "sqrt", "matrix", "rows", "sup", "money") for token in tokens):
+    if not words or any(token.kind in ("rel", "frac", "sqrt", "matrix", "rows", "sup", "money", "percent") for token in tokens):
         return False
+    if any(token.kind == "num" for token in tokens):  # «Monday, May 5», but not «the answer is 5»
+        return tokens[0].kind == "word" and len(tokens[0].text) > 1 and without_words_before(tokens) == tokens
     return letters_of(tokens[0]) != "" or tokens[0].kind == "word"
 
 

@@ -46,9 +46,14 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
+_LETTER_OF = {"\x07": "a", "\x08": "b", "\x0b": "v", "\x0c": "f", "\t": "t"}
+_EATEN = re.compile(r"\x07(?=lpha|pprox|ngle)|\x08(?=inom|oxed|eta|egin|ar\b)|\x0b(?=ec\b)|\x0c(?=rac)|\t(?=ext|frac|imes|heta|an\b)")
+"""Commands that lost their backslash and letter to an escape: a form feed and `rac` were `\\frac`."""
+
+
 def tokenize(text: str, lists: bool = False) -> Tokens:
     """Tokens of a formula.  `lists`: `1,037` is two numbers.  Raises Unreadable for what is nested too deeply or not closed."""
-    text = spelled(text).replace("{.}", ".")
+    text = spelled(_EATEN.sub(lambda found: "\\" + _LETTER_OF[found.group()], text)).replace("{.}", ".")
     return _Scanner(text, lists).run()
 
 
@@ -260,6 +265,8 @@ class _Scanner:
             self.written(name, found, spaced)
         elif name in ("colorbox", "fcolorbox"):
             self.argument()
+            if name == "fcolorbox":
+                self.argument()
             self.written(name, found, spaced)
         elif name in DROPPED:
             self.optional()
@@ -322,8 +329,7 @@ class _Scanner:
             return Token("sum", name, spaced=spaced)
         if name in ("pmod", "bmod", "mod", "pod"):
             if name in ("pmod", "pod"):
-                self.argument(number=True)
-                return Token("remark", "mod", spaced=spaced)
+                return Token("remark", "mod", args=(self.argument(number=True),), spaced=spaced)
             return Token("word", "mod", spaced=spaced)
         known = simple_token(name)
         return known._replace(spaced=spaced) if known else Token("unknown", name, spaced=spaced)

@@ -144,11 +144,11 @@ def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
     beside: list[Tokens] = []
     while len(tokens) > 2:
         if tokens[-1].kind == "remark":
-            tokens = tokens[:-1]
+            tokens = _reduced(tokens[:-1], tokens[-1].args[0])
             continue
         mod = next((place for place, token in at_top(tokens) if letters_of(token) in ("mod", "modulo") and place), None)
         if mod is not None and not any(token.kind == "rel" for token in tokens[mod:]):
-            tokens = tokens[:mod]
+            tokens = _reduced(tokens[:mod], tokens[mod + 1 :])
             continue
         start = _last_bracket(tokens)
         if start is None or start == 0 or not _is_remark(tokens[start + 1 : -1]):
@@ -160,8 +160,15 @@ def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
             raise Unreadable("a condition")
         tokens = trimmed(tokens[:start])
     if len(tokens) > 1 and tokens[-1].kind == "remark":
-        tokens = tokens[:-1]
+        tokens = _reduced(tokens[:-1], tokens[-1].args[0])
     return tokens, tuple(beside)
+
+
+def _reduced(tokens: Tokens, modulus: Tokens) -> Tokens:
+    """The residue before a modulus.  Raises Unreadable if it is none (113 mod 5 is 3)."""
+    if len(tokens) == len(modulus) == 1 and tokens[0].value is not None and modulus[0].value is not None and tokens[0].value >= modulus[0].value:
+        raise Unreadable("a number that is not reduced")
+    return tokens
 
 
 def _last_bracket(tokens: Tokens) -> int | None:

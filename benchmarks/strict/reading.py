@@ -140,8 +140,10 @@ def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
     if tokens and tokens[0].kind == "money":
         money, tokens = tokens[:1], tokens[1:]
     words = [letters_of(token) for token in tokens]
-    if tokens and all(words) and (number := number_in_words(words)) is not None:
-        return Quantity((("num", number),), read_unit(money) if money else None)
+    if tokens and all(words) and (said := _said(words)) is not None:
+        number, length = said
+        unit = read_unit(money + tokens[length:]) if money or tokens[length:] else None
+        return Quantity((("num", number),), unit if unit is not None and unit.kinds else None)
     if not tokens:
         raise Unreadable("nothing")
     if tokens[-1].kind == "degree" and any(token.kind == "function" for token in tokens):
@@ -149,6 +151,14 @@ def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
     if len(tokens) >= 2 and enclosed(tokens) == "()" and len(cut(tokens[1:-1], "sep", ",")) == 1 and not _opens(tokens[1:-1]):
         return _plain(sign + money + tokens[1:-1], with_symbols)._replace(beside=beside)
     return _with_unit(sign + tokens, money, with_symbols)._replace(beside=beside)
+
+
+def _said(words: list[str]) -> tuple[Fraction, int] | None:
+    """The number that words begin with («three bolts»), and how many of them it takes."""
+    for length in range(len(words), 0, -1):
+        if (number := number_in_words(words[:length])) is not None:
+            return number, length
+    return None
 
 
 def _opens(tokens: Tokens) -> bool:
