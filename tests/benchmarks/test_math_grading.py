@@ -21,8 +21,8 @@ from released_judge import released_verdict
 
 from benchmarks import BenchmarkError
 from benchmarks.grading import GraderPool, grade_math, grade_math_many
-from benchmarks.judge_pool import Worker
-from benchmarks.judge_server import STRICT_CPU_S
+from benchmarks.judge_pool import Ending, Server, Worker
+from benchmarks.judge_server import OUT_OF_MEMORY, STRICT_CPU_S
 from benchmarks.strict.types import ANSWER_TYPES
 
 RELAXED = settings(
@@ -319,6 +319,21 @@ def test_a_worker_that_crashes_twice_on_its_task_is_a_judge_time_out() -> None:
         assert own.grade("\\boxed{9^{9^{9^9}}}", "5", "klear").reason == "judge time-out"
         crasher.join()
         assert own.grade("\\boxed{5}", "5", "klear").correct
+
+
+def test_a_killed_worker_blames_its_task_only_if_it_had_grown_or_crashed() -> None:
+    assert Ending(signal.SIGKILL, 1 << 20).from_outside()
+    assert Ending(signal.SIGTERM, 1 << 20).from_outside()
+    assert not Ending(signal.SIGKILL, 1 << 30).from_outside()  # the kernel, for its memory
+    assert not Ending(signal.SIGABRT, 1 << 20).from_outside()
+    assert not Ending(OUT_OF_MEMORY << 8, 0).from_outside()
+    server = Server()
+    worker = server.spawn()
+    ending = server.kill(worker.pid)
+    assert ending.from_outside()
+    assert abs(ending.grown_bytes) < 64 << 20
+    worker.stream.close()
+    server.close()
 
 
 @pytest.mark.parametrize("resumed", [True, False])

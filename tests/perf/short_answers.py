@@ -114,7 +114,8 @@ def matrices(rng: random.Random, right: bool) -> tuple[str, str]:
 def equations(rng: random.Random, right: bool) -> tuple[str, str]:
     a, b = rng.choice([n for n in range(-30, 31) if n not in (-1, 0, 1)]), rng.choice([n for n in range(-99, 100) if n])
     c = b if right else b + rng.choice((-100, 100))
-    return rng.choice((f"{c:+d} + {a}x = y", f"y {-a:+d}x = {c}", f"{2 * a}x {2 * c:+d} = 2y", rf"y = {a} \cdot x {c:+d}")), f"y = {a}x{b:+d}"
+    forms = (f"{c} + {a}x = y", f"y {-a:+d}x = {c}", f"{2 * a}x {2 * c:+d} = 2y", rf"y = {a} \cdot x {c:+d}")
+    return rng.choice(forms), f"y = {a}x{b:+d}"
 
 
 def expressions(rng: random.Random, right: bool) -> tuple[str, str]:
