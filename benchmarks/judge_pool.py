@@ -8,7 +8,7 @@ time-out» is given only to a task that had its time twice: the second time alon
   takes longer, and that is all.
 - **A worker that is late without having had the processor** (stopped, or starved by other programs)
   is killed and replaced, and this was no attempt of its task.  The task then waits twice as long.
-  After STALLS such turns in a row the caller gets «judge time-out» after all: he must not hang.
+  After STALLS such turns the caller gets «judge time-out» after all: he must not hang.
 - **A worker that dies on its task** (out of memory, or a crash) was an attempt of this task.
 - **A worker that is killed from outside** was no attempt of any task.  It died idle, or by a signal
   that no judge causes, without having grown.  If it holds tasks, the first one (at which it was, if
