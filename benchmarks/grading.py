@@ -31,7 +31,7 @@ __all__ = ["Grader", "GraderPool", "JudgeError", "MathItem", "grade_math", "grad
 
 Grader = Literal["strict", "klear"]
 GRADERS: tuple[Grader, ...] = ("strict", "klear")
-STRICT_PROCESSOR_S = 0.7
+STRICT_PROCESSOR_S = 0.6
 """A worker has a limit of its own (`judge_server.STRICT_CPU_S`); this one is for a worker that cannot heed it."""
 STRICT_LIMIT_S = 1.7
 """Seconds by the clock after which a worker that did not get the processor is replaced."""
