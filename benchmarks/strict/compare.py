@@ -275,7 +275,7 @@ def _same_item(found: Item, wanted: Item) -> bool:
     if found.tree is not None or wanted.tree is not None:
         trees = [item.tree if item.tree is not None else parse(item.tokens) for item in (found, wanted)]
         return equal(trees[0], trees[1])
-    if found.tokens == wanted.tokens:
+    if found.tokens == wanted.tokens or [token.kind for token in (*found.tokens, *wanted.tokens)] == ["dots", "dots"]:
         return True
     return same_tokens(found.tokens, _read_item(wanted.tokens))
 

@@ -228,8 +228,8 @@ class _Parser:
         token = self.peek()
         value: Fraction | None = None
         used = 0
-        if token is not None and token.kind == "group" and len(token.args[0]) == 1:
-            token = token.args[0][0]
+        if token is not None and token.kind == "group":
+            token = _fraction_in(token.args[0])
         if token is not None and token.kind in ("frac", "vulgar"):
             top, bottom = (_plain_integer(argument) for argument in token.args)
             if top is not None and bottom:
@@ -410,6 +410,15 @@ class _Parser:
         if self.at == saved:
             raise Unreadable("a sum of nothing")
         return (kind, variable, self.inner(lower[place + 1 :]), self.inner(upper), _freed(body, variable))
+
+
+def _fraction_in(group: Tokens) -> Token | None:
+    """The fraction that a group is: `{\\frac13}` or `{1 \\over 3}`."""
+    if len(group) == 1:
+        return group[0]
+    if len(group) == 3 and group[1].kind == "op" and group[1].text == "over":
+        return Token("frac", args=((group[0],), (group[2],)))
+    return None
 
 
 def _freed(tree: Tree, variable: str) -> Tree:

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from benchmarks.strict.expressions import has_plus_minus, parse
+from benchmarks.strict.expressions import Tree, has_plus_minus, parse
 from benchmarks.strict.latex import tokenize
 from benchmarks.strict.number_words import number_in_words
 from benchmarks.strict.parts import at_top, choice_label, cut, enclosed, letters_of, members, symbol_of, trimmed, without_domain, without_words_before
@@ -33,8 +33,8 @@ def read_gold(text: str, answer_type: AnswerType | None = None, lists: bool = Fa
     """The gold's tokens and type.  Raises Unreadable if it is no formula."""
     tokens = without_domain(trimmed(tokenize(without_dollars(text), lists)))
     sides, relations = members(tokens)
-    if relations == ["="] and enclosed(trimmed(sides[0])) == "()" and enclosed(trimmed(sides[1])) == "()":  # (p, q) = (3, 2)
-        tokens = trimmed(sides[1])
+    if relations == ["="] and enclosed(trimmed(sides[1])) == "()" and (enclosed(trimmed(sides[0])) == "()" or symbol_of(sides[0])):
+        tokens = trimmed(sides[1])  # (p, q) = (3, 2), or the point D = (0, 1)
     return Gold(text, tokens, answer_type or type_of(text, tokens))
 
 
@@ -194,8 +194,9 @@ def _number_type(tokens: Tokens) -> AnswerType:
         return "money"
     if len(read.trees) > 1 or symbols(read.trees[0]):
         return "expression"
-    value_tokens = [token for _, token in at_top(tokens) if token.kind in ("num", "frac", "vulgar")]
-    if len(value_tokens) == 2 and value_tokens[1].kind in ("frac", "vulgar") and read.trees[0][0] in ("num", "neg"):
+    first = next((token for _, token in at_top(tokens) if token.kind == "num"), None)
+    tree = read.trees[0][1] if read.trees[0][0] == "neg" else read.trees[0]
+    if tree[0] == "num" and tree[1].denominator > 1 and first is not None and first.text == "integer":
         return "mixed number"
     if read.decimals is not None:
         return "decimal"
@@ -205,5 +206,15 @@ def _number_type(tokens: Tokens) -> AnswerType:
         return "expression"
     if value is None:
         return "expression"
-    plain = all(token.kind in ("num", "frac", "vulgar", "op", "word", "degree", "sup", "group") for token in tokens)
-    return ("integer" if value.denominator == 1 else "rational") if plain else "expression"
+    if not _is_worked_out(read.trees[0]) or any(token.kind == "rel" and token.text == ":" for token in tokens):
+        return "expression"
+    return "integer" if value.denominator == 1 else "rational"
+
+
+def _is_worked_out(tree: Tree) -> bool:
+    """Arithmetic with whole numbers: no roots, constants and functions but factorials."""
+    if tree[0] == "num":
+        return True
+    if tree[0] == "fn":
+        return tree[1] == "factorial" and _is_worked_out(tree[2])
+    return tree[0] in ("add", "mul", "div", "neg", "pow") and all(_is_worked_out(part) for part in tree[1:])

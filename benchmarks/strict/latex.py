@@ -241,6 +241,7 @@ class _Scanner:
         self.at = match.end()
         if (
             name not in KNOWN
+            and simple_token(name) is None
             and len(name) > 3
             and (shorter := next((name[:size] for size in range(len(name) - 1, 1, -1) if name[:size] in JOINED), None))
         ):

@@ -41,6 +41,10 @@ def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:
     tokens = trimmed(tokens)
     while enclosed(tokens) in ("()", "[]"):
         tokens = trimmed(tokens[1:-1])
+    for place in range(len(tokens) - 2):
+        if tokens[place].kind == "open" and tokens[place + 1].kind == "matrix" and tokens[place + 2].kind == "close":
+            tokens = (*tokens[:place], tokens[place + 1], *tokens[place + 3 :])
+            break
     places = [place for place, token in enumerate(tokens) if token.kind == "matrix"]
     if len(places) != 1:
         raise Unreadable("not one matrix")
