@@ -107,7 +107,7 @@ def main(control_descriptor: int) -> None:
     judge_klear(
         r"<think>\boxed{1}</think> $\boxed{\frac{2}{4}}$", r"\frac{1}{2}"
     )  # fills the parser's caches
-    judge_strict(r"so it is $\sqrt{8}$", r"2\sqrt{2}")
+    judge_strict(r"so it is $\boxed{\int_0^2 x dx + \sum_{n=1}^{\infty} 2^{-n}}$", "3")
     gc.freeze()
     size = _resident_bytes()
     workers: set[int] = set()

@@ -318,7 +318,7 @@ class _Parser:
         arguments = self.arguments()
         if arguments is None:
             arguments = [self.juxtaposed()]
-        if len(arguments) != 1 and name not in _SEVERAL and not (name == "binom" and len(arguments) == 2):
+        if len(arguments) != (2 if name == "binom" else 1) and name not in _SEVERAL:
             raise Unreadable(f"{name} of {len(arguments)} arguments")
         tree: Tree
         if name == "log" and base is not None:
