@@ -139,7 +139,7 @@ def _exact_function(name: str, numbers: list[Fraction]) -> Fraction | None:
         if not integers or numbers[1] < 0:
             return None
         top, bottom = int(first), int(numbers[1])
-        if top < 0 or top > 200_000 or bottom > 200_000:
+        if top < 0 or top > LARGEST_FACTORIAL or bottom > LARGEST_FACTORIAL:
             raise Unbounded
         return _checked(Fraction(math.comb(top, bottom)))
     if name in ("abs", "floor", "ceil", "sgn"):
