@@ -21,8 +21,8 @@ class Box(NamedTuple):
 
 
 _TAGGED = re.compile(r"<\|begin_of_box\|>([^<]{0,2000})<\|end_of_box\|>")
-_COMMAND = r"(?:boxed|fbox|framebox)(?![a-zA-Z])"
-_TOKEN = re.compile(rf"\\{_COMMAND}(?:\[[^\[\]{{}}\n]{{0,20}}\]){{0,2}}\s*(?P<brace>\{{)?|\\.|[{{}}]", re.DOTALL)
+_COMMAND = r"(?:boxed|fbox|framebox|bbox)(?![a-zA-Z])"
+_TOKEN = re.compile(rf"\\{_COMMAND}(?:\[[^\[\]{{}}\n]{{0,60}}\]){{0,2}}\s*(?P<brace>\{{)?|\\.|[{{}}]", re.DOTALL)
 _BARE = re.compile(
     r"[-−]?\\?\$?\d+(?:[.,]\d+)*(?:/\d+)?(?:\\?%)?|-?\\[dt]?frac\s*(?:\{[^{}]{1,50}\}\s*\{[^{}]{1,50}\}|\d\d)"
     r"|\\(?:text|mathrm|textbf|mathbf)\{[^{}]{1,50}\}|[A-J](?=\s*(?:[$.)\\]|$))|\((?:-?[\d.,/]{1,30}|[A-J])\)"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from benchmarks.strict import phrases
+from benchmarks.strict import doubts, phrases
 from benchmarks.strict.layout import NAME, VALUE, masked, sentences
 
 Wanted = Literal["value", "words", "choice"]
@@ -86,7 +86,7 @@ def stated(clause: str, wanted: Wanted) -> str | None:
         clause = clause[filler.end() :]
     if wanted == "choice":
         letters = set(_LETTERS.findall(clause))
-        return letters.pop() if len(letters) == 1 and not phrases.NEGATION.search(clause) else clause or None
+        return letters.pop() if len(letters) == 1 and not doubts.NEGATION.search(clause) else clause or None
     if wanted == "words":
         return clause or None
     return _value_in(clause)
@@ -100,9 +100,9 @@ def _value_in(clause: str, start: int = 0) -> str | None:
         return None
     before, after = shadow[start : found.start()], shadow[found.end() :]
     one_in = clause[found.end() - 1].isdigit() and re.match(r"\s*(?:in|to|of)\s+\d", after)
-    if one_in or phrases.AFTER_VALUE.match(after) or phrases.OFFERS_MORE.search(after):
+    if one_in or doubts.AFTER_VALUE.match(after) or phrases.OFFERS_MORE.search(after):
         return clause[start:].strip()
-    qualifier = phrases.QUALIFIER.search(before)
+    qualifier = doubts.QUALIFIER.search(before)
     first = start + qualifier.start() if qualifier else found.start()
     return _trimmed(clause[first : _token_end(shadow, found.end())]) if qualifier else _whole_tokens(clause, shadow, found)
 
@@ -211,8 +211,8 @@ def closing_of(sentence: str, wanted: Wanted) -> str | None:
     if len(values) > 1 and not verbs:
         return clause
     doubted = re.search(r"(?:n['’]t|\bnot|\bnever)\s+(?:think|believe|true|the\s+case|sure|say|conclude)\b", shadow)
-    negated = doubted or phrases.NEGATION.search(shadow[max(0, verbs[-1] - 14) if verbs else 0 : values[-1].start()])
-    vague = verbs and phrases.VAGUE.search(shadow[max(0, verbs[-1] - 24) : verbs[-1]])
+    negated = doubted or doubts.NEGATION.search(shadow[max(0, verbs[-1] - 14) if verbs else 0 : values[-1].start()])
+    vague = verbs and doubts.VAGUE.search(shadow[max(0, verbs[-1] - 24) : verbs[-1]])
     return clause if negated or vague else _value_in(clause, verbs[-1] if verbs else 0)
 
 

@@ -12,10 +12,11 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from benchmarks.answer_text import BOX_WINDOW, PROSE_WINDOW
-from benchmarks.strict import phrases
+from benchmarks.strict import doubts, phrases
 from benchmarks.strict.boxes import Box, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
 from benchmarks.strict.layout import cleaned, decimal_points, sentences, uses_decimal_comma
 from benchmarks.strict.prose import Wanted, clause_at, closing_statement, is_value, marked_statement, stated
+from benchmarks.strict.turns import spoken
 
 NEAR = 300
 """Characters beside a box in which another value can be offered."""
@@ -44,7 +45,10 @@ class Missing(NamedTuple):
 
 def find_statement(text: str, wanted: Wanted = "value") -> Statement | Missing:
     """The answer that a response's final text states; `wanted` is the kind of the gold answer."""
-    window = repaired(text.rstrip()[-BOX_WINDOW:])
+    turn = spoken(text)
+    if turn is None:
+        return Missing("truncated")
+    window = repaired(turn.rstrip()[-BOX_WINDOW:])
     boxes, truncated = closed_boxes(window)
     if truncated:
         return Missing("truncated")
@@ -68,8 +72,8 @@ def _prose(text: str, wanted: Wanted) -> Statement | Missing:
 
 def _is_negation(part: str, wanted: Wanted) -> bool:
     if wanted == "words":
-        return phrases.NEGATION.match(part) is not None and not part.lower().startswith("neither")
-    return phrases.NEGATION.search(part) is not None and not phrases.NUMBER_WORD.fullmatch(part)
+        return doubts.NEGATION.match(part) is not None and not part.lower().startswith("neither")
+    return doubts.NEGATION.search(part) is not None and not phrases.NUMBER_WORD.fullmatch(part)
 
 
 def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
@@ -80,7 +84,7 @@ def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
     kept = [box for box in group if not _negated_before(text, box)]
     if later := _later_answer(behind, group[-1], wanted):
         return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later, wanted))
-    taken_back = phrases.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
+    taken_back = doubts.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
     retracted = not kept or taken_back or _taken_back(behind)
     kept = kept or group
     parts = tuple(_with_points(part, text) for part in _contents(text, kept))
@@ -153,13 +157,13 @@ def _before(text: str, box: Box) -> str:
 
 def _negated_before(text: str, box: Box) -> bool:
     left = _before(text, box)[-80:]
-    return phrases.NOT_BEFORE.search(left) is not None and not re.search(r"\b(?:if|why|or)\s+not\s*$", left, re.IGNORECASE)
+    return doubts.NOT_BEFORE.search(left) is not None and not re.search(r"\b(?:if|why|or)\s+not\s*$", left, re.IGNORECASE)
 
 
 def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:
     """A plain statement behind the last box whose content is another one."""
     later = marked_statement(behind, wanted, behind_box=True)
-    if later is None and (back := phrases.TAKEN_BACK.search(behind)):
+    if later is None and (back := doubts.TAKEN_BACK.search(behind)):
         rest = behind[back.end() : back.end() + NEAR]
         later = next((found for piece in sentences(rest) if wanted == "value" and (found := stated(piece, wanted))), None)
     if later is None or re.fullmatch(re.escape(_key(box.content)) + r"[a-zA-Z°%]*", _key(later)):
@@ -173,7 +177,7 @@ def _key(part: str) -> str:
 
 
 def _taken_back(behind: str) -> bool:
-    found = list(phrases.TAKEN_BACK.finditer(behind))
+    found = list(doubts.TAKEN_BACK.finditer(behind))
     last = found[-1] if found else None
     if last is None or re.search(r"\b(?:if|unless|suppose|whether)\s+$", behind[max(0, last.start() - 12) : last.start()], re.IGNORECASE):
         return False
