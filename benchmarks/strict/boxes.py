@@ -116,6 +116,20 @@ _LEFT_PLAIN = re.compile(r"[\d)}](?:\s*(?:[*/^+×·÷]|\\cdot|\\times)|\s*[-−]
 _RIGHT_PLAIN = re.compile(r"\s?(?:\^(?!\s*\{?\s*\\circ)|[*/+×·÷](?!\*)|\\cdot|\\times|!(?=\s*[=+*]))\s*[\d(\\a-z=]")
 
 
+_LESS_OR_MORE = r"(?:\\(?:leq?|geq?|lt|gt|leqslant|geqslant|lesssim|gtrsim|ll|gg)(?![a-zA-Z])|[≤≥≪≫])"
+_SPACES = r"(?:[\s~&{]|\\[,;! ])*"
+_BOUNDED_LEFT = re.compile(rf"(?:{_LESS_OR_MORE}|(?<![-=<>|])[<>]=?){_SPACES}$")
+_BOUNDED_LEFT_PLAIN = re.compile(r"(?:[≤≥]|(?<![<=-])[<>]=|[\w)}]\s+[<>]|[\w)}]<)\s*$")
+_BOUNDED_RIGHT = re.compile(rf"{_SPACES}(?:{_LESS_OR_MORE}|[<>](?![=>])){_SPACES}[a-zA-Z|\\](?!mbox)")
+
+
+def _bounded(left: str, right: str, inside: bool) -> str | None:
+    r"""The side of an inequality that a box is (`N\ge[box]`), as a formula."""
+    if (_BOUNDED_LEFT if inside else _BOUNDED_LEFT_PLAIN).search(left):
+        return left
+    return "" if inside and "=" not in left and _BOUNDED_RIGHT.match(right) else None
+
+
 def formula_around(text: str, box: Box) -> str:
     r"""The box's content, or the whole formula when an operator joins the box to something (`2\cdot[box]`).
 
@@ -124,6 +138,8 @@ def formula_around(text: str, box: Box) -> str:
     left, right = _left_side(text, box), _right_side(text, box)
     inside = _inside_formula(text, box)
     content = box.content
+    if (bound := _bounded(left, right, inside)) is not None:
+        return f"{bound if inside else _plain_tail(bound)}({content}){'' if bound else right}".strip()
     if re.match(r"\s*\\?%", right) and re.search(r"\d\s*$", content):
         content = f"{content.strip()}\\%"
     before, behind = (_LEFT, _RIGHT) if inside else (_LEFT_PLAIN, _RIGHT_PLAIN)

@@ -9,13 +9,34 @@ import re
 
 I_CASE = re.IGNORECASE
 
+_MARKS = r"(?:[\s$*({\[`:：}~]|\\[(\[,;! ])*$"
+"""What may stand between words and the mathematics that they speak of."""
 NOT_BEFORE = re.compile(
     r"(?:\b(?:not|isn['’]?t|never|cannot\s+be|can['’]?t\s+be|neither|nor|rather\s+than|instead\s+of|не|nicht|pas|niet|nie|não\s+é"
-    r"|no\s+es|non\s+è)"
-    r"(?:\s+(?:equal\s+to|equal|be|simply|just|really|the|to\s+be|è|é|es))*|不是|不可能是?|不等于|不为|并非|不應是|≠|\\neq?\b|\\not\s*="
-    r"|ではなく)\s*$",
+    r"|no\s+es|non\s+è|değil|bukan|không\s+phải)"
+    r"(?:\s+(?:equal\s+to|equal|be|simply|just|really|the|to\s+be|è|é|es|égale?\s+à|igual\s+a|gleich|равен|равна|равно))*"
+    r"|不是|不可能是?|不等于|不为|并非|不應是|≠|\\neq?\b|\\not\s*=|ではなく)" + _MARKS,
     I_CASE,
 )
+_LATIN_BOUND = (
+    r"(?:más|menos|mayor(?:es)?|menor(?:es)?|mais|maior|meno|più|maggior[ei]|minor[ei]|plus|moins|superior[ei]?|inferior[ei]?|supérieure?"
+    r"|inférieure?|größer|kleiner|mehr|weniger|meer|minder|groter|kleiner|więcej|mniej|większ\w+|mniejsz\w+|lebih|kurang|hơn|больше|меньше"
+    r"|более|менее|выше|ниже)(?:\s+(?:grande|petite?|alt[oa]|o\s+igual|ou\s+égale?|ou\s+igual|oder\s+gleich|o\s+uguale))?"
+    r"(?:\s+(?:que|de|di|a|à|al?|do|als|dan|niż|od|dari|чем))?"
+    r"|(?:al|por\s+lo|como|a\s+lo|au|pelo|ao|no|al)\s+(?:menos|mínimo|máximo|sumo|mucho|plus|moins|minimum|maximum|massimo|minimo|più)"
+    r"|almeno|mindestens|höchstens|minstens|hoogstens|maximal|minimal|co\s+najmniej|najwyżej|tối\s+(?:thiểu|đa)|ít\s+nhất|nhiều\s+nhất"
+    r"|по\s+(?:крайней|меньшей)\s+мере|как\s+минимум|максимум|превышает|превосходит|свыше|en\s+(?:az|fazla)|minst|högst|entre|zwischen|между"
+)
+_ASIAN_BOUND = r"大于|小于|大於|小於|至少|至多|最多|最少|超过|超過|不少于|不多于|不到|多于|少于|不超过|介于"
+BOUND_BEFORE = re.compile(
+    r"(?:\bat\s+(?:least|most|best|worst|the\s+(?:very\s+)?(?:least|most))"
+    r"|(?<!nothing\s)\b(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)\s+than(?:\s+or\s+equal\s+to)?"
+    r"|\b(?:is|are|was|were|be|just|only|well|slightly|a\s+little|somewhat)\s+(?:over|under|above|below|beyond|up\s+to)"
+    r"|\bexceed(?:s|ing)?|\bbounded\s+(?:above\s+|below\s+)?by|\bno\s+(?:more|fewer|less)\s+than"
+    rf"|\b(?:{_LATIN_BOUND})|{_ASIAN_BOUND})(?:\s+(?:exactly|the\s+number|about|of))?" + _MARKS,
+    I_CASE,
+)
+"""What stands before an answer that is only a bound."""
 _THIS = (
     r"(?:that|this|it|which|the\s+above|above|my\s+(?:answer|result|box|work)|the\s+(?:boxed\s+)?(?:answer|result|value"
     r"|box)(?:\s+above)?)"
@@ -30,17 +51,45 @@ TAKEN_BACK = re.compile(
     rf"|\b{_THIS}\s+(?:can(?:not|['’]t)\s+be|does(?:\s+not|n['’]t)\s+(?:seem|look|sound|feel))\s+(?:right|correct|true|possible)"
     rf"|\b(?:that|this)['’]s\s+(?:actually\s+|clearly\s+)?{_BAD}|\b(?:that|this|it)\s+(?:isn|wasn)['’]t\s+(?:right|correct|true|it)"
     r"|\bI\s+(?:have\s+|had\s+|['’]ve\s+)?(?:made|find|found|see|spot(?:ted)?)\s+(?:an?|my|the)\s+(?:\w+\s+)?(?:mistake|error|slip)"
-    r"|\bI\s+(?:was|am)\s+(?:wrong|mistaken)|\b(?:scratch|ignore|disregard|retract|forget)\s+(?:that|this|it|the\s+above|my)"
+    r"|\b(?:I|we)\s+(?:had\s+|have\s+|['’]ve\s+)?(?:missed|overlooked|miscounted|miscalculated|misread|overcounted|undercounted|misinterpreted"
+    r"|double[\s-]counted|forgot(?:ten)?(?!\s+to\s+(?:mention|say|add\s+that)))\b|\bI\s+(?:really\s+|actually\s+)?meant\b(?!\s+(?:that|by)\b)"
+    r"|\bthat\s+(?:(?:double|over|under)[\s-]?counts|misses|overlooks|forgets)\b"
+    r"|\bI\s+(?:was|am|['’]m)\s+(?:wrong|mistaken|torn|undecided)\b|\bcan(?:no|['’])t\s+(?:decide|choose)\b|\b(?:scratch|ignore|disregard|retract|forget|strike)\s+(?:that|this|it|the\s+above|my)\b(?!\s+(?:case|factor|we|the))"
     r"|\btake\s+(?:that|it|this)\s+back|不对|这是错的|错误的|有误|算错|это\s+неверно|c['’]est\s+faux|das\s+ist\s+falsch"
     r"|es\s+incorrecto|está\s+mal",
     I_CASE,
 )
 """The text behind an answer that withdraws it."""
+_CLOSES = r"(?:[\s$.,*}~)\]]|\\[)\],;! ]|\\text\s*\{[^{}]{0,30}\})*"
 WITHDRAWN_AT_ONCE = re.compile(
-    rf"[\s$\\)\].,*}}]*(?:is|was|seems|looks|would\s+be)\s+(?:actually\s+|clearly\s+|also\s+)?{_BAD}|[\s$\\)\].,*}}]*(?:是错的"
-    rf"|不对|不正确)",
+    rf"{_CLOSES}(?:(?:[-–—(]\s*|\bis\s+|\bwas\s+|\bseems\s+|\blooks\s+|\bwould\s+be\s+|\bbut\s+)(?:actually\s+|clearly\s+|also\s+|still\s+"
+    rf"|that\s+is\s+|no,\s*)?{_BAD}\b(?!\s+(?:answer|value|result|approach|count|root|option|choice|to\b))"
+    r"|(?:is|are|was|seems|looks)\s+(?:clearly\s+|still\s+|much\s+|far\s+|slightly\s+|a\s+bit\s+)?too\s+(?:small|large|big|high|low|few"
+    r"|many|much|little|great)"
+    r"|(?:must|should|can|has\s+to|is\s+to|is|was)\s+(?:be\s+)?(?:rejected|discarded|excluded|ruled\s+out|thrown\s+(?:out|away)|dismissed"
+    r"|eliminated)|(?:can(?:no|['’])t|does(?:\s+not|n['’]t)|is\s+not|isn['’]t)\s+(?:be|work|hold|satisfy|valid|allowed|possible|the\b|an?\b)"
+    r"|fails\b|is\s+(?:only|merely|just|at\s+best|but)?\s*an?\s+(?:\w+\s+)?(?:upper|lower)\s+bound|(?:at\s+(?:most|least|best|the\s+most)|or\s+so)\b"
+    r"|(?:wrong|incorrect|oops|nope)\s*[!.,:;]|[?？]|(?:is|are)\s+(?:extraneous|spurious|not\s+(?:right|correct|valid))\b"
+    r"|是错的|不对|不正确|不成立|以上|以下|以内|左右|舍去|ではな|ではあり|이\s*아니|가\s*아니|이상|이하)",
     I_CASE,
 )
+"""What stands right behind an answer that it withdraws."""
+CORRECTION = re.compile(
+    r"[\s(—–-]*(?:(?:oops|hold\s+on|on\s+second\s+thoughts?|correction|scratch\s+that|sorry|wait|no|nope|hmm+|actually|edit|update|rather|or"
+    r"\s+rather|wrong|incorrect|I\s+meant?|I\s+mean)\b[\s,.:!—–-]*){1,4}(?:(?:so|then|and|but)\s+)?(?:(?:it|that|this)(?:['’]s|\s+is"
+    r"|\s+should\s+(?:have\s+been|be)|\s+must\s+be)\s+|make\s+(?:it|that)\s+|I\s+(?:now\s+)?(?:mean|meant|get|got)\s+)?(?:actually\s+|really\s+)?[:\s]*",
+    I_CASE,
+)
+"""What opens a sentence that gives another answer."""
+OTHER_CASE = re.compile(
+    r"\b(?:if|had|were|without|unless|with|suppose|supposing|assuming|allowing)\b[^.;\n]{0,200}\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)\b"
+    r"|\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)\b[^.;\n]{0,80}\b(?:if|had|were|without|unless)\b"
+    r"|\bfor\s+(?:comparison|reference|contrast)\b|\bby\s+(?:comparison|contrast)\b|\bcompare\b"
+    r"|\b(?:naive|naïve|incorrect|wrong|false|tempting|intuitive|common|erroneous|original|previous|earlier|other|his|her|their|student['’]s)"
+    r"\s+(?:\w+\s+)?answer\b",
+    I_CASE,
+)
+"""A sentence that tells the answer to another question, or an answer that is not the speaker's."""
 QUALIFIER = re.compile(
     r"\b(?:not|never|no|neither|nor|at\s+(?:least|most)|(?:no\s+)?(?:more|less|fewer|greater|smaller|larger|bigger|higher"
     r"|lower)(?:\s+than)?|about|approximately|approx|around|nearly"

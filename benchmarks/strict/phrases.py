@@ -52,7 +52,7 @@ MARKER_LINE = re.compile(
 )
 """A heading: the answer stands below it."""
 CONCLUSION = re.compile(
-    r"\s*(?:therefore|thus|hence|so|finally|in\s+conclusion|wait|actually|correction|consequently|no,|所以|因此|故|综上|итак|donc|also)\b",
+    r"\s*(?:therefore|thus|hence|so|finally|in\s+conclusion|wait|actually|correction|consequently|no(?=\s*[,.:!—–-])|所以|因此|故|综上|итак|donc|also)\b",
     I_CASE,
 )
 TELLS_NOTHING = re.compile(
@@ -116,7 +116,7 @@ COMMENT = re.compile(
 )
 """Where words begin that only comment on an answer."""
 HARMLESS = re.compile(
-    r"\s*[(\[]?\s*(?:I\s+hope|hope|let\s+me\s+know|to\s+check|check(?:ing)?\b|verif\w+|this\s+(?:is\s+(?:correct"
+    r"\s*[(\[]?\s*(?:for\s+(?:comparison|reference|contrast)\b|I\s+hope|hope|let\s+me\s+know|to\s+check|check(?:ing)?\b|verif\w+|this\s+(?:is\s+(?:correct"
     r"|the\s+(?:final\s+)?(?:answer|result))|matches|checks|agrees|confirms|completes|verifies|uses|used)"
     r"|q\.?e\.?d|done\b|proof|note\b|(?:is\s+)?correct\b|as\s+(?:required|desired)|we\s+(?:are\s+done|can\s+(?:verify|check))"
     r"|step\s+\d+\s+used|thank|good\s+luck|feel\s+free|hence\s+proved|which\s+(?:is|was)|✓|✅|∎|■|\\blacksquare"

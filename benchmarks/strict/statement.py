@@ -78,10 +78,10 @@ def _is_negation(part: str, wanted: Wanted) -> bool:
 
 def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
     behind = cleaned(text[boxes[-1].end :][:PROSE_WINDOW])
-    if _negated_before(text, boxes[-1]) and len(boxes) > 1 and not _SENTENCE_END.search(text[boxes[-2].end : boxes[-1].start][-NEAR:]):
+    if _denied_before(text, boxes[-1]) and len(boxes) > 1 and not _SENTENCE_END.search(text[boxes[-2].end : boxes[-1].start][-NEAR:]):
         boxes = boxes[:-1]
     group = _group(text, boxes)
-    kept = [box for box in group if not _negated_before(text, box)]
+    kept = [box for box in group if not _denied_before(text, box)]
     if later := _later_answer(behind, group[-1], wanted):
         return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later, wanted))
     taken_back = doubts.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
@@ -155,20 +155,35 @@ def _before(text: str, box: Box) -> str:
     return left[: len(left) - len(opened.group())] if opened else left
 
 
-def _negated_before(text: str, box: Box) -> bool:
+def _denied_before(text: str, box: Box) -> bool:
     left = _before(text, box)[-80:]
+    if doubts.BOUND_BEFORE.search(left):
+        return True
     return doubts.NOT_BEFORE.search(left) is not None and not re.search(r"\b(?:if|why|or)\s+not\s*$", left, re.IGNORECASE)
 
 
 def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:
     """A plain statement behind the last box whose content is another one."""
-    later = marked_statement(behind, wanted, behind_box=True)
-    if later is None and (back := doubts.TAKEN_BACK.search(behind)):
-        rest = behind[back.end() : back.end() + NEAR]
-        later = next((found for piece in sentences(rest) if wanted == "value" and (found := stated(piece, wanted))), None)
+    said = [sentence for sentence in sentences(behind) if not doubts.OTHER_CASE.search(sentence)]
+    later = marked_statement("\n".join(said), wanted, behind_box=True)
+    if wanted == "value" and later is None:
+        later = _corrected(said)
+        if later is None and (back := doubts.TAKEN_BACK.search(behind)):
+            rest = behind[back.end() : back.end() + NEAR]
+            later = next((found for piece in sentences(rest) if (found := stated(piece, wanted))), None)
     if later is None or re.fullmatch(re.escape(_key(box.content)) + r"[a-zA-Z°%]*", _key(later)):
         return None
     return later
+
+
+def _corrected(said: list[str]) -> str | None:
+    """The bare value of a sentence that corrects («Wait, it is 57.»)."""
+    for sentence in said:
+        if opening := doubts.CORRECTION.match(sentence):
+            rest = clause_at(sentence[opening.end() :])
+            if re.fullmatch(rf"{_VALUE}\s*(?:[a-zA-Z]{{1,15}})?", rest) and "=" not in rest:
+                return rest
+    return None
 
 
 def _key(part: str) -> str:
