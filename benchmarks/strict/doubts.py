@@ -97,10 +97,11 @@ QUALIFIER = re.compile(
     r"|sum|product|difference|factorial"
     r"|cannot|can['’]?t|isn['’]?t|aren['’]?t|doesn['’]?t|don['’]?t|couldn['’]?t|wrong|incorrect|divided|multiplied|multiples?|factors?"
     r"|divisors?|divisible|power|root|logarithm|log|unless|if|either"
-    r"|approximat\w*|in\s+\d+|minimum\s+of|maximum\s+of|up\s+to|out\s+of|hundred|thousand|million|billion|dozen|dozens|pairs?|over|under"
-    r"|не|более|менее|больше|меньше|около|примерно|не\s+менее|не\s+более|приблизительно|nicht|mindestens|höchstens|etwa|ungefähr|rund"
+    r"|approximat\w*|like|close|near|somewhere|something|vicinity|order\s+of|in\s+\d+|minimum\s+of|maximum\s+of|up\s+to|out\s+of|hundred|thousand|million|billion|dozen|dozens|pairs?|over|under"
+    r"|не|более|менее|больше|меньше|около|примерно|приблизительно|nicht|mindestens|höchstens|etwa|ungefähr|rund"
     r"|mehr|weniger|zwischen"
-    r"|pas|environ|moins|plus|entre|peu\s+près|menos|más|aproximadamente|acerca|cerca|mais|meno|più|circa|almeno)\b"
+    r"|knapp|fast|kein\w*|pas|environ|presque|peu\s+près|près|proche|cerca|acerca|casi|alrededor|nunca|aproximadamente|quase|circa|quasi"
+    rf"|около|почти|нет|niet|geen|ongeveer|około|prawie|değil|yaklaşık|khoảng|sekitar|bukan|{_LATIN_BOUND})\b"
     r"|[≈≥≤≠<>]|\\(?:approx|leq?|geq?|neq?)(?![a-zA-Z])|不|非|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下"
     r"|未满|より|以上|以下|약|이상|이하|미만|초과",
     I_CASE,
@@ -112,15 +113,50 @@ AFTER_VALUE = re.compile(
     r"|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|otherwise"
     r"|when\b[^.]*\b(?:when|if|otherwise)\b|以上|以下|左右|之间|이상|이하|is\s+(?:not|wrong|incorrect|too|impossible)|(?:is|are)n['’]t"
     r"|does(?:n['’]t|\s+not)"
-    r"|cannot|fails|\+|-\s*\d|万|亿|百|千)",
+    r"|cannot|fails|at\s+(?:most|least|best|worst|the\s+(?:very\s+)?(?:most|least))|max(?:imum)?\b|min(?:imum)?\b|give\s+or\s+take|o\s+(?:más|menos)\b"
+    r"|ou\s+(?:plus|moins|mais|menos)\b|oder\s+(?:mehr|weniger)\b|или\s+(?:больше|меньше|более|менее)|como\s+(?:máximo|mínimo)|au\s+(?:plus|moins)\b"
+    r"|değil|नहीं|से\s+(?:अधिक|कम)|nicht\b|\+|-\s*\d|万|亿|百|千)",
     I_CASE,
 )
 NEGATION = re.compile(
-    r"\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|cannot|can['’]t|doesn['’]t|don['’]t\s+(?:think|believe)|не|nicht)\b|不是|不可能|不等于|不为|并非|≠"
-    r"|\\neq?(?![a-zA-Z])",
+    r"\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|cannot|can['’]t|doesn['’]t|don['’]t\s+(?:think|believe)|не|нет|неверно|nicht|kein\w*"
+    r"|no\s+(?:es|son|hay|puede|vale|da)|nunca|non\s+(?:è|e['’]|sono|può|vale)|n[ãa]o\s+(?:é|são|pode|vale|há)|n['’](?:est|a)\s+pas|ne\s+\w+\s+pas"
+    r"|niet|geen|nie\s+(?:jest|wynosi|to)|není|değil|bukan|không\s+phải|inte|ikke|ei\s+ole)\b"
+    r"|不是|不可能|不等于|不为|并非|≠|\\neq?(?![a-zA-Z])|(?:では|じゃ|で)(?:な|あり)|아니|아닙|नहीं|ليس|ไม่ใช่",
     I_CASE,
 )
 """What negates a plain statement."""
+BEHIND_VALUE = re.compile(
+    r"(?:では|じゃ|で)(?:な|ありません)|より|以上|以下|未満|超|くらい|ぐらい|程度|ほど|前後|以外|[吗嗎]|でしょう|かもしれ|ですか|か[。？?\s]*$"
+    r"|아니|아닙|않|보다|이상|이하|미만|초과|정도|입니까|일까|左右|上下|以内|以外|之间|不对|不正确|错|大概|ไม่"
+)
+"""What denies or blurs a value in a language that says so behind it."""
+DOUBTED = re.compile(
+    r"\b(?:doubt|doubtful|wonder|whether|unsure|unlikely|den(?:y|ies)|reject|if|refute|disprove)\b[^,;:.\n]{0,60}$"
+    r"|\b(?:n['’]t|not)\s+(?:\w+\s+)?(?:think|believe|sure|certain|convinced|say|claim|conclude|mean|true|the\s+case|clear|know|possible|follow)"
+    r"\b[^,;:.\n]{0,60}$"
+    r"|\b(?:think|believe|say|claim|true|sure|the\s+case)\s+not\b[^,;:.\n]{0,40}$|\bdudo\b[^,;:.\n]{0,40}$|\b(?:je\s+doute|bezweifle)\b[^;:.\n]{0,40}$",
+    I_CASE,
+)
+"""Words before «the answer is» that take it out of the speaker's mouth."""
+GAVE_UP = re.compile(
+    r"\b(?:unable|(?:could\s*n[o'’]t|could\s+not|can\s?not|can['’]t|fail(?:ed)?\s+to|not\s+able\s+to|did(?:n['’]t|\s+not))\s+(?:be\s+)?(?:solved?"
+    r"|determined?|find|found|finish|complete|answer|decide|tell|figure)\b|g[ai]ve\s+up|r[au]n\s+out|out\s+of\s+(?:time|tokens|space)"
+    r"|do(?:n['’]t|\s+not)\s+know|no\s+idea|time\s+limit)",
+    I_CASE,
+)
+"""A last sentence that says that there is no answer."""
+LABELLED = re.compile(
+    r"\b(?:step|case|line|page|equations?|eq\.|part|question|problem|section|theorem|lemma|figure|table|chapter|attempt|example)\s*[#(\s]*$", I_CASE
+)
+"""A number behind such a word is a mere label."""
+CHOICE_DOUBT = re.compile(
+    r"\b(?:not|never|neither|nor|isn['’]t|cannot|can['’]t|excep\w+|eliminat\w*|exclud\w*|rul(?:e|ed|ing)\s+out|reject\w*|discard\w*|wrong|incorrect"
+    r"|false|invalid|doubt\w*|other\s+than|apart\s+from|unless|if|maybe|perhaps|possibly|could\s+be|might\s+be|instead\s+of|besides|both|either|guess"
+    r"|не|no\s+es|non\s+è|não\s+é|nicht|n['’]est\s+pas)\b|不|错|非|除|排除|ではな|아니|아닙|\?|？|吗",
+    I_CASE,
+)
+"""What keeps a letter from being the choice."""
 VAGUE = re.compile(
     r"\b(?:approximately|about|roughly|nearly|almost|at\s+(?:least|most)|probably\s+not|hardly)\b"
     r"|大约|约|至少|至多|最多|超过|不|未必|大概",

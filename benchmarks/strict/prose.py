@@ -76,7 +76,7 @@ def _trimmed(part: str) -> str:
     return phrases.PREDICATE_END.sub("", part)
 
 
-_LETTERS = re.compile(r"(?<![\w'’])[(\[]?((?!I\s[a-z])(?!A\s(?!is\b|because\b|since\b|as\b)[a-z])[A-J])[)\]]?(?![\w'’])")
+_LETTERS = re.compile(r"(?<![\w'’])[(\[]?((?!I\s[a-z])(?!A\s(?!(?:is|because|since|as|or|and)\b)[a-z])[A-J])[)\]]?(?![\w'’])")
 
 
 def stated(clause: str, wanted: Wanted) -> str | None:
@@ -86,7 +86,7 @@ def stated(clause: str, wanted: Wanted) -> str | None:
         clause = clause[filler.end() :]
     if wanted == "choice":
         letters = set(_LETTERS.findall(clause))
-        return letters.pop() if len(letters) == 1 and not doubts.NEGATION.search(clause) else clause or None
+        return letters.pop() if len(letters) == 1 and not doubts.CHOICE_DOUBT.search(clause) else clause or None
     if wanted == "words":
         return clause or None
     return _value_in(clause)
@@ -100,7 +100,8 @@ def _value_in(clause: str, start: int = 0) -> str | None:
         return None
     before, after = shadow[start : found.start()], shadow[found.end() :]
     one_in = clause[found.end() - 1].isdigit() and re.match(r"\s*(?:in|to|of)\s+\d", after)
-    if one_in or doubts.AFTER_VALUE.match(after) or phrases.OFFERS_MORE.search(after):
+    behind = doubts.AFTER_VALUE.match(after) or phrases.OFFERS_MORE.search(after) or doubts.BEHIND_VALUE.search(shadow, found.start())
+    if one_in or behind or doubts.LABELLED.search(before):
         return clause[start:].strip()
     qualifier = doubts.QUALIFIER.search(before)
     first = start + qualifier.start() if qualifier else found.start()
