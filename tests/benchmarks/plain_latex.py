@@ -13,7 +13,10 @@ from mpmath import mp, mpc, mpf
 
 mp.dps = 50
 
-POINTS = [{letter: mpf(f"{1 + 0.6180339887 * (7 * place + index + 1) % 9.1}") for index, letter in enumerate("abcdfghjklmnopqrstuvwxyzABCDRNOPS") } for place in range(3)]
+_LETTERS = "abcdfghjklmnopqrstuvwxyzABCDRNOPS"
+POINTS = [
+    {letter: 1 + mpf(618) / 100 * (7 * place + index + 1) % 9 for index, letter in enumerate(_LETTERS)} for place in range(3)
+]
 """Three points; every letter has another value."""
 _TOKEN = re.compile(r"\d+\.?\d*|\.\d+|\\[A-Za-z]+|\S")
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from answer_trees import other_digit
+from answer_draws import other_digit
 from mpmath import mp
 from plain_latex import cleaned, values
 
@@ -114,7 +113,8 @@ def single_kind(text: str) -> str:
     value = without_unit(text)[0]
     if re.match(r"\(\d+\+\\frac", value) and ".\\overline" not in text and not re.match(r"\(0\+", value):
         return "mixed number"
-    if re.search(r"\^\{[^}]*/", value) or SYMBOLIC.search(PLAIN_COMMANDS.sub("", value)) or (re.search(r"[:(]", value) and not value.startswith("(0+")):
+    bracketed = re.search(r"[:(]", value) and not value.startswith("(0+")  # 7:32, 50(1 - …)
+    if bracketed or re.search(r"\^\{[^}]*/", value) or SYMBOLIC.search(PLAIN_COMMANDS.sub("", value)):
         return "expression"
     if re.fullmatch(r"-?\d*\.\d+", value):
         return "decimal"
@@ -290,7 +290,8 @@ def of_an_expression(value: str) -> Iterator[str]:
 
 
 EXPRESSION_RULES = [
-    (r"\\sqrt\s*(?:\{(\d+)\}|(\d))", r"{(\1\2)}^{1/2}"), (r"\\sqrt\s*(?:\{(\d+)\}|(\d))", r"√(\1\2)"), (r"\\pi", "π "), (r"\\frac", r"\\dfrac"),
+    (r"\\sqrt\s*(?:\{(\d+)\}|(\d))", r"{(\1\2)}^{1/2}"),
+    (r"\\sqrt\s*(?:\{(\d+)\}|(\d))", r"√(\1\2)"), (r"\\pi", "π "), (r"\\frac", r"\\dfrac"),
     (r"\\frac\{([^{}]*)\}\{([^{}]*)\}(?!.*\})", r"\\left((\1)/(\2)\\right)"), (r"([a-z])\^2(?!\d)", r"\1²"), (r"\\cdot", r"\\times"),
 ]  # fmt: skip
 
@@ -324,9 +325,10 @@ def of_labelled_members(gold: str) -> Iterator[str]:
     groups = split(gold, ";") if ";" in gold else split(gold, ",")
     yield (";" if ";" in gold else ", ").join(reversed(groups))
     yield OR.join(groups) if ";" in gold else r" \text{ and } ".join(groups)
-    names = [split(part, "=")[0] for part in split(groups[0], ",")] if ";" in gold else [split(part, "=")[0] for part in groups]
-    tuples = [[split(part, "=")[1] for part in split(group, ",")] for group in groups] if ";" in gold else [[split(part, "=")[1] for part in groups]]
-    yield f"({','.join(names)}) = " + ", ".join(f"({', '.join(values_)})" for values_ in tuples)
+    solutions = [split(group, ",") for group in split(gold, ";")]
+    names = [split(part, "=")[0] for part in solutions[0]]
+    tuples = [", ".join(split(part, "=")[1] for part in solution) for solution in solutions]
+    yield f"({','.join(names)}) = " + ", ".join(f"({found})" for found in tuples)
 
 
 def of_a_tuple(gold: str) -> Iterator[str]:
@@ -484,7 +486,8 @@ def changes(gold: str, kind: str, rng: random.Random) -> Iterator[tuple[str, str
         yield from text_changes(gold, rng)
         return
     yield from digit_changes(gold, rng)
-    yield from {"tuple": tuple_changes, "list": list_changes, "interval": interval_changes, "matrix": matrix_changes}.get(kind, sign_changes)(gold)
+    by_kind = {"tuple": tuple_changes, "list": list_changes, "interval": interval_changes, "matrix": matrix_changes}
+    yield from by_kind.get(kind, sign_changes)(gold)
     value, unit = without_unit(gold)
     if unit:
         yield from (("another unit", value + other) for other in OTHER_UNITS[unit_name(unit)])
@@ -604,8 +607,9 @@ def text_changes(gold: str, rng: random.Random) -> Iterator[tuple[str, str]]:
 
 TOKEN = re.compile(r"\\[A-Za-z]+|\d|\S")
 REPLACED = {
-    "+": ["-", r"\cdot "], "-": ["+", ""], r"\cdot": ["+", "-", "/"], r"\frac": [r"\binom"], r"\sqrt": ["", r"\sin", r"\ln"], r"\pi": ["3", "e", "x"],
-    "^": ["_", ""], "!": [""], r"\sin": [r"\cos", r"\tan"], r"\ln": [r"\sqrt"], r"\cot": [r"\tan", r"\cos"], "i": ["1", "x"], "(": ["-("], ":": ["+"],
+    "+": ["-", r"\cdot "], "-": ["+", ""], r"\cdot": ["+", "-", "/"], ":": ["+"], "(": ["-("], "^": ["_", ""], "!": [""], "i": ["1", "x"],
+    r"\pi": ["3", "e", "x"], r"\frac": [r"\binom"], r"\sqrt": ["", r"\sin", r"\ln"], r"\ln": [r"\sqrt"],
+    r"\sin": [r"\cos", r"\tan"], r"\cot": [r"\tan", r"\cos"],
 }  # fmt: skip
 
 
@@ -698,6 +702,7 @@ def changes_the_value(report: Report, gold: str, text: str, kind: str) -> bool:
 
 def check(golds: list[str]) -> None:
     report = judged(golds)
+    print(*report.failed, sep="\n")
     print(f"\n{len(golds)} golds: {dict(sorted(report.counts.items()))}")
     assert report.failed == []
     assert report.counts["spellings"] >= FEWEST_SPELLINGS * len(golds)

@@ -14,7 +14,9 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from answer_trees import Node, Speller, draw, drawn_misses, evaluate, integer, points, same, symbol, type_of, with_unit
+from answer_draws import draw, drawn_misses
+from answer_spellings import Speller
+from answer_trees import Node, evaluate, integer, points, same, symbol, type_of, with_unit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
