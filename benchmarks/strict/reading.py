@@ -8,6 +8,7 @@ remark    the same value said again: `(\approx 0.33)`, `\pmod{1000}`, `(four hun
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -178,20 +179,9 @@ def _with_unit(tokens: Tokens, money: Tokens, with_symbols: bool) -> Quantity:
         return _with_degrees(tokens)
     if start is None:
         trees = values_of(tokens)
-        if not with_symbols and any(symbols(tree) for tree in trees):
-            place = next(
-                (
-                    index
-                    for index, token in enumerate(tokens)
-                    if index and token.kind in ("run", "word") and token.text in LETTERS and token.spaced
-                ),
-                None,
-            )
-            if place is None:
-                raise Unreadable("a value with symbols")
-            start = place
-    if start is None:
-        return Quantity(tuple(trees), read_unit(money) if money else None, decimals=_decimals(tokens))
+        if with_symbols or not any(symbols(tree) for tree in trees):
+            return Quantity(tuple(trees), read_unit(money) if money else None, decimals=_decimals(tokens))
+        start = _letters_start(tokens)
     value, rest = tokens[:start], tokens[start:]
     number = next((index for index, token in enumerate(rest) if token.kind == "num"), None)
     if number is not None:
@@ -263,6 +253,17 @@ def _is_unit_group(tokens: Tokens) -> bool:
     return bool(tokens) and all(token.kind in ("word", "degree", "sup", "percent") or (token.kind == "run" and is_unit_word(token.text)) for token in tokens) and (
         tokens[0].kind != "sup"
     )  # fmt: skip
+
+
+def _letters_start(tokens: Tokens) -> int:
+    """The place of letters that are a unit because the gold has no symbols: `5 m`, `540m`, `3 men`.  Raises Unreadable."""
+    for place, token in enumerate(tokens):
+        if place and token.kind in ("run", "word"):
+            single = token.text in LETTERS and (token.spaced or token.text in "msghL")
+            if single or (token.spaced and re.fullmatch(r"(?i)(?=.*[aeiou])[a-z]{2,3}", token.text)):
+                return place
+            break
+    raise Unreadable("a value with symbols")
 
 
 def _compound(value: Tokens, unit: Tokens, rest: Tokens) -> Quantity:

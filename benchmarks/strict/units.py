@@ -98,6 +98,7 @@ QUALIFIERS = {
     "i", "otherwise", "mille", "some", "many", "few", "several", "half", "twice", "double", "bigger", "higher", "lower", "beyond", "instead", "root",
     "大于", "小于", "不是", "至少", "至多", "不", "非", "约", "大约", "左右", "以上", "以下", "超过", "不到", "不等于", "如果", "多于", "少于",
 }  # fmt: skip
+_NO_PRODUCTS = ORDINALS | PERCENT | MULTIPLIERS.keys() | QUALIFIERS | _SQUARED.keys() | {"per"}
 LETTERS = frozenset("msghlLgVWNJKA")
 """Single letters that are units behind a space."""
 
@@ -145,12 +146,12 @@ def known_unit(word: str) -> str | None:
 
 def is_unit_word(word: str) -> bool:
     """Letters in a formula that are a unit rather than a product of symbols: `cm`, `apples`, `th`."""
-    lower = word.lower()
     if len(word) == 1:
         return False
-    return len(word) > 4 or known_unit(word) is not None or lower in ORDINALS or lower in PERCENT or lower in MULTIPLIERS or lower in QUALIFIERS or (
-        len(word) == 4 and lower not in ("sinx", "cosx", "tanx")
-    ) or lower in _SQUARED  # fmt: skip
+    lower = word.lower()
+    if len(word) > 4 or (len(word) == 4 and lower not in ("sinx", "cosx", "tanx")):
+        return True
+    return lower in _NO_PRODUCTS or known_unit(word) is not None
 
 
 def read_unit(tokens: Tokens) -> Unit:
