@@ -113,7 +113,7 @@ def single_kind(text: str) -> str:
     value = without_unit(text)[0]
     if re.match(r"\(\d+\+\\frac", value) and ".\\overline" not in text and not re.match(r"\(0\+", value):
         return "mixed number"
-    bracketed = re.search(r"[:(]", value) and not value.startswith("(0+")  # 7:32, 50(1 - …)
+    bracketed = ":" in value  # 7:32
     if bracketed or re.search(r"\^\{[^}]*/", value) or SYMBOLIC.search(PLAIN_COMMANDS.sub("", value)):
         return "expression"
     if re.fullmatch(r"-?\d*\.\d+", value):
