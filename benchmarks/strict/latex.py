@@ -239,6 +239,8 @@ class _Scanner:
             return "space"
         name = match.group(1)
         self.at = match.end()
+        if name.endswith("*") and name not in KNOWN:  # \\pi*9
+            self.at, name = self.at - 1, name[:-1]
         if (
             name not in KNOWN
             and simple_token(name) is None
