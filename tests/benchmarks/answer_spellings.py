@@ -30,10 +30,13 @@ _SUPERSCRIPTS = {2: "²", 3: "³"}
 
 
 class Speller:
-    """Prints trees.  Without a random generator it prints the usual spelling."""
+    """Prints trees.  Without a random generator it prints the usual spelling.
 
-    def __init__(self, rng: random.Random | None = None) -> None:
-        self.rng = rng
+    `boxed`: the answer will stand in a box, where it may have dollar signs or a sentence of its own.
+    """
+
+    def __init__(self, rng: random.Random | None = None, boxed: bool = True) -> None:
+        self.rng, self.boxed = rng, boxed
 
     def choose(self, *options: T) -> T:
         return options[0] if self.rng is None else self.rng.choice(options)
@@ -216,14 +219,15 @@ class Speller:
 
     def _wrapped(self, node: Node, text: str) -> str:
         kind = node.kind
-        forms = [text] * 6 + [f"{{{text}}}", f" {text} ", rf"\displaystyle {text}", f"${text}$", rf"\boxed{{{text}}}"]
+        forms = [text] * 6 + [f"{{{text}}}", f" {text} ", rf"\displaystyle {text}"]
+        forms += [f"${text}$", rf"\boxed{{{text}}}"] if self.boxed else []
         forms += [rf"{{\color{{blue}} {text}}}", rf"\color{{red}}{{{text}}}"]
         if kind in ("choice", "text"):
             forms = [text]
         if kind == "value" and not names(node):
             forms += [rf"\left({text}\right)", f"x = {text}", f"N={text}"]
-            forms += [rf"\text{{The answer is }} {text}"]
-            forms += [rf"\mathbf{{{text}}}", rf"\text{{{text}}}", f"{text}."] if text.isdigit() else []
+            forms += [rf"\text{{The answer is }} {text}", f"{text}."] if self.boxed else []
+            forms += [rf"\mathbf{{{text}}}", rf"\text{{{text}}}"] if text.isdigit() else []
             forms += [f"{self.tree(node.parts[0])[0]} = {text}", *self._rounded(node.parts[0], text)] if not node.parts[1] else []
         if kind == "value" and names(node) == {"x"}:
             forms += [f"f(x) = {text}"]
@@ -389,7 +393,7 @@ class Speller:
             return rf"\text{{{words}}}"
         words = self.choose(words, words, words.capitalize(), words.upper())
         forms = [rf"\{command}{{{words}}}" for command in ("text", "textbf", "mbox")] + [rf"\mathrm{{{words.replace(' ', '~')}}}"]
-        return self.choose(*forms, words, rf"\text{{{words}.}}", rf"\text{{The answer is {words}}}")
+        return self.choose(*forms, rf"\text{{{words}.}}", *([words, rf"\text{{The answer is {words}}}"] if self.boxed else []))
 
 
 _BRACKETS = {"(": ("(", ")"), "[": ("[", "]"), "{": (r"\{", r"\}")}

@@ -137,7 +137,8 @@ def same(gold: Node, answer: Node, policy: Mapping[str, Mapping[str, Any]], at: 
     if kind == "money":
         return gold.parts[0] == answer.parts[0] and _same_trees(gold.parts[1], answer.parts[1], at)
     if kind == "pairs":
-        return _same_in_any_order(gold.parts, answer.parts, lambda a, b: same(a, b, policy, at))
+        found = _without_repeats(answer.parts, lambda a, b: same(a, b, policy, at))
+        return _same_in_any_order(gold.parts, found, lambda a, b: same(a, b, policy, at))
     if kind in ("tuple", "list", "matrix"):
         return _same_members(gold, answer, policy[kind]["order"], at)
     if kind == "interval":
@@ -159,7 +160,7 @@ def _same_members(gold: Node, answer: Node, order: str, at: list[Point]) -> bool
     trees, others = ([part for part in node.parts if isinstance(part, Node)] for node in (gold, answer))
     plain, its_plain = ([part for part in node.parts if not isinstance(part, Node)] for node in (gold, answer))
     if order == "free":
-        others = _without_repeats(others, at)
+        others = _without_repeats(others, lambda a, b: _same_trees(a, b, at))
     if plain != its_plain or len(trees) != len(others):
         return False
     if order == "fixed":
@@ -177,11 +178,11 @@ def _same_in_any_order(trees: Sequence[Node], others: Sequence[Node], agree: Cal
     return not left
 
 
-def _without_repeats(trees: list[Node], at: list[Point]) -> list[Node]:
+def _without_repeats(trees: Sequence[Node], agree: Callable[[Node, Node], bool]) -> list[Node]:
     """Drawn lists have no member twice, so a member that is said twice adds nothing."""
     kept: list[Node] = []
     for tree in trees:
-        if not any(_same_trees(tree, other, at) for other in kept):
+        if not any(agree(tree, other) for other in kept):
             kept.append(tree)
     return kept
 

@@ -30,12 +30,26 @@ PER_GOLD = 4
 """Near misses of each gold that is drawn."""
 
 
-def boxed(answer: str) -> str:
-    return f"So it is \\boxed{{{answer}}}."
+BOXED = (
+    "So it is \\boxed{%s}.", "Therefore the answer is $\\boxed{%s}$.", "$$\\boxed{%s}$$",
+    "Since $x = 3$, we get\n\\[\n\\boxed{%s}.\n\\]\nDone.",
+)  # fmt: skip
+STATED = (
+    "The answer is $%s$.", "We have seen that $x < 3$.\n\n**Final answer:** $%s$", "Answer: $ %s $", "The final answer is: \\(%s\\)",
+)  # fmt: skip
 
 
-def accepted(answer: str, gold: str) -> bool:
-    return judge_strict(boxed(answer), gold).reason == "correct"
+def stated(rng: random.Random, answer: Node, loose: bool = True) -> str:
+    """A response that states the answer in a random spelling, mostly in a box."""
+    in_box = rng.random() < 0.7
+    spelling = Speller(rng, boxed=in_box).answer(answer, loose)
+    if in_box:
+        return rng.choice(BOXED[:1] if "$" in spelling.replace(r"\$", "") else BOXED).replace("%s", spelling)
+    return rng.choice(STATED).replace("%s", spelling)
+
+
+def right(response: str, gold: str) -> bool:
+    return judge_strict(response, gold).reason == "correct"
 
 
 def judged(rng: random.Random, golds: int) -> tuple[Counter[str], list[tuple[str, str]], list[tuple[str, str]]]:
@@ -45,22 +59,24 @@ def judged(rng: random.Random, golds: int) -> tuple[Counter[str], list[tuple[str
     for _ in range(golds):
         tree = draw(rng)
         gold = Speller().answer(tree)
-        spelling = Speller(rng).answer(tree)
+        response = stated(rng, tree)
         counts["respellings"] += 1
-        if not accepted(spelling, gold):
-            lost.append((gold, spelling))
+        if not right(response, gold):
+            lost.append((gold, response))
         for miss, equal in drawn_misses(rng, tree, PER_GOLD, POLICY, POINTS):
-            spelling = Speller(rng).answer(miss, loose=False)
-            correct = accepted(spelling, gold)
+            response = stated(rng, miss, loose=False)
+            correct = right(response, gold)
             counts[f"near misses, {'equal' if equal else 'different'}, {'accepted' if correct else 'refused'}"] += 1
             if correct and not equal:
-                wrongly.append((gold, spelling))
+                wrongly.append((gold, response))
     return counts, lost, wrongly
 
 
 def check(seed: int, golds: int) -> Counter[str]:
     began = time.monotonic()
     counts, lost, wrongly = judged(random.Random(seed), golds)
+    print(*(f"refused: {gold} | {response!r}" for gold, response in lost), sep="\n")
+    print(*(f"accepted: {gold} | {response!r}" for gold, response in wrongly), sep="\n")
     print(f"\n{dict(sorted(counts.items()))}, respellings refused: {len(lost)}, {time.monotonic() - began:.0f} s")
     assert wrongly == []
     assert lost == []
@@ -100,11 +116,10 @@ def test_a_respelling_never_changes_the_verdict(seed: int, spelling: int) -> Non
     tree = draw(random.Random(seed))
     gold = Speller().answer(tree)
     rng = random.Random(spelling)
-    assert accepted(Speller(rng).answer(tree), gold)
+    assert right(stated(rng, tree), gold)
     [(miss, equal)] = drawn_misses(random.Random(seed), tree, 1, POLICY, POINTS)
     if not equal:
-        verdicts = {accepted(Speller(rng).answer(miss, loose=False), gold) for _ in range(3)}
-        assert verdicts == {False}
+        assert [right(stated(rng, miss, loose=False), gold) for _ in range(3)] == [False] * 3
 
 
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -116,10 +131,10 @@ def test_added_thinking_never_changes_the_grade_of_any_type_of_answer(pool: Grad
         tree = draw(rng)
         gold = Speller().answer(tree)
         [(miss, _)] = drawn_misses(rng, tree, 1, POLICY, POINTS)
-        answers = [Speller(rng).answer(tree), Speller(rng).answer(miss, loose=False)]
-        for answer, other in (answers, answers[::-1]):
-            bare.append((boxed(answer), gold))
-            thought.append((f"<think>Maybe {boxed(other)} No, wait: ${other}$.</think>\n\n{boxed(answer)}", gold))
+        responses = [stated(rng, tree), stated(rng, miss, loose=False)]
+        for response, other in (responses, responses[::-1]):
+            bare.append((response, gold))
+            thought.append((f"<think>Maybe.  {other}  No, wait: \\boxed{{3}}</think>\n\n{response}", gold))
     assert pool.grade_many(thought, "strict") == pool.grade_many(bare, "strict")
 
 
@@ -128,8 +143,8 @@ def test_a_pool_gives_the_verdicts_that_the_judge_gives_here(pool: GraderPool) -
     for _ in range(60):
         tree = draw(rng)
         gold = Speller().answer(tree)
-        items.append((boxed(Speller(rng).answer(tree)), gold))
-        items += [(boxed(Speller(rng).answer(miss, loose=False)), gold) for miss, _ in drawn_misses(rng, tree, 2, POLICY, POINTS)]
+        items.append((stated(rng, tree), gold))
+        items += [(stated(rng, miss, loose=False), gold) for miss, _ in drawn_misses(rng, tree, 2, POLICY, POINTS)]
     grades = pool.grade_many(items, "strict")
     assert [grade.reason for grade in grades] == [judge_strict(*item).reason for item in items]
 
