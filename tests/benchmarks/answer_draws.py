@@ -318,8 +318,9 @@ def _changes(rng: random.Random, node: Node) -> list[Node]:
 
 def _answer_changes(rng: random.Random, node: Node) -> list[Node]:
     kind, parts = node
-    if kind == "value" and parts[1]:
-        return [with_unit(parts[0], unit) for unit in UNITS if unit != parts[1]]
+    if kind == "value":
+        alternative = Node("list", (parts[0], Node("neg", (parts[0],))))
+        return [alternative, *(with_unit(parts[0], unit) for unit in UNITS if parts[1] and unit != parts[1])]
     if kind == "money":
         return [Node("money", (sign, parts[1])) for sign in "$€£" if sign != parts[0]]
     if kind in ("tuple", "list", "matrix"):
