@@ -35,7 +35,7 @@ _HOLE = "\ue002"
 
 def repaired(text: str) -> str:
     r"""The text with `\x08oxed`, `\\boxed` and `boxed{` as `\boxed`, and tags of a box as a box."""
-    text = text.replace("\x08oxed", "\\boxed")
+    text = text.replace("\x08oxed", "\\boxed").replace("\x0crac", "\\frac")
     text = re.sub(rf"(?<!\\)\\\\(?={_COMMAND})", r"\\", text)
     text = re.sub(r"(?<![\\a-zA-Z])boxed(?=\{)", r"\\boxed", text)
     return _TAGGED.sub(r"\\boxed{\1}", text)

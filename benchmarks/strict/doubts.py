@@ -108,12 +108,12 @@ QUALIFIER = re.compile(
 )
 """Words that change a value: what contains one of them goes to the reader as it stands."""
 AFTER_VALUE = re.compile(
-    r"\s*(?:(?:more|less|fewer|greater|smaller)\s+than|times\b|squared|cubed|factorial|out\s+of|to\s+the|or\s+(?:more|less|so|fewer"
+    r"[\s,(]*(?:give\s+or\s+take|more\s+or\s+less)\b|\s*(?:(?:more|less|fewer|greater|smaller)\s+than|times\b|squared|cubed|factorial|out\s+of|to\s+the|or\s+(?:more|less|so|fewer"
     r"|higher|greater|above|below)|and\s+(?:a|one)\s+(?:half|third|quarter)"
     r"|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|otherwise"
     r"|when\b[^.]*\b(?:when|if|otherwise)\b|以上|以下|左右|之间|이상|이하|is\s+(?:not|wrong|incorrect|too|impossible)|(?:is|are)n['’]t"
     r"|does(?:n['’]t|\s+not)"
-    r"|cannot|fails|at\s+(?:most|least|best|worst|the\s+(?:very\s+)?(?:most|least))|max(?:imum)?\b|min(?:imum)?\b|give\s+or\s+take|o\s+(?:más|menos)\b"
+    r"|cannot|fails|at\s+(?:most|least|best|worst|the\s+(?:very\s+)?(?:most|least))|max(?:imum)?\b|min(?:imum)?\b|o\s+(?:más|menos)\b"
     r"|ou\s+(?:plus|moins|mais|menos)\b|oder\s+(?:mehr|weniger)\b|или\s+(?:больше|меньше|более|менее)|como\s+(?:máximo|mínimo)|au\s+(?:plus|moins)\b"
     r"|değil|नहीं|से\s+(?:अधिक|कम)|nicht\b|\+|-\s*\d|万|亿|百|千)",
     I_CASE,
@@ -131,9 +131,15 @@ BEHIND_VALUE = re.compile(
     r"|아니|아닙|않|보다|이상|이하|미만|초과|정도|입니까|일까|左右|上下|以内|以外|之间|不对|不正确|错|大概|ไม่"
 )
 """What denies or blurs a value in a language that says so behind it."""
+BLURRED = re.compile(
+    r"\b(?:like|close|near|vicinity|somewhere|something|order\s+of|give\s+or\s+take|more\s+or\s+less|doubt\w*|unsure"
+    r"|unlikely|wonder|whether)\b",
+    I_CASE,
+)
+"""What a statement has in it that states no value, in words that are no part of one."""
 DOUBTED = re.compile(
     r"\b(?:doubt|doubtful|wonder|whether|unsure|unlikely|den(?:y|ies)|reject|if|refute|disprove)\b[^,;:.\n]{0,60}$"
-    r"|\b(?:n['’]t|not)\s+(?:\w+\s+)?(?:think|believe|sure|certain|convinced|say|claim|conclude|mean|true|the\s+case|clear|know|possible|follow)"
+    r"|(?:n['’]t|\bnot)\s+(?:\w+\s+)?(?:think|believe|sure|certain|convinced|say|claim|conclude|mean|true|the\s+case|clear|know|possible|follow)"
     r"\b[^,;:.\n]{0,60}$"
     r"|\b(?:think|believe|say|claim|true|sure|the\s+case)\s+not\b[^,;:.\n]{0,40}$|\bdudo\b[^,;:.\n]{0,40}$|\b(?:je\s+doute|bezweifle)\b[^;:.\n]{0,40}$",
     I_CASE,
@@ -146,12 +152,13 @@ GAVE_UP = re.compile(
     I_CASE,
 )
 """A last sentence that says that there is no answer."""
-LABELLED = re.compile(
-    r"\b(?:step|case|line|page|equations?|eq\.|part|question|problem|section|theorem|lemma|figure|table|chapter|attempt|example)\s*[#(\s]*$", I_CASE
+A_LABEL = (
+    r"\b(?:step|case|line|page|equations?|eq\.|part|question|problem|section|theorem|lemma|figure|table|chapter|attempt|example|option|choice)"
 )
+LABELLED = re.compile(rf"{A_LABEL}\s*[#(\s]*$", I_CASE)
 """A number behind such a word is a mere label."""
 CHOICE_DOUBT = re.compile(
-    r"\b(?:not|never|neither|nor|isn['’]t|cannot|can['’]t|excep\w+|eliminat\w*|exclud\w*|rul(?:e|ed|ing)\s+out|reject\w*|discard\w*|wrong|incorrect"
+    r"\b(?:not|never|neither|nor|isn['’]t|cannot|can['’]t|excep\w+|(?:anything|everything|all|any|none|nothing)\s+(?:\w+\s+)?(?:but|save)|eliminat\w*|exclud\w*|rul(?:e|ed|ing)\s+out|reject\w*|discard\w*|wrong|incorrect"
     r"|false|invalid|doubt\w*|other\s+than|apart\s+from|unless|if|maybe|perhaps|possibly|could\s+be|might\s+be|instead\s+of|besides|both|either|guess"
     r"|не|no\s+es|non\s+è|não\s+é|nicht|n['’]est\s+pas)\b|不|错|非|除|排除|ではな|아니|아닙|\?|？|吗",
     I_CASE,
@@ -163,3 +170,21 @@ VAGUE = re.compile(
     I_CASE,
 )
 """What makes a value inexact, before the verb."""
+_NUMBER = r"(?:\$[^$\n]{1,100}\$|\\\([^\n]{1,100}?\\\)|[-−]?\\?[$€£]?\d[\d,./]*\d|[-−]?\d)\\?%?"
+_NOT = (
+    r"(?:\b(?:not|no\s+es|non\s+è|n[ãa]o\s+é|n['’]est\s+pas|ist\s+nicht|nicht|не)\s+(?:equal\s+to\s+|just\s+|merely\s+|simply\s+)?|不是\s*)"
+)
+CONTRAST_AHEAD = re.compile(
+    rf"(?:{_NOT}|(?<=\bis)n['’]t\s{{1,3}}|(?<=\bare)n['’]t\s{{1,3}}){_NUMBER}(?:\s{{0,3}}[,;，；—–-]\s{{0,3}}|\s{{1,3}})(?:but|which\s{{1,3}}is|(?:but\s{{1,3}})?(?:it|that)(?:['’]s|\s{{1,3}}is)|rather"
+    rf"|instead|sino|ma|mas|mais|sondern|es|è|é|ist|c['’]est|而是|а)(?:\s{{1,3}}(?:actually|rather|instead|exactly|is|es|è|é))?\s{{0,3}}(?={_NUMBER})",
+    I_CASE,
+)
+"""«not 203; it is» before 204."""
+_LAST = r"\s{0,3}[)\]]?(?=\s{0,3}[.。!]?\s{0,3}(?:\n|$)|[.。]\s)"
+_OTHER_THAN = (
+    r"\s{0,3}(?:[,;，；(—–]\s{0,3}(?:(?:and|but|y|et|und|и)\s{1,3})?(?:not|nicht|pas|non\s{1,3}pas|non|no|не)\s{1,3}|[,，]?\s{0,3}(?:而不是|而非|不是)\s{0,3}"
+    r"|[\s(]\s{0,3}(?:rather\s{1,3}than|instead\s{1,3}of|and\s{1,3}not)\s{1,3})"
+)
+CONTRAST_BEHIND = re.compile(rf"{_OTHER_THAN}{_NUMBER}{_LAST}", I_CASE)
+CONTRAST_OF_WORDS = re.compile(rf"{_OTHER_THAN}(?:\(?[A-J]\)?|[A-Za-z]{{2,15}}){_LAST}", I_CASE)
+"""«, not 205» at the end of a sentence, and the same of letters and words."""

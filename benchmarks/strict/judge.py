@@ -7,6 +7,8 @@ text of both sides (`library`).
 
 from __future__ import annotations
 
+import re
+
 from benchmarks.answer_text import LONGEST_ANSWER
 from benchmarks.judges import SHOWN, Judgement
 from benchmarks.records import Reason
@@ -20,6 +22,11 @@ from benchmarks.strict.types import AnswerType
 
 SEVERAL: tuple[AnswerType, ...] = ("list", "tuple", "interval", "equation", "matrix")
 """Types of a gold that may be stated in several boxes."""
+
+_ADJECTIVE = re.compile(
+    r"^(?:an?\s+)([a-z]+)\s+(?:function|number|integer|curve|sequence|series|matrix|triangle|quadrilateral|relation|polynomial)$"
+)
+"""What is said of a thing by its kind: «an even function» is «even»."""
 
 
 def judge_strict(text: str, gold: str, answer_type: AnswerType | None = None) -> Judgement:
@@ -35,7 +42,7 @@ def judge_strict(text: str, gold: str, answer_type: AnswerType | None = None) ->
         return Judgement("wrong", shown)
     if len(found.parts) > 1:
         return Judgement(_several(list(found.parts), gold, kind, answer_type), shown)
-    answer = found.parts[0]
+    answer = _ADJECTIVE.sub(r"\1", found.parts[0]) if kind == "text" and found.kind == "prose" else found.parts[0]
     if _same(answer, gold, answer_type):
         agree = kind in SEVERAL or all(_same(other, gold, answer_type) or _same(other, answer, None) for other in found.beside)
         return Judgement("correct" if agree else "hedged", shown)

@@ -33,7 +33,8 @@ def cleaned(text: str) -> str:
         position = fence.end()
     if language is None or language in ("", "output", "text", "plaintext", "math", "latex", "markdown"):
         pieces.append(text[position:])
-    text = _STRESS.sub("", _LINE_MARK.sub("", _TAGS.sub(" ", "".join(pieces))))
+    text = re.sub(r"(?<=\*\*)[!！]", "", "".join(pieces))
+    text = _STRESS.sub("", _LINE_MARK.sub("", _TAGS.sub(" ", text)))
     return _ITALIC.sub(r"\2", text)
 
 
@@ -102,12 +103,16 @@ _FUNCTION_WORD = re.compile(
     r"|vậy|bu|için|antwort|lösung|respuesta|risposta|resposta)\b",
     re.IGNORECASE,
 )
+_ARTICLE = re.compile(r"(?<!\\)\b(?:la|le|el|los|las|una|une|les|der|die|das|dem|il|gli|uma)\b", re.IGNORECASE)
+_FOREIGN_VERB = re.compile(r"\b(?:es|est|ist|sono|vale|vaut|mide|ergibt|gibt|sind|costa|cuesta|pesa|dura)\b")
 
 
 def uses_decimal_comma(text: str) -> bool:
     """Is the text in a language that writes 0,5 for one half?"""
     markers = (marker for pattern in (phrases.MARKER, phrases.MARKER_LINE) for marker in pattern.finditer(text))
     if _CYRILLIC.search(text) or any(marker["comma"] for marker in markers):
+        return True
+    if _ARTICLE.search(text) and _FOREIGN_VERB.search(text):
         return True
     return _ACCENT.search(text) is not None and len({word.lower() for word in _FUNCTION_WORD.findall(text)}) >= 2
 

@@ -10,7 +10,7 @@ import re
 
 I_CASE = re.IGNORECASE
 
-_IS = r"(?:\s+(?:is|are|was|would\s+be|should\s+be|must\s+be|equals|comes\s+out\s+to(?:\s+be)?)\b\s*[:：]?|\s*(?:[:：=]|→|->)+)"
+_IS = r"(?:\s+[-–—]\s+|\s+(?:is|are|was|would\s+be|should\s+be|must\s+be|equals|comes\s+out\s+to(?:\s+be)?)\b\s*[:：]?|\s*(?:[:：=]|→|->)+)"
 _KIND = r"(?:(?:final|correct|right|best|actual|true|required|exact|numerical|corrected)\s+)"
 _ABOUT = r"(?:\s+(?:to|for|of)\s+(?:the|this|that|your|our)\s+(?:\w+\s+)?(?:problem|question|exercise|task|part))?"
 _ENGLISH = (
@@ -52,7 +52,7 @@ MARKER_LINE = re.compile(
 )
 """A heading: the answer stands below it."""
 CONCLUSION = re.compile(
-    r"\s*(?:therefore|thus|hence|so|finally|in\s+conclusion|wait|actually|correction|consequently|no(?=\s*[,.:!—–-])|所以|因此|故|综上|итак|donc|also)\b",
+    r"\s*(?:therefore|thus|hence|so|finally|in\s+conclusion|wait|actually|correction|consequently|no(?=\s*[,.:!—–-])|不[，,]|いいえ|아니|нет,|nein,|non,|não,|所以|因此|故|综上|итак|donc|also)(?:\b|(?<=[，,]))",
     I_CASE,
 )
 TELLS_NOTHING = re.compile(
@@ -120,7 +120,7 @@ HARMLESS = re.compile(
     r"|the\s+(?:final\s+)?(?:answer|result))|matches|checks|agrees|confirms|completes|verifies|uses|used)"
     r"|q\.?e\.?d|done\b|proof|note\b|(?:is\s+)?correct\b|as\s+(?:required|desired)|we\s+(?:are\s+done|can\s+(?:verify|check))"
     r"|step\s+\d+\s+used|thank|good\s+luck|feel\s+free|hence\s+proved|which\s+(?:is|was)|✓|✅|∎|■|\\blacksquare"
-    r"|end\b|the\s+end|希望|验证|检验|验算|证毕)",
+    r"|end\b|the\s+end|_?explanation_?\s*:?\s*see\b|see\s+(?:above|below)|希望|验证|检验|验算|证毕)",
     I_CASE,
 )
 """A sentence that states nothing new."""
@@ -136,7 +136,7 @@ VERB = re.compile(
 FILLER = re.compile(
     r"\s*(?:(?:wait|no|actually|oh|hmm|sorry|oops|correction)\b(?=\s*[,.:!-])|(?:step|part|question|problem|total)\s*\(?\w{0,3}\)?\s*:"
     r"|(?:therefore|thus|hence|so|then|and|finally|consequently|in\s+conclusion|now|we\s+(?:get|have|obtain|find|conclude)"
-    r"|it\s+follows)(?:\s+that)?\b|所以|因此|故|综上|итак|значит|donc|[,:，：])\s*",
+    r"|it\s+follows)(?:\s+that)?\b|[不否][，,]|所以|因此|故|综上|итак|значит|donc|[,:，：])\s*",
     I_CASE,
 )
 UNIT_STOP = re.compile(
@@ -166,3 +166,12 @@ NUMBER_WORD = re.compile(
     I_CASE,
 )
 """Values that are written in words."""
+SPELLED = re.compile(r"[^\d\ue000-\uf8ff]{0,200}\b(?:i\.e\.|that\s+is|namely|viz\.)[,:]?\s*(?=[\d$€£\ue000-\uf8ff])", I_CASE)
+"""Words for a number that the same number in digits follows."""
+WINNER = re.compile(
+    r"(?:the\s+(?:student|person|runner|winner|one)\s+)?(?P<who>[^,;]{1,60}?)\s+(?:has|had|have|won|wins|gets|got|takes|took|runs|ran|travels|travell?ed"
+    r"|earns|earned|scores|scored|makes|made|drives|drove|shows|finished|finishes)\s+(?:with\s+)?the\s+(?:\w+est|most|least|best|worst)\b",
+    I_CASE,
+)
+"""Who does most («Evelyn has the greatest speed»)."""
+OR_AT_END = re.compile(rf"{OR}\s*$", I_CASE)

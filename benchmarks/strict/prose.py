@@ -29,7 +29,7 @@ _TERM = (
     rf"(?:[-−–+±√({{\[]\s?){{0,3}}(?:{VALUE}+|{_NUMBER}|π|∞|∅|½|¼|¾|⅓|⅔|\\\w+(?:\{{[^{{}}]*\}}){{0,2}})(?:[)!\]}}²³⁰¹⁴-⁹°%‰]|\s?[€£¥₽]"
     rf"|\\%|\s%)*"
 )
-_OPERATOR = r"\s*(?:[-−–+*/^=<>≤≥≠≈×·÷:,]|\\(?:times|cdot|pm)|\*\*)\s*"
+_OPERATOR = r"\s*(?:[-−–+*/^=<>≤≥≠≈×·÷,]|(?<=\s):|:(?!\s)|\\(?:times|cdot|pm)|\*\*)\s*"
 _RUN = (
     rf"(?:(?:{_LETTER}|{NAME}+|\([\w, ]{{1,12}}\))\s*(?:[-=<>≤≥≠≈∈+^*/]|\\approx)\s*)*{_TERM}(?:(?:{_OPERATOR})?(?:{_TERM}"
     rf"|{_LETTER}(?=\s*[-+*/^=<>≤≥≠²³)\d.,;]|\s*$)))*[)\]}}]*"
@@ -69,11 +69,18 @@ def clause_at(text: str, wanted: Wanted = "value") -> str:
 def _trimmed(part: str) -> str:
     part = part.strip().strip("*`\"“”'").lstrip(" ,:：").rstrip(" ,;:")
     if not re.search(r"\b[ap]\.m\.$", part):
-        part = part.rstrip(" .。!！")
+        part = part.rstrip(" .。")
+        part = part if re.search(r"\d\s?[!！]$", part) else part.rstrip(" .。!！")
     for opening, closing in ("()", "[]"):
         if part.endswith(closing) and part.count(closing) > part.count(opening) and not part.endswith("\\" + closing):
             part = part[:-1].rstrip(" .")
     return phrases.PREDICATE_END.sub("", part)
+
+
+def without_contrast(text: str, wanted: Wanted) -> str:
+    """The text without values that are named only to be denied («204, not 205», «not 203 but 204»)."""
+    text = doubts.CONTRAST_BEHIND.sub("", doubts.CONTRAST_AHEAD.sub(" ", text))
+    return text if wanted == "value" else doubts.CONTRAST_OF_WORDS.sub("", text)
 
 
 _LETTERS = re.compile(r"(?<![\w'’])[(\[]?((?!I\s[a-z])(?!A\s(?!(?:is|because|since|as|or|and)\b)[a-z])[A-J])[)\]]?(?![\w'’])")
@@ -99,9 +106,9 @@ def _value_in(clause: str, start: int = 0) -> str | None:
     if found is None:
         return None
     before, after = shadow[start : found.start()], shadow[found.end() :]
-    one_in = clause[found.end() - 1].isdigit() and re.match(r"\s*(?:in|to|of)\s+\d", after)
+    one_in = clause[found.end() - 1].isdigit() and re.match(r"\s*(?:in|to|of)\s+[\\$€£]*\d", after)
     behind = doubts.AFTER_VALUE.match(after) or phrases.OFFERS_MORE.search(after) or doubts.BEHIND_VALUE.search(shadow, found.start())
-    if one_in or behind or doubts.LABELLED.search(before):
+    if one_in or behind or doubts.LABELLED.search(before) or phrases.OR_AT_END.search(before):
         return clause[start:].strip()
     qualifier = doubts.QUALIFIER.search(before)
     first = start + qualifier.start() if qualifier else found.start()
@@ -166,6 +173,9 @@ def _said_at(text: str, marker: re.Match[str], wanted: Wanted, behind_box: bool)
     end = marker.end() + len(next(sentences(rest), ""))
     if not clause or phrases.TELLS_NOTHING.match(clause):
         return end, None
+    asked = re.search(r"[?？]\W*$|吗\W*$", text[marker.end() : end][-20:])
+    if asked or doubts.DOUBTED.search(text[max(0, marker.start() - 120) : marker.start()]):
+        return end, None if behind_box else f"not {clause}"
     if wanted == "value" and behind_box:
         value = _value_in(clause)
         words = len(re.findall(r"[a-z]{2,}", clause.partition(value or clause)[0]))
@@ -181,7 +191,7 @@ def closing_statement(text: str, wanted: Wanted) -> str | None:
         if phrases.HARMLESS.match(sentence) or not re.search(r"\w|[\ue000-\uf8ff]", sentence):
             continue
         supposes = re.match(r"\s*(?:let|suppose|assume|consider|if)\b(?![^\n]*\bthen\b)", sentence, re.IGNORECASE)
-        if supposes or sentence.rstrip(" *)").endswith(("?", "？")):
+        if supposes or sentence.rstrip(" *)").endswith(("?", "？")) or doubts.GAVE_UP.search(sentence):
             return None
         return closing_of(sentence[-LONGEST_SENTENCE:], wanted)
     return None
@@ -204,6 +214,8 @@ def closing_of(sentence: str, wanted: Wanted) -> str | None:
         if _EXPRESSION.search(shadow[: comment.start()]):
             clause, shadow = _trimmed(clause[: comment.start()]), shadow[: comment.start()].rstrip()
             break
+    introduced = _introduction(shadow)
+    clause, shadow = clause[introduced:], shadow[introduced:]
     values = list(_EXPRESSION.finditer(shadow))
     if not values:
         return _in_words(clause)
@@ -211,10 +223,21 @@ def closing_of(sentence: str, wanted: Wanted) -> str | None:
     verbs = [verb for verb in verbs if not any(value.start() < verb < value.end() for value in values)]
     if len(values) > 1 and not verbs:
         return clause
-    doubted = re.search(r"(?:n['’]t|\bnot|\bnever)\s+(?:think|believe|true|the\s+case|sure|say|conclude)\b", shadow)
+    doubted = doubts.DOUBTED.search(shadow[: values[-1].start()])
     negated = doubted or doubts.NEGATION.search(shadow[max(0, verbs[-1] - 14) if verbs else 0 : values[-1].start()])
     vague = verbs and doubts.VAGUE.search(shadow[max(0, verbs[-1] - 24) : verbs[-1]])
     return clause if negated or vague else _value_in(clause, verbs[-1] if verbs else 0)
+
+
+def _introduction(shadow: str) -> int:
+    """Where the value starts in «In base 8: 17» and «three hundred sixty-six, i.e. 366»; 0 for any other clause."""
+    spelled = phrases.SPELLED.match(shadow)
+    if spelled and phrases.NUMBER_WORD.search(spelled.group()):
+        return 0 if doubts.NEGATION.search(spelled.group()) or doubts.VAGUE.search(spelled.group()) else spelled.end()
+    label = re.match(r"[^:=\n]{1,60}(?<!\s):\s+", shadow)
+    if label is None or re.search(rf"(?:{doubts.A_LABEL}|error|input|hint|ratio|odds|proportion)\b", label.group(), re.IGNORECASE):
+        return 0
+    return label.end() if _EXPRESSION.fullmatch(shadow, label.end()) else 0
 
 
 def _in_words(clause: str) -> str | None:
@@ -228,6 +251,8 @@ def _predicate(clause: str) -> str | None:
     """For words: what is said of something («The function is even»), or who it is said of («Evelyn is the fastest»)."""
     while filler := phrases.FILLER.match(clause):
         clause = clause[filler.end() :]
+    if (winner := phrases.WINNER.match(clause)) and not doubts.NEGATION.search(clause):
+        return winner["who"]
     verbs = list(re.finditer(r"\b(?:is|are|was|were|be|must\s+be)\s+|(?<=[\u4e00-\u9fff])(?:是|为)", clause))
     if not verbs:
         return clause or None

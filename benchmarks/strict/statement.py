@@ -15,7 +15,7 @@ from benchmarks.answer_text import BOX_WINDOW, PROSE_WINDOW
 from benchmarks.strict import doubts, phrases
 from benchmarks.strict.boxes import Box, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
 from benchmarks.strict.layout import cleaned, decimal_points, sentences, uses_decimal_comma
-from benchmarks.strict.prose import Wanted, clause_at, closing_statement, is_value, marked_statement, stated
+from benchmarks.strict.prose import Wanted, clause_at, closing_statement, is_value, marked_statement, stated, without_contrast
 from benchmarks.strict.turns import spoken
 
 NEAR = 300
@@ -59,7 +59,7 @@ def find_statement(text: str, wanted: Wanted = "value") -> Statement | Missing:
 
 
 def _prose(text: str, wanted: Wanted) -> Statement | Missing:
-    text = cleaned(text)
+    text = without_contrast(cleaned(text), wanted)
     part = marked_statement(text, wanted) or closing_statement(text, wanted)
     if part is None:
         return Missing("no answer")
@@ -73,7 +73,8 @@ def _prose(text: str, wanted: Wanted) -> Statement | Missing:
 def _is_negation(part: str, wanted: Wanted) -> bool:
     if wanted == "words":
         return doubts.NEGATION.match(part) is not None and not part.lower().startswith("neither")
-    return doubts.NEGATION.search(part) is not None and not phrases.NUMBER_WORD.fullmatch(part)
+    denied = doubts.NEGATION.search(part) or doubts.BEHIND_VALUE.search(part) or doubts.BLURRED.search(part)
+    return denied is not None and not phrases.NUMBER_WORD.fullmatch(part)
 
 
 def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:

@@ -61,7 +61,6 @@ def _without_thoughts(text: str) -> str | None:
 
 def _first_turn(text: str) -> str:
     """The text before a turn of the user or after an end of text, when something stands before it."""
-    for turn in _NEXT_TURN.finditer(text):
-        if re.search(r"\w", re.sub(r"<[^<>]*>", "", text[max(0, turn.start() - 200) : turn.start()])):
-            return text[: turn.start()]
-    return text
+    lead = re.match(r"(?:\s|<[^<>]{0,60}>)*", text)
+    turn = _NEXT_TURN.search(text, lead.end() if lead else 0)
+    return text[: turn.start()] if turn else text
