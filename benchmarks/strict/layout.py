@@ -42,9 +42,10 @@ _DELIMITER = re.compile(r"\$\$|(?<!\\)\$|\\[()\[\]]")
 
 
 def _closes(text: str, opener: str, token: re.Match[str]) -> bool:
-    """Does a delimiter end the mathematics?  Not a dollar sign behind a space or before a digit: that is money."""
-    if opener == token.group() == "$":
-        return not text[token.start() - 1].isspace() and not text[token.end() : token.end() + 1].isdigit()
+    """Does a delimiter end the mathematics?  A dollar sign before a digit is money, and so is one that is spaced otherwise than the first."""
+    if opener in ("$", "$ ") and token.group() == "$":
+        spaced = text[token.start() - 1].isspace()
+        return spaced == (opener == "$ ") and not text[token.end() : token.end() + 1].isdigit()
     return (opener, token.group()) in ((r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$"))
 
 
@@ -59,8 +60,9 @@ def masked(text: str) -> str:
         elif opened and _closes(text, opened[0], token):
             spans.append((opened[1], token.end()))
             opened = None
-        elif sign in ("$", "$$") and (opened is None or opened[0] == "$"):
-            opened = (sign, token.start()) if sign == "$$" or not text[token.end() : token.end() + 1].isspace() else None
+        elif sign in ("$", "$$") and (opened is None or opened[0] in ("$", "$ ")):
+            spaced = sign == "$" and text[token.end() : token.end() + 1].isspace()
+            opened = ("$ " if spaced else sign, token.start())
     pieces, position = [], 0
     for start, end in spans:
         mask = VALUE if _may_be_value(text[start:end]) else NAME
