@@ -46,7 +46,8 @@ _BRACKETS = {
     "lbrace": ("open", "{"), "rbrace": ("close", "}"), "{": ("open", "{"), "}": ("close", "}"), "langle": ("open", "<"),
     "rangle": ("close", ">"), "lfloor": ("open", "⌊"), "rfloor": ("close", "⌋"), "lceil": ("open", "⌈"), "rceil": ("close", "⌉"),
     "lvert": ("open", "|"), "rvert": ("close", "|"), "lbrack": ("open", "["), "rbrack": ("close", "]"), "lparen": ("open", "("),
-    "rparen": ("close", ")"), "vert": ("bar", "|"), "lVert": ("open", "|"), "rVert": ("close", "|"), "|": ("bar", "|"), "Vert": ("bar", "|"),
+    "rparen": ("close", ")"), "vert": ("bar", "|"), "lVert": ("open", "|"), "rVert": ("close", "|"), "|": ("bar", "|"),
+    "Vert": ("bar", "|"),
 }  # fmt: skip
 
 
@@ -135,8 +136,10 @@ _MONEY = {"$": "dollar", "euro": "euro", "pounds": "pound", "textsterling": "pou
           "textdollar": "dollar", "dollar": "dollar", "texteuro": "euro"}  # fmt: skip
 
 
-SEPARATORS = {"and", "or", "And", "Or", "AND", "OR", "或", "和", "或者", "以及", "与", "及", "и", "или", "ou", "et", "oder", "und", "y", "e",
-               "또는", "または"}  # fmt: skip
+_SEPARATORS = """
+and or And Or AND OR 或 和 或者 以及 与 及 и или ou et oder und y e 또는 または
+"""
+SEPARATORS = frozenset(_SEPARATORS.split())
 
 
 PLAIN = {"+": ("op", "+"), "-": ("op", "-"), "*": ("op", "*"), "/": ("op", "/"), "=": ("rel", "="), "<": ("rel", "<"), ">": ("rel", ">"),

@@ -307,19 +307,7 @@ def _safely(check: Callable[[], bool]) -> bool:
 
 
 def _same_tuple(given: Tokens, gold: Gold) -> bool:
-    given, _ = without_remark(without_words_before(given))
-    sides, relations = members(given)
-    if relations and all(relation in "=∈" for relation in relations):
-        if len(relations) == 1 or enclosed(given) is None and len(list_parts(given)) == 1:
-            given = trimmed(sides[-1])
-    if (
-        len(given) > 1
-        and given[0].kind in ("run", "word")
-        and len(given[0].text) == 1
-        and given[0].text.isupper()
-        and enclosed(given[1:]) == "()"
-    ):
-        given = given[1:]  # the point D(8, -2)
+    given = _without_name(without_remark(without_words_before(given))[0])
     wanted = _items_of(gold.tokens[1:-1])
     brackets = enclosed(gold.tokens) or "()"
     if len(given) == 1 and given[0].kind == "matrix":
@@ -332,6 +320,24 @@ def _same_tuple(given: Tokens, gold: Gold) -> bool:
     if found_brackets != brackets and {found_brackets, brackets} != {"()", "<>"}:
         return False
     return _same_in_order(_items_of(given[1:-1]), wanted)
+
+
+def _without_name(tokens: Tokens) -> Tokens:
+    """A tuple without what it is called: `(x, y) = (8, -2)`, `D(8, -2)`."""
+    sides, relations = members(tokens)
+    chain = bool(relations) and all(relation in "=∈" for relation in relations)
+    if chain and (len(relations) == 1 or (enclosed(tokens) is None and len(list_parts(tokens)) == 1)):
+        tokens = trimmed(sides[-1])
+    first = tokens[0] if len(tokens) > 1 else None
+    if (
+        first is not None
+        and first.kind in ("run", "word")
+        and len(first.text) == 1
+        and first.text.isupper()
+        and enclosed(tokens[1:]) == "()"
+    ):
+        return tokens[1:]
+    return tokens
 
 
 def _is_range(tokens: Tokens) -> bool:

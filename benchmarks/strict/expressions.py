@@ -49,10 +49,11 @@ ONE, MINUS_ONE = ("num", Fraction(1)), ("num", Fraction(-1))
 def has_plus_minus(tokens: Tokens) -> bool:
     """Does a ± or ∓ stand anywhere in the tokens?"""
     return any(
-        (token.kind == "op" and token.text in "±∓") or any(has_plus_minus(argument) for argument in token.args)
+        (token.kind == "op" and token.text in "±∓")
+        or any(has_plus_minus(argument) for argument in token.args)
         or any(has_plus_minus(cell) for row in token.rows for cell in row)
         for token in tokens
-    )  # fmt: skip
+    )
 
 
 @lru_cache(4096)
@@ -413,7 +414,7 @@ class _Parser:
 
 
 def _fraction_in(group: Tokens) -> Token | None:
-    """The fraction that a group is: `{\\frac13}` or `{1 \\over 3}`."""
+    r"""The fraction that a group is: `{\frac13}` or `{1 \over 3}`."""
     if len(group) == 1:
         return group[0]
     if len(group) == 3 and group[1].kind == "op" and group[1].text == "over":

@@ -9,7 +9,18 @@ from typing import NamedTuple
 from benchmarks.strict.expressions import Tree, has_plus_minus, parse
 from benchmarks.strict.latex import tokenize
 from benchmarks.strict.number_words import number_in_words
-from benchmarks.strict.parts import at_top, choice_label, cut, enclosed, letters_of, members, symbol_of, trimmed, without_domain, without_words_before
+from benchmarks.strict.parts import (
+    at_top,
+    choice_label,
+    cut,
+    enclosed,
+    letters_of,
+    members,
+    symbol_of,
+    trimmed,
+    without_domain,
+    without_words_before,
+)
 from benchmarks.strict.reading import quantity
 from benchmarks.strict.sets import looks_like_set
 from benchmarks.strict.tokens import Tokens, Unreadable
@@ -69,7 +80,7 @@ def type_of(text: str, tokens: Tokens) -> AnswerType:
 
 
 def _has_endless_bound(tokens: Tokens) -> bool:
-    """`(5, \\infty)` is an interval."""
+    r"""`(5, \infty)` is an interval."""
     ends = cut(tokens[1:-1], "sep", ",") if enclosed(tokens) == "()" else []
     return len(ends) == 2 and any(token.kind == "name" and token.text == "infty" for end in ends for token in end)
 
@@ -174,7 +185,7 @@ def _is_closed(part: Tokens) -> bool:
 
 
 def _is_name_like(part: Tokens) -> bool:
-    """`|AB|`, `\\overline{AB}`, `\\frac{NO}{BO}`: a name for the value, not the side of an equation."""
+    r"""`|AB|`, `\overline{AB}`, `\frac{NO}{BO}`: a name for the value, not the side of an equation."""
     flat = [inside for token in part for inside in ((token,) if not token.args else [one for argument in token.args for one in argument])]
     if flat and all(token.kind == "run" and len(token.text) > 1 and token.text.isupper() for token in flat if token.kind != "op"):
         return True

@@ -48,7 +48,7 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 _LETTER_OF = {"\x07": "a", "\x08": "b", "\x0b": "v", "\x0c": "f", "\t": "t"}
 _EATEN = re.compile(r"\x07(?=lpha|pprox|ngle)|\x08(?=inom|oxed|eta|egin|ar\b)|\x0b(?=ec\b)|\x0c(?=rac)|\t(?=ext|frac|imes|heta|an\b)")
-"""Commands that lost their backslash and letter to an escape: a form feed and `rac` were `\\frac`."""
+r"""Commands that lost their backslash and letter to an escape: a form feed and `rac` were `\frac`."""
 
 
 def tokenize(text: str, lists: bool = False) -> Tokens:
@@ -239,7 +239,7 @@ class _Scanner:
             return "space"
         name = match.group(1)
         self.at = match.end()
-        if name.endswith("*") and name not in KNOWN:  # \\pi*9
+        if name.endswith("*") and name not in KNOWN:  # \pi*9
             self.at, name = self.at - 1, name[:-1]
         if (
             name not in KNOWN
@@ -247,7 +247,7 @@ class _Scanner:
             and len(name) > 3
             and (shorter := next((name[:size] for size in range(len(name) - 1, 1, -1) if name[:size] in JOINED), None))
         ):
-            self.at -= len(name) - len(shorter)  # \\quadx, \\leqx: a space was left out
+            self.at -= len(name) - len(shorter)  # \quadx, \leqx: a space was left out
             name = shorter
         if name in ("\\", "cr", "newline", "tabularnewline"):
             self.optional()

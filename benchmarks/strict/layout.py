@@ -42,7 +42,7 @@ _DELIMITER = re.compile(r"\$\$|(?<!\\)\$|\\[()\[\]]")
 
 
 def _closes(text: str, opener: str, token: re.Match[str]) -> bool:
-    """Does a delimiter end the mathematics?  A dollar sign before a digit is money, and so is one that is spaced otherwise than the first."""
+    """Does a delimiter end the mathematics?  A dollar sign before a digit, or spaced unlike the first one, is money."""
     if opener in ("$", "$ ") and token.group() == "$":
         spaced = text[token.start() - 1].isspace()
         return spaced == (opener == "$ ") and not text[token.end() : token.end() + 1].isdigit()

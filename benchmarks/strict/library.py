@@ -54,8 +54,10 @@ def _is_for_it(tokens: Tokens) -> bool:
 def _is_more(tokens: Tokens) -> bool:
     """Words, relations, separators, matrices, plus-minus: what math-verify must not be asked to read around."""
     return any(
-        token.kind in ("word", "sep", "matrix", "rows", "remark", "dots", "percent", "degree", "money") or (token.kind == "op" and token.text in "±∓∪\\")
-        or (token.kind == "rel" and token.text not in ("=", "→")) or (token.kind == "unknown" and token.text not in KNOWN_TO_IT)
+        token.kind in ("word", "sep", "matrix", "rows", "remark", "dots", "percent", "degree", "money")
+        or (token.kind == "op" and token.text in "±∓∪\\")
+        or (token.kind == "rel" and token.text not in ("=", "→"))
+        or (token.kind == "unknown" and token.text not in KNOWN_TO_IT)
         for token in _flat(tokens)
     )  # fmt: skip
 

@@ -31,9 +31,10 @@ def same_matrix(given: Tokens, gold: Gold) -> bool:
     else:
         found = _matrix(given)
     return (
-        wanted[1] == found[1] and len(wanted[0]) == len(found[0])
+        wanted[1] == found[1]
+        and len(wanted[0]) == len(found[0])
         and all(len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True)) for a, b in zip(wanted[0], found[0], strict=True))
-    )  # fmt: skip
+    )
 
 
 def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:

@@ -11,8 +11,8 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _SMALL = {name: number for number, name in enumerate(_ONES.split())} | {name: 20 + 10 * place for place, name in enumerate(_TENS.split())}
 _LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {
-    "half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12,
-    "twentieth": 20, "hundredth": 100, "thousandth": 1000, "halve": 2,
+    "half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
+    "twelfth": 12, "twentieth": 20, "hundredth": 100, "thousandth": 1000, "halve": 2,
 }  # fmt: skip
 _CHINESE = {character: number for number, character in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}

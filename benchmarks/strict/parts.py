@@ -8,11 +8,12 @@ from benchmarks.strict.expressions import matching
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 from benchmarks.strict.units import is_qualifier, is_unit_word
 
-COPULAS = {
-    "is", "are", "equals", "equal", "be", "was", "were", "gives", "has", "为", "是", "等于", "est", "es", "é", "ist", "sono", "è", "son", "sont",
-    "являются", "равно", "равна", "равен", "becomes", "answer", "total", "option", "choice", "result", "of", "答案", "therefore", "thus", "so",
-    "hence", "get", "have", "共", "有",
-}  # fmt: skip
+_COPULAS = """
+is are equals equal be was were gives has 为 是 等于 est es é ist sono è son sont являются равно равна равен becomes
+answer total option choice result of 答案 therefore thus so hence get have 共 有
+"""
+COPULAS = frozenset(_COPULAS.split())
+"""Words with which a label ends."""
 
 
 _TRAILING = {".", "`", '"', "?"}
@@ -83,11 +84,9 @@ def list_parts(given: Tokens) -> list[Tokens]:
 
 
 def without_domain(tokens: Tokens) -> Tokens:
-    """Without what says which numbers a symbol runs over: `, k \\in \\mathbb{Z}`, «for all n», «where a, b are real»."""
-    for place, token in at_top(tokens):
-        if place and (token == Token("unknown", "forall", spaced=token.spaced) or (letters_of(token) == "where") or (
-            letters_of(token) == "for" and place + 1 < len(tokens) and letters_of(tokens[place + 1]) in ("all", "any", "every", "each", "some")
-        )):  # fmt: skip
+    r"""Without what says which numbers a symbol runs over: `, k \in \mathbb{Z}`, «for all n», «where a, b are real»."""
+    for place, _ in at_top(tokens):
+        if place and _begins_domain(tokens[place : place + 2]):
             if not any(other.kind == "num" or (other.kind == "rel" and other.text != "∈") for other in tokens[place:]):
                 tokens = trimmed(tokens[:place])
             break
@@ -99,6 +98,13 @@ def without_domain(tokens: Tokens) -> Tokens:
     if start and _is_domain(tokens[start + 1 : -1]):
         tokens = trimmed(tokens[:start])
     return tokens
+
+
+def _begins_domain(tokens: Tokens) -> bool:
+    """Do the tokens begin with ∀, «where», or «for all»?"""
+    if (tokens[0].kind == "unknown" and tokens[0].text == "forall") or letters_of(tokens[0]) == "where":
+        return True
+    return letters_of(tokens[0]) == "for" and len(tokens) > 1 and letters_of(tokens[1]) in ("all", "any", "every", "each", "some")
 
 
 def _is_domain(part: Tokens) -> bool:
@@ -166,7 +172,8 @@ def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
 
 def _reduced(tokens: Tokens, modulus: Tokens) -> Tokens:
     """The residue before a modulus.  Raises Unreadable if it is none (113 mod 5 is 3)."""
-    if len(tokens) == len(modulus) == 1 and tokens[0].value is not None and modulus[0].value is not None and tokens[0].value >= modulus[0].value:
+    number, bound = (side[0].value if len(side) == 1 else None for side in (tokens, modulus))
+    if number is not None and bound is not None and number >= bound:
         raise Unreadable("a number that is not reduced")
     return tokens
 
@@ -186,9 +193,12 @@ def _is_remark(inside: Tokens) -> bool:
     if not inside:
         return False
     first = inside[0]
-    return first.kind == "word" or (first.kind == "run" and is_unit_word(first.text)) or (
-        first.kind in ("rel", "sep") and first.text in ("≈", "or", "~")
-    ) or (first.kind == "rel" and first.text == "=" and len(inside) > 1)  # fmt: skip
+    return (
+        first.kind == "word"
+        or (first.kind == "run" and is_unit_word(first.text))
+        or (first.kind in ("rel", "sep") and first.text in ("≈", "or", "~"))
+        or (first.kind == "rel" and first.text == "=" and len(inside) > 1)
+    )
 
 
 def members(tokens: Tokens) -> tuple[list[Tokens], list[str]]:

@@ -1,4 +1,4 @@
-r"""From the tokens of an answer to its parts: label, value, unit, remark.  Every token has one of these places, or the answer is unreadable.
+r"""From the tokens of an answer to its label, value, unit and remark.  A token that has none of these places makes it unreadable.
 
 label     what stands before the value and names it: `x =`, `\angle ABC =`, `\text{The answer is }`, `(C)` before a number
 value     an expression (`expressions.parse`)
@@ -112,7 +112,7 @@ def place_of(found: list[Quantity | None], value: Quantity) -> int:
 
 
 def _is_name(tokens: Tokens) -> bool:
-    """Something with symbols that names the value (`\\frac{m}{n}` in `\\frac34 = \\frac mn`)."""
+    r"""Something with symbols that names the value (`\frac{m}{n}` in `\frac34 = \frac mn`)."""
     try:
         return any(symbols(tree) for tree in values_of(trimmed(tokens)))
     except Unreadable:
@@ -201,7 +201,7 @@ def _is_operand(token: Token) -> bool:
 
 
 def _with_degrees(tokens: Tokens) -> Quantity:
-    """Degrees within an expression: of an angle that a function takes (`\\cos 60^\\circ`), or of each term (`90^\\circ - x`)."""
+    r"""Degrees within an expression: of an angle that a function takes (`\cos 60^\circ`), or of each term (`90^\circ - x`)."""
     try:
         return Quantity(tuple(values_of(tokens)))
     except Unreadable:
@@ -250,9 +250,9 @@ def _unit_start(tokens: Tokens) -> int | None:
 
 
 def _is_unit_group(tokens: Tokens) -> bool:
-    return bool(tokens) and all(token.kind in ("word", "degree", "sup", "percent") or (token.kind == "run" and is_unit_word(token.text)) for token in tokens) and (
-        tokens[0].kind != "sup"
-    )  # fmt: skip
+    if not tokens or tokens[0].kind == "sup":
+        return False
+    return all(token.kind in ("word", "degree", "sup", "percent") or (token.kind == "run" and is_unit_word(token.text)) for token in tokens)
 
 
 def _letters_start(tokens: Tokens) -> int:

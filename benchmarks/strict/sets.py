@@ -40,8 +40,12 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
         return _builder(tokens[1:-1])
     tokens = without_words_before(tokens)
     if all(letters_of(token) for token in tokens) and [letters_of(token) for token in tokens] in (
-        ["all", "real", "numbers"], ["all", "reals"], ["real", "numbers"], ["all", "real", "values"], ["reals"],
-    ):  # fmt: skip
+        ["all", "real", "numbers"],
+        ["all", "reals"],
+        ["real", "numbers"],
+        ["all", "real", "values"],
+        ["reals"],
+    ):
         return REALS, None
     for place, token in at_top(tokens):
         if token.kind == "rel" and token.text == "∈":
@@ -217,10 +221,11 @@ def _ordered(intervals: list[Interval]) -> Intervals:
 
 def same_set(a: Intervals, b: Intervals) -> bool:
     """Are two sets the same, bound by bound?"""
-    return len(a) == len(b) and all(
-        one.low_closed == other.low_closed and one.high_closed == other.high_closed and equal(one.low, other.low) and equal(one.high, other.high)
-        for one, other in zip(a, b, strict=True)
-    )  # fmt: skip
+    return len(a) == len(b) and all(_same_interval(one, other) for one, other in zip(a, b, strict=True))
+
+
+def _same_interval(a: Interval, b: Interval) -> bool:
+    return (a.low_closed, a.high_closed) == (b.low_closed, b.high_closed) and equal(a.low, b.low) and equal(a.high, b.high)
 
 
 def looks_like_set(tokens: Tokens) -> bool:

@@ -90,14 +90,14 @@ PERCENT = {"percent", "percents", "percentage", "pct"}
 ORDINALS = {"th", "st", "nd", "rd"}
 _SQUARED = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 _FILLERS = {"a", "an", "the", "of", "in", "each", "total", "altogether", "exactly", "only", "then", "all", "for", "at", "on"}
-QUALIFIERS = {
-    "or", "and", "not", "more", "less", "fewer", "than", "least", "most", "about", "approximately", "approx", "around", "roughly", "nearly",
-    "almost", "if", "when", "unless", "where", "between", "to", "over", "up", "under", "above", "below", "except", "but", "maybe", "possibly",
-    "perhaps", "probably", "plus", "minus", "times", "without", "no", "never", "cannot", "wrong", "incorrect", "either", "neither", "nor",
-    "greater", "smaller", "larger", "at-least", "isn't", "n't", "mod", "base", "exceeding", "through", "until", "versus", "vs", "any", "every",
-    "i", "otherwise", "mille", "some", "many", "few", "several", "half", "twice", "double", "bigger", "higher", "lower", "beyond", "instead", "root",
-    "大于", "小于", "不是", "至少", "至多", "不", "非", "约", "大约", "左右", "以上", "以下", "超过", "不到", "不等于", "如果", "多于", "少于",
-}  # fmt: skip
+_QUALIFIERS = """
+or and not more less fewer than least most about approximately approx around roughly nearly almost if when unless
+where between to over up under above below except but maybe possibly perhaps probably plus minus times without no
+never cannot wrong incorrect either neither nor greater smaller larger at-least isn't n't mod base exceeding through
+until versus vs any every i otherwise mille some many few several half twice double bigger higher lower beyond instead
+root 大于 小于 不是 至少 至多 不 非 约 大约 左右 以上 以下 超过 不到 不等于 如果 多于 少于
+"""
+QUALIFIERS = frozenset(_QUALIFIERS.split())
 _NO_PRODUCTS = ORDINALS | PERCENT | MULTIPLIERS.keys() | QUALIFIERS | _SQUARED.keys() | {"per"}
 LETTERS = frozenset("msghlLgVWNJKA")
 """Single letters that are units behind a space."""
@@ -158,7 +158,8 @@ def read_unit(tokens: Tokens) -> Unit:
     """The unit that tokens behind a number are.  Raises Unreadable for anything that is none."""
     kinds: dict[str, int] = {}
     size, scale, percent, known = Fraction(1), 1, False, True
-    sign, pending, words = 1, 1, []
+    sign, pending = 1, 1
+    words: list[str] = []
     last: tuple[str, Fraction, int] | None = None
     for place, token in enumerate(tokens):
         word = token.text.lower() if token.kind in ("word", "run", "function") else ""

@@ -18,7 +18,7 @@ LONGEST = 300
 
 
 def joined_answer(text: str) -> Fraction | str:
-    """The exact value of a plain number («0.5», `\\\\frac12`, «x = 1/2»), else the text without white space.
+    r"""The exact value of a plain number («0.5», `\\frac12`, «x = 1/2»), else the text without white space.
 
     Answers that are equal only by algebra stay apart.
     """
@@ -35,10 +35,13 @@ def joined_answer(text: str) -> Fraction | str:
     return "".join(text.split())
 
 
+_PLAIN = {"num", "run", "word", "name", "percent", "degree", "money", "rel", "vulgar"}
+
+
 def _is_plain(token: Token) -> bool:
-    return token.kind in ("num", "run", "word", "name", "percent", "degree", "money", "rel", "vulgar") or (token.kind == "op" and token.text in "+-/") or (
-        token.kind in ("frac", "group") and all(_all_plain(argument) for argument in token.args)
-    )  # fmt: skip
+    if token.kind in ("frac", "group"):
+        return all(_all_plain(argument) for argument in token.args)
+    return token.kind in _PLAIN or (token.kind == "op" and token.text in "+-/")
 
 
 def _all_plain(tokens: Tokens) -> bool:

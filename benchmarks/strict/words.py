@@ -32,8 +32,10 @@ def _choice(tokens: Tokens) -> str | None:
 _ARTICLES = {"a", "an", "the", "due", "is", "are", "it", "only", "just"}
 
 
-_SAME_WORDS = {"dne": "doesnotexist", "undefined": "doesnotexist", "none": "nosolution", "nosolutions": "nosolution", "norealsolution": "nosolution",
-               "norealsolutions": "nosolution", "nosuchnumber": "nosolution"}  # fmt: skip
+_SAME_WORDS = {
+    "dne": "doesnotexist", "undefined": "doesnotexist", "none": "nosolution", "nosolutions": "nosolution", "norealsolution": "nosolution",
+    "norealsolutions": "nosolution", "nosuchnumber": "nosolution",
+}  # fmt: skip
 
 
 def same_text(given: Tokens, gold: Gold) -> bool:
