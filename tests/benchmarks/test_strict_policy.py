@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,3 +40,15 @@ def test_every_example_of_a_type_gets_its_verdict(pool: GraderPool, name: str) -
     found = list(zip(right + wrong, verdicts, strict=True))
     assert [answer for answer, correct in found[: len(right)] if not correct] == []
     assert [answer for answer, correct in found[len(right) :] if correct] == []
+
+
+def test_the_page_on_judges_shows_the_whole_table() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "judges.md").read_text(encoding="utf-8")
+    for name, row in POLICY.items():
+        right, wrong = (", ".join(shown(answer) for answer in row[kind]) for kind in ("right", "wrong"))
+        assert f"| {name} | {row['rule']} | {shown(row['gold'])} | {right} | {wrong} |" in page
+
+
+def shown(answer: str) -> str:
+    """An answer in a cell of a Markdown table."""
+    return "`" + answer.replace("|", "\\|") + "`"
