@@ -51,8 +51,15 @@ _EATEN = re.compile(r"\x07(?=lpha|pprox|ngle)|\x08(?=inom|oxed|eta|egin|ar\b)|\x
 r"""Commands that lost their backslash and letter to an escape: a form feed and `rac` were `\frac`."""
 
 
+_ESCAPED_TWICE = re.compile(r"(?<!\\)(?:\\\\)+(?:[dt]?frac|sqrt|left|right|text|begin|pi|le|leq|ge|geq|times|cdot|infty|pm)(?![a-zA-Z])")
+_ESCAPED_ONCE = re.compile(r"(?<!\\)\\(?:\\\\)*[a-zA-Z]")
+"""`\\\\frac` where no command has one backslash alone: the text was escaped twice."""
+
+
 def tokenize(text: str, lists: bool = False) -> Tokens:
     """Tokens of a formula.  `lists`: `1,037` is two numbers.  Raises Unreadable for what is nested too deeply or not closed."""
+    if _ESCAPED_TWICE.search(text) and not _ESCAPED_ONCE.search(text):
+        text = text.replace("\\\\", "\\")
     text = spelled(_EATEN.sub(lambda found: "\\" + _LETTER_OF[found.group()], text)).replace("{.}", ".")
     return _Scanner(text, lists).run()
 

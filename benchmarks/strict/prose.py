@@ -186,7 +186,10 @@ def _said_at(text: str, marker: re.Match[str], wanted: Wanted, behind_box: bool)
 
 
 def closing_statement(text: str, wanted: Wanted) -> str | None:
-    """What the last sentence that states something says."""
+    """What the last sentence that states something says; a formula alone states itself."""
+    shadow = masked(text.strip())
+    if shadow and not shadow.strip("\ue000\ue001"):
+        return text.strip()
     for sentence in reversed(list(sentences(text[-CLOSING:]))):
         if phrases.HARMLESS.match(sentence) or not re.search(r"\w|[\ue000-\uf8ff]", sentence):
             continue

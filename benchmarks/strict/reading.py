@@ -58,6 +58,8 @@ def quantity(tokens: Tokens, with_symbols: bool) -> Quantity:
         if token.kind == "rel" and token.text in "⇒⇔":
             return quantity(tokens[place + 1 :], with_symbols)
     tokens = without_words_before(tokens)
+    if enclosed(tokens) == "()" and any(token.kind == "rel" and token.text == "=" for _, token in at_top(tokens[1:-1])):
+        tokens = trimmed(tokens[1:-1])  # (35 + 70 = 105)
     parts, relations = members(tokens)
     if ":" in relations:
         last = [place for place, token in at_top(tokens) if token.kind == "rel" and token.text == "="]
