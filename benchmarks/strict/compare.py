@@ -8,9 +8,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from benchmarks.strict.equality import equal
-from benchmarks.strict.expressions import Tree, has_plus_minus, parse, values_of
-from benchmarks.strict.gold import Gold, read_base, read_gold, type_of, without_dollars
+from benchmarks.strict.expressions import has_plus_minus, sign_choices
+from benchmarks.strict.gold import Gold, names_of, read_base, read_gold, type_of, without_dollars
 from benchmarks.strict.latex import tokenize
 from benchmarks.strict.matrices import column, same_matrix
 from benchmarks.strict.numerals import has_comma_groups
@@ -38,6 +37,8 @@ from benchmarks.strict.words import same_choice, same_text
 LONGEST_LIST = 60
 
 
+SEVERAL: tuple[AnswerType, ...] = ("list", "tuple", "interval", "equation", "matrix")
+"""Types of a gold that may be stated in several boxes."""
 _FAILURES = (Unreadable, NoValue, Unbounded)
 
 
@@ -45,10 +46,22 @@ def same_answer(answer: str, gold: str, answer_type: AnswerType | None = None) -
     """Does the text of an answer denote the gold answer?"""
     if _plainly_same(answer, gold):
         return True
-    readings = [False]
-    if has_comma_groups(answer) or has_comma_groups(gold):
-        readings.append(True)
-    return any(_same_read(answer, gold, answer_type, lists) for lists in readings)
+    try:
+        wanted = read_gold(gold, answer_type)
+        if _is_ambiguous(wanted):  # (1,200) is a pair
+            return _same_read(answer, read_gold(gold, answer_type, True), True)
+        if _same_read(answer, wanted, False):
+            return True
+        if has_comma_groups(gold) and wanted.type in SEVERAL:
+            return _same_read(answer, read_gold(gold, answer_type, True), True)
+        return has_comma_groups(answer) and _same_read(answer, wanted, True)
+    except Unreadable:
+        return False
+
+
+def _is_ambiguous(gold: Gold) -> bool:
+    """Is a gold one number in brackets only because a comma was read as a separator of thousands?"""
+    return has_comma_groups(gold.text) and enclosed(gold.tokens) is not None and len(list_parts(gold.tokens[1:-1])) == 1
 
 
 def _plainly_same(answer: str, gold: str) -> bool:
@@ -60,28 +73,32 @@ _SPACE = re.compile(r"^\s+|\s+$|\s+(?=\W)|(?<=\W)\s+")
 """Space that no two letters or digits need between them."""
 
 
-def _same_read(answer: str, gold: str, answer_type: AnswerType | None, lists: bool) -> bool:
+def _same_read(answer: str, wanted: Gold, lists: bool) -> bool:
     try:
-        wanted = read_gold(gold, answer_type, lists)
         given = trimmed(tokenize(without_dollars(answer), lists))
     except Unreadable:
         return False
-    if not given:
-        return False
-    if given == wanted.tokens and wanted.tokens:
-        return True
-    return same_tokens(given, wanted)
+    return bool(given) and (given == wanted.tokens or same_tokens(given, wanted))
 
 
 def same_tokens(given: Tokens, gold: Gold) -> bool:
     """The same for tokens that are read already."""
-    given = without_domain(trimmed(given))
+    given, domain = without_domain(trimmed(given))
+    if not _same_domain(domain, gold):
+        return False
     try:
         if given and given[0].kind == "rows" and len(given) == 1:
             given = _joined_rows(given[0])
         return _COMPARED[gold.type](given, gold)
     except _FAILURES:
         return False
+
+
+def _same_domain(domain: str, gold: Gold) -> bool:
+    """May an answer say that its symbol runs over this set?"""
+    if domain in ("", "R") or domain == gold.domain:
+        return True
+    return not gold.domain and gold.type not in ("interval", "equation")
 
 
 def _joined_rows(token: Token) -> Tokens:
@@ -202,11 +219,10 @@ def _without_repeats(found: list[Item]) -> list[Item]:
 
 
 class Item(NamedTuple):
-    """One member of a list, with the symbol that it is said to be and the sign that its ± stands for."""
+    """One member of a list, with the symbol that it is said to be one for each sign of a ±."""
 
     tokens: Tokens
     label: str | None = None
-    tree: Tree | None = None
 
 
 def items(tokens: Tokens) -> list[Item]:
@@ -259,8 +275,8 @@ def _items_of(tokens: Tokens) -> list[Item]:
         label, value = _labelled(part)
         if enclosed(value) == "{}" and label is not None:
             found += [item._replace(label=label) for item in _items_of(value[1:-1])]
-        elif has_plus_minus(value) and enclosed(value) is None:
-            found += [Item(value, label, tree) for tree in values_of(value)]
+        elif has_plus_minus(value):
+            found += [Item(choice, label) for choice in sign_choices(value)]
         else:
             found.append(Item(value, label))
     labels = {item.label for item in found}
@@ -272,9 +288,6 @@ def _items_of(tokens: Tokens) -> list[Item]:
 def _same_item(found: Item, wanted: Item) -> bool:
     if wanted.label is not None and found.label is not None and wanted.label != found.label:
         return False
-    if found.tree is not None or wanted.tree is not None:
-        trees = [item.tree if item.tree is not None else parse(item.tokens) for item in (found, wanted)]
-        return equal(trees[0], trees[1])
     if found.tokens == wanted.tokens or [token.kind for token in (*found.tokens, *wanted.tokens)] == ["dots", "dots"]:
         return True
     return same_tokens(found.tokens, _read_item(wanted.tokens))
@@ -282,7 +295,8 @@ def _same_item(found: Item, wanted: Item) -> bool:
 
 @lru_cache(8192)
 def _read_item(tokens: Tokens) -> Gold:
-    return Gold("", tokens, type_of("", tokens))
+    tokens, domain = without_domain(tokens)
+    return Gold("", tokens, type_of("", tokens), (), domain)
 
 
 def _same_in_order(found: Sequence[Item], wanted: Sequence[Item]) -> bool:
@@ -307,7 +321,10 @@ def _safely(check: Callable[[], bool]) -> bool:
 
 
 def _same_tuple(given: Tokens, gold: Gold) -> bool:
-    given = _without_name(without_remark(without_words_before(given))[0])
+    given = without_remark(without_words_before(given))[0]
+    sides, relations = members(given)
+    names = names_of(trimmed(sides[0])) if relations == ["="] else ()
+    given = _without_name(given)
     wanted = _items_of(gold.tokens[1:-1])
     brackets = enclosed(gold.tokens) or "()"
     if len(given) == 1 and given[0].kind == "matrix":
@@ -316,10 +333,24 @@ def _same_tuple(given: Tokens, gold: Gold) -> bool:
     if found_brackets is None:
         if _is_range(given) or (given and given[0].kind == "close"):
             return len(wanted) == 2 and _same_interval(given, gold)
-        return brackets != "[]" and _same_in_order(_items_of(given), wanted)
+        return brackets != "[]" and _same_in_order(_named_in_order(_items_of(given), gold.names), wanted)
     if found_brackets != brackets and {found_brackets, brackets} != {"()", "<>"}:
         return False
-    return _same_in_order(_items_of(given[1:-1]), wanted)
+    found = _items_of(given[1:-1])
+    if len(names) == len(found):
+        found = [item._replace(label=name) for item, name in zip(found, names, strict=True)]
+    return _same_in_order(_named_in_order(found, gold.names), wanted)
+
+
+def _named_in_order(found: list[Item], names: tuple[str, ...]) -> list[Item]:
+    """`y = -2, x = 8` in the order of the gold's names, else of the alphabet."""
+    labels = [item.label for item in found]
+    if None in labels or len(set(labels)) < len(labels):
+        return found
+    if names and set(labels) != set(names):
+        raise Unreadable("other names")
+    order = {name: place for place, name in enumerate(names or sorted(str(label) for label in labels))}
+    return [item._replace(label=None) for item in sorted(found, key=lambda item: order[str(item.label)])]
 
 
 def _without_name(tokens: Tokens) -> Tokens:

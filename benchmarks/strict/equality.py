@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 
@@ -21,7 +21,8 @@ from benchmarks.strict.values import DIGITS, Evaluation, NoValue, Unbounded, exa
 MORE_DIGITS = 300
 
 
-POINTS = 5
+FEWEST_POINTS = 3
+MOST_DIGITS = 6_000
 
 
 def equal(a: Tree, b: Tree) -> bool:
@@ -86,10 +87,13 @@ def _equal_numbers(a: Tree, b: Tree) -> bool:
 
 
 def _agree(a: Tree, b: Tree, point: Mapping[str, Fraction], complex_too: bool) -> bool | None:
-    """Are the values equal at a point?  None where one of them has none, or none that is real."""
-    scale = 0
+    """Are the values equal at a point?  None if one of them has none there, or none that is real.
+
+    The second look has 300 digits more than the largest number on the way has before its point, and the smallest behind it.
+    """
+    up = down = 0
     for digits in (DIGITS, MORE_DIGITS):
-        with mpmath.workdps(digits + scale):
+        with mpmath.workdps(digits + up + down):
             work = Evaluation(point, digits)
             try:
                 left, right = work.value(a), work.value(b)
@@ -97,42 +101,57 @@ def _agree(a: Tree, b: Tree, point: Mapping[str, Fraction], complex_too: bool) -
                 return None
             if not complex_too and (mpmath.im(left) != 0 or mpmath.im(right) != 0):
                 return None
-            difference = abs(left - right)
-            if difference > work.largest * mpmath.mpf(10) ** (10 - digits):
+            bound = mpmath.mpf(10) ** (20 - digits - down) * (work.largest if digits == DIGITS else 1)
+            if abs(left - right) > bound:
                 return False
-            scale = max(0, int(mpmath.mag(work.largest) * 0.302))
-            if scale > 3_000:
+            up, down = (max(0, int(sign * mpmath.mag(size) * 0.302)) for sign, size in ((1, work.largest), (-1, work.smallest)))
+            if up + down > MOST_DIGITS:
                 raise Unbounded
     return True
 
 
+def _agree_or_skip(a: Tree, b: Tree, point: Mapping[str, Fraction], complex_too: bool) -> bool | None:
+    try:
+        return _agree(a, b, point, complex_too)
+    except Unbounded:
+        return None
+
+
 @lru_cache(256)
-def _points(names: tuple[str, ...]) -> tuple[tuple[bool, dict[str, Fraction]], ...]:
-    """Points to try: positive, negative, then whole numbers; whether each is a whole one."""
+def _points(names: tuple[str, ...]) -> tuple[tuple[dict[str, Fraction], ...], tuple[dict[str, Fraction], ...]]:
+    """Points to try: of any numbers, small and large, positive and negative; and of whole ones, some with many divisors."""
     draw = random.Random("klear " + " ".join(names))
-    found: list[tuple[bool, dict[str, Fraction]]] = []
-    for low, high in ((1, 30), (1, 30), (-30, -1), (31, 90), (-90, 90), (1, 9), (-9, 90), (1, 90)):
-        found.append((False, {name: Fraction(draw.randint(low, high) * 101 + 7, 1009) for name in names}))
-    for high in (4, 7, 12, 15, 20, 9, 11, 30):
-        found.append((True, {name: Fraction(draw.randint(1, high)) for name in names}))
-    return tuple(found)
+    ranges = ((1, 30), (-30, -1), (31, 90), (-90, 90), (100, 500), (-500, -100), (1_000, 50_000), (-50_000, -1_000), (1, 9), (-9, 90))
+    real = tuple({name: Fraction(draw.randint(low, high) * 101 + 7, 1009) for name in names} for low, high in ranges)
+    small = tuple({name: Fraction(draw.randint(1, high)) for name in names} for high in (4, 7, 12, 15, 20, 9, 11, 30, 60, 200))
+    large = tuple({name: Fraction(draw.randint(1, 50) * step) for name in names} for step in (9_699_690, 667 * 31 * 37, 10**6 + 3))
+    return real, small + large
+
+
+_COUNTED = {"n", "m", "k", "i", "j", "l", "p", "q", "r", "N", "M", "K"}
+_OF_WHOLE_NUMBERS = {"floor", "ceil", "factorial", "double factorial", "binom", "gcd", "lcm"}
+
+
+def _counts(tree: Tree) -> bool:
+    """Does a tree hold a function that is meant for whole numbers?"""
+    if tree[0] in ("sum", "prod") or (tree[0] == "fn" and tree[1] in _OF_WHOLE_NUMBERS):
+        return True
+    return any(_counts(part) for part in tree[1:] if isinstance(part, tuple))
 
 
 def _equal_everywhere(a: Tree, b: Tree, names: list[str]) -> bool:
-    seen = 0
-    for whole, point in _points(tuple(names)):
-        if whole and seen >= POINTS:
-            break
-        same = _agree(a, b, point, False)
-        if same is False:
-            return False
-        seen += same is True
-    if seen >= 3:
+    real, whole = _points(tuple(names))
+    if set(names) <= _COUNTED and (_counts(a) or _counts(b)):
+        return _equal_at(a, b, whole, False)
+    seen = [_agree_or_skip(a, b, point, False) for point in real]
+    if False in seen:
+        return False
+    if seen.count(True) >= FEWEST_POINTS:
         return True
-    seen = 0
-    for _, point in _points(tuple(names)):
-        same = _agree(a, b, point, True)
-        if same is False:
-            return False
-        seen += same is True
-    return seen >= 3
+    return _equal_at(a, b, whole, False) or _equal_at(a, b, real, True)
+
+
+def _equal_at(a: Tree, b: Tree, points: Iterable[Mapping[str, Fraction]], complex_too: bool) -> bool:
+    """Do they agree wherever both have a value, at enough points?"""
+    seen = [_agree_or_skip(a, b, point, complex_too) for point in points]
+    return False not in seen and seen.count(True) >= FEWEST_POINTS

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
+from itertools import product, repeat
 from typing import Any
 
 from benchmarks.strict.commands import FUNCTIONS
@@ -48,33 +49,67 @@ ONE, MINUS_ONE = ("num", Fraction(1)), ("num", Fraction(-1))
 
 def has_plus_minus(tokens: Tokens) -> bool:
     """Does a ± or ∓ stand anywhere in the tokens?"""
-    return any(
-        (token.kind == "op" and token.text in "±∓")
-        or any(has_plus_minus(argument) for argument in token.args)
-        or any(has_plus_minus(cell) for row in token.rows for cell in row)
-        for token in tokens
-    )
+    return _signs(tokens) != (0, 0)
+
+
+def _signs(tokens: Tokens) -> tuple[int, int]:
+    """How often ± and ∓ stand in the tokens."""
+    plus = minus = 0
+    for token in tokens:
+        plus += token.kind == "op" and token.text == "±"
+        minus += token.kind == "op" and token.text == "∓"
+        for part in (*token.args, *(cell for row in token.rows for cell in row)):
+            inside = _signs(part)
+            plus, minus = plus + inside[0], minus + inside[1]
+    return plus, minus
+
+
+def sign_choices(tokens: Tokens) -> list[Tokens]:
+    """The tokens with a sign for each ±.  All go together if there is a ∓, else each ± is free.
+
+    Raises:
+        Unreadable: more than four are free.
+    """
+    plus, minus = _signs(tokens)
+    if not plus + minus:
+        return [tokens]
+    if minus or plus == 1:
+        return [_with_signs(tokens, repeat(upper)) for upper in (True, False)]
+    if plus > 4:
+        raise Unreadable("too many ±")
+    return [_with_signs(tokens, iter(chosen)) for chosen in product((True, False), repeat=plus)]
+
+
+def _with_signs(tokens: Tokens, uppers: Iterator[bool]) -> Tokens:
+    found = []
+    for token in tokens:
+        if token.kind == "op" and token.text in "±∓":
+            found.append(token._replace(text="+" if next(uppers) == (token.text == "±") else "-"))
+        else:
+            args = tuple(_with_signs(argument, uppers) for argument in token.args)
+            rows = tuple(tuple(_with_signs(cell, uppers) for cell in row) for row in token.rows)
+            found.append(token._replace(args=args, rows=rows))
+    return tuple(found)
 
 
 @lru_cache(4096)
-def parse(tokens: Tokens, sign: int = 1) -> Tree:
-    """The tree of an expression; `sign` is what ± stands for.
+def parse(tokens: Tokens) -> Tree:
+    """The tree of an expression.
 
     Raises:
         Unreadable: a token has no place in an expression.
     """
-    parser = _Parser(tokens, sign)
-    return parser.all()
+    return _Parser(tokens).all()
 
 
 def values_of(tokens: Tokens) -> list[Tree]:
-    """One tree, or the two that a ± stands for."""
-    return [parse(tokens, 1), parse(tokens, -1)] if has_plus_minus(tokens) else [parse(tokens)]
+    """One tree, or those that a ± stands for."""
+    return [parse(choice) for choice in sign_choices(tokens)]
 
 
 class _Parser:
-    def __init__(self, tokens: Tokens, sign: int, depth: int = 0, bars: int = 0) -> None:
-        self.tokens, self.sign, self.at, self.depth, self.bars = tokens, sign, 0, depth, bars
+    def __init__(self, tokens: Tokens, depth: int = 0, bars: int = 0) -> None:
+        self.tokens, self.at, self.depth, self.bars = tokens, 0, depth, bars
         if depth > DEEPEST:
             raise Unreadable("nested too deeply")
         for place, token in enumerate(tokens):  # a \over b, n \choose k
@@ -88,7 +123,7 @@ class _Parser:
 
     def inner(self, tokens: Tokens) -> Tree:
         """The tree of a whole argument."""
-        return _Parser(tokens, self.sign, self.depth + 1).all()
+        return _Parser(tokens, self.depth + 1).all()
 
     def all(self) -> Tree:
         """The tree of all tokens."""
@@ -108,9 +143,9 @@ class _Parser:
             raise Unreadable("nested too deeply")
         tree: Tree | None = None
         while (token := self.peek()) is not None:
-            if token.kind == "op" and token.text in "+-±∓":
+            if token.kind == "op" and token.text in "+-":
                 self.at += 1
-                minus = token.text == "-" or (token.text == "±" and self.sign < 0) or (token.text == "∓" and self.sign > 0)
+                minus = token.text == "-"
                 term = self.product()
                 term = _negative(term) if minus else term
                 tree = term if tree is None else ("add", tree, term)
@@ -139,9 +174,9 @@ class _Parser:
 
     def signed(self) -> Tree:
         token = self.peek()
-        if token is not None and token.kind == "op" and token.text in "+-±∓":
+        if token is not None and token.kind == "op" and token.text in "+-":
             self.at += 1
-            minus = token.text == "-" or (token.text == "±" and self.sign < 0) or (token.text == "∓" and self.sign > 0)
+            minus = token.text == "-"
             return _negative(self.signed()) if minus else self.signed()
         return self.power()
 
@@ -161,10 +196,14 @@ class _Parser:
         return tree
 
     def postfix(self, tree: Tree) -> Tree:
-        while (token := self.peek()) is not None and token.kind == "op" and token.text == "!":
-            self.at += 1
-            tree = ("fn", "factorial", tree)
+        while self.is_factorial(self.at):
+            double = self.is_factorial(self.at + 1)
+            self.at += 1 + double
+            tree = ("fn", "double factorial" if double else "factorial", tree)
         return tree
+
+    def is_factorial(self, place: int) -> bool:
+        return place < len(self.tokens) and self.tokens[place].kind == "op" and self.tokens[place].text == "!"
 
     def atom(self) -> Tree:
         token = self.peek()

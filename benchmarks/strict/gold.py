@@ -15,6 +15,7 @@ from benchmarks.strict.parts import (
     cut,
     enclosed,
     letters_of,
+    list_parts,
     members,
     symbol_of,
     trimmed,
@@ -37,16 +38,28 @@ class Gold(NamedTuple):
     text: str
     tokens: Tokens
     type: AnswerType
+    names: tuple[str, ...] = ()
+    """What the members of a tuple are called, in its order (`(p, q) = …`)."""
+    domain: str = ""
+    """The set that a symbol runs over."""
 
 
 @lru_cache(8192)
 def read_gold(text: str, answer_type: AnswerType | None = None, lists: bool = False) -> Gold:
     """The gold's tokens and type.  Raises Unreadable if it is no formula."""
-    tokens = without_domain(trimmed(tokenize(without_dollars(text), lists)))
+    tokens, domain = without_domain(trimmed(tokenize(without_dollars(text), lists)))
+    names: tuple[str, ...] = ()
     sides, relations = members(tokens)
     if relations == ["="] and enclosed(trimmed(sides[1])) == "()" and (enclosed(trimmed(sides[0])) == "()" or symbol_of(sides[0])):
-        tokens = trimmed(sides[1])  # (p, q) = (3, 2), or the point D = (0, 1)
-    return Gold(text, tokens, answer_type or type_of(text, tokens))
+        names = names_of(trimmed(sides[0]))  # (p, q) = (3, 2), or the point D = (0, 1)
+        tokens = trimmed(sides[1])
+    return Gold(text, tokens, answer_type or type_of(text, tokens), names, domain)
+
+
+def names_of(tokens: Tokens) -> tuple[str, ...]:
+    """The symbols of `(p, q)`; none for anything else."""
+    names = [symbol_of(part) for part in list_parts(tokens[1:-1])] if enclosed(tokens) == "()" else [None]
+    return tuple(name for name in names if name is not None) if all(names) else ()
 
 
 def without_dollars(text: str) -> str:

@@ -12,16 +12,13 @@ import re
 from benchmarks.answer_text import LONGEST_ANSWER
 from benchmarks.judges import SHOWN, Judgement
 from benchmarks.records import Reason
-from benchmarks.strict.compare import is_several, same_answer, same_parts
+from benchmarks.strict.compare import SEVERAL, is_several, same_answer, same_parts
 from benchmarks.strict.gold import read_gold
 from benchmarks.strict.library import same_by_library
 from benchmarks.strict.prose import Wanted
 from benchmarks.strict.statement import Missing, find_statement
 from benchmarks.strict.tokens import Unreadable
 from benchmarks.strict.types import AnswerType
-
-SEVERAL: tuple[AnswerType, ...] = ("list", "tuple", "interval", "equation", "matrix")
-"""Types of a gold that may be stated in several boxes."""
 
 _ADJECTIVE = re.compile(
     r"^(?:an?\s+)([a-z]+)\s+(?:function|number|integer|curve|sequence|series|matrix|triangle|quadrilateral|relation|polynomial)$"

@@ -38,7 +38,10 @@ def read_number(text: str, start: int, lists: bool) -> tuple[Token, int]:
     Raises:
         Unreadable: it is too long.
     """
-    whole = _GROUPS.match(text, start) or (None if lists else _COMMA_GROUPS.match(text, start)) or _DIGITS.match(text, start)
+    commas = _COMMA_GROUPS.match(text, start)
+    if commas and lists and not re.search(r"(?<=\D)0", commas.group()):  # 1,037 is never 1 and 37
+        commas = None
+    whole = _GROUPS.match(text, start) or commas or _DIGITS.match(text, start)
     digits = re.sub(r"\D", "", whole.group()) if whole else ""
     at = whole.end() if whole else start
     after = _DECIMALS.match(text, at)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.strict.expressions import matching
+from benchmarks.strict.number_words import number_in_words
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
-from benchmarks.strict.units import is_qualifier, is_unit_word
+from benchmarks.strict.units import UNIT_WORDS, is_qualifier, is_unit_word
 
 _COPULAS = """
 is are equals equal be was were gives has 为 是 等于 est es é ist sono è son sont являются равно равна равен becomes
@@ -83,21 +84,36 @@ def list_parts(given: Tokens) -> list[Tokens]:
     return [part for part in (trimmed(part) for part in cut(given, "sep", (",", ";", "and", "or", "row"))) if part]
 
 
-def without_domain(tokens: Tokens) -> Tokens:
-    r"""Without what says which numbers a symbol runs over: `, k \in \mathbb{Z}`, «for all n», «where a, b are real»."""
+def without_domain(tokens: Tokens) -> tuple[Tokens, str]:
+    r"""Without what says which numbers a symbol runs over: `, k \in \mathbb{Z}`, «for all n», «where a, b are real».
+
+    Returns:
+        The rest, and the letter of the set (R, Z, N, …), empty if there is none.
+    """
+    domain = ""
     for place, _ in at_top(tokens):
         if place and _begins_domain(tokens[place : place + 2]):
             if not any(other.kind == "num" or (other.kind == "rel" and other.text != "∈") for other in tokens[place:]):
+                domain = next((token.text for token in tokens[place:] if token.kind == "set"), "")
                 tokens = trimmed(tokens[:place])
             break
     parts = cut(tokens, "sep", (",", ";"))
     while len(parts) > 1 and _is_domain(trimmed(parts[-1])):
+        domain = _letter_of_domain(parts[-1])
         tokens = trimmed(tokens[: len(tokens) - len(parts[-1])])
         parts = parts[:-1]
     start = _last_bracket(tokens) if tokens else None
     if start and _is_domain(tokens[start + 1 : -1]):
+        domain = _letter_of_domain(tokens[start + 1 : -1])
         tokens = trimmed(tokens[:start])
-    return tokens
+    return tokens, domain
+
+
+def _letter_of_domain(part: Tokens) -> str:
+    r"""The set's letter, and a mark for what stands behind it (`\mathbb{Z}^+`)."""
+    place = next(index for index, token in enumerate(part) if token.kind == "set")
+    rest = part[place + 1 :]
+    return part[place].text + ("" if not rest else "+" if len(rest) == 1 and rest[0].kind in ("sup", "sub") else "?")
 
 
 def _begins_domain(tokens: Tokens) -> bool:
@@ -134,9 +150,25 @@ def without_words_before(tokens: Tokens) -> Tokens:
                 end = place + 1
         elif not _is_label(token):
             break
-    if end and qualified(tokens[:end]):
-        raise Unreadable("a bound or a denial")
+    if end and (qualified(tokens[:end]) or _names_another(tokens[:end])):
+        raise Unreadable("a bound, a denial or another quantity")
     return trimmed(tokens[end:]) if end and end < len(tokens) else tokens
+
+
+_OTHERS = """
+negative reciprocal square squared cube opposite inverse logarithm log root half twice double before after nobody no-one someone everybody
+doubtful said says claim claimed false wrong without minus plus sum difference
+"""
+_OTHER_QUANTITY = frozenset(_OTHERS.split())
+_NO_LABELS = "guess mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt"
+_NEVER_A_LABEL = frozenset(_NO_LABELS.split())
+_APPROXIMATELY = frozenset(["approx", "approximately", "about", "roughly", "around", "nearly"])
+
+
+def _names_another(label: Tokens) -> bool:
+    """Does a label name another quantity than the answer («the square of the answer is», «a common mistake is»)?"""
+    words = {letters_of(token) for token in label}
+    return bool(words & _NEVER_A_LABEL) or (bool(words & {"answer", "result"}) and bool(words & _OTHER_QUANTITY))
 
 
 def _is_label(token: Token) -> bool:
@@ -159,12 +191,18 @@ def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
         start = _last_bracket(tokens)
         if start is None or start == 0 or not _is_remark(tokens[start + 1 : -1]):
             break
-        inside = tokens[start + 1 : -1]
-        if inside[0].kind == "sep" and inside[0].text == "or":
+        inside, tokens = tokens[start + 1 : -1], trimmed(tokens[:start])
+        if letters_of(inside[0]) in ("mod", "modulo"):
+            tokens = _reduced(tokens, inside[1:])
+        elif inside[0].kind in ("sep", "rel") and inside[0].text in ("or", "="):
             beside.append(trimmed(inside))
-        elif qualified(inside) and not letters_of(inside[0]).startswith(("approx", "about", "mod")):
-            raise Unreadable("a condition")
-        tokens = trimmed(tokens[:start])
+        elif number_in_words([letters_of(token) for token in inside]) is not None:
+            beside.append(inside)
+        elif letters_of(inside[0]) in UNIT_WORDS:
+            tokens = (*tokens, *inside)
+            break
+        elif not (inside[0].kind == "rel" or letters_of(inside[0]) in _APPROXIMATELY):
+            raise Unreadable("a remark that may change the value")
     if len(tokens) > 1 and tokens[-1].kind == "remark":
         tokens = _reduced(tokens[:-1], tokens[-1].args[0])
     return tokens, tuple(beside)

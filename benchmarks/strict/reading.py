@@ -12,6 +12,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from benchmarks.strict.equality import equal, value_near
 from benchmarks.strict.expressions import Tree, values_of
 from benchmarks.strict.number_words import number_in_words
 from benchmarks.strict.parts import (
@@ -28,7 +29,7 @@ from benchmarks.strict.parts import (
 )
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 from benchmarks.strict.units import LETTERS, Unit, is_unit_word, read_unit
-from benchmarks.strict.values import NoValue, Unbounded, exact, symbols
+from benchmarks.strict.values import NoValue, Unbounded, symbols
 
 
 class Quantity(NamedTuple):
@@ -94,23 +95,30 @@ def _from_chain(parts: list[Tokens], relations: list[str], with_symbols: bool) -
         except Unreadable:
             found.append(None)
     approximate = next((place + 1 for place, relation in enumerate(relations) if relation == "≈"), len(parts))
-    exact_ones = [value for value in found[:approximate] if value is not None] or [value for value in found if value is not None]
+    exact_ones = [value for value in found[:approximate] if value is not None]
+    if not exact_ones:
+        exact_ones = [value for value in found if value is not None and value.decimals is not None]
     if not exact_ones:
         raise Unreadable("no member has a value")
     if found[-1] is None and found[:approximate][-1] is None and symbol_of(parts[-1]) is None and not _is_name(parts[-1]):
         raise Unreadable("the last member cannot be read")
     value = exact_ones[-1]
-    if approximate <= place_of(found, value) and value.decimals is None:
-        raise Unreadable("only an approximation")
     if value.decimals is not None and len(exact_ones) > 1 and _rounds(exact_ones[-2], value):
         value = exact_ones[-2]
-    label = symbol_of(parts[0]) or symbol_of(parts[-1])
-    return value._replace(label=label)
+    if any(other is not None and other is not value and not _goes_with(value, other) for other in found):
+        raise Unreadable("members that differ")
+    return value._replace(label=symbol_of(parts[0]) or symbol_of(parts[-1]))
 
 
-def place_of(found: list[Quantity | None], value: Quantity) -> int:
-    """The place of a value in a chain."""
-    return next(place for place, one in enumerate(found) if one is value)
+def _goes_with(value: Quantity, other: Quantity) -> bool:
+    """May another member stand in one chain with the value: the same, a rounding of it, or something with symbols that it names?"""
+    if len(value.trees) != len(other.trees) or any(symbols(tree) for tree in other.trees):
+        return True
+    if any(symbols(tree) for tree in value.trees):
+        return False  # 0 = x^2 + 2x + 1
+    if other.unit != value.unit:
+        return True
+    return all(equal(a, b) for a, b in zip(value.trees, other.trees, strict=True)) or _rounds(value, other) or _rounds(other, value)
 
 
 def _is_name(tokens: Tokens) -> bool:
@@ -123,13 +131,13 @@ def _is_name(tokens: Tokens) -> bool:
 
 def _rounds(longer: Quantity, decimal: Quantity) -> bool:
     """Is the decimal a rounding of the value before it?"""
+    if decimal.decimals is None or len(longer.trees) != 1 or len(decimal.trees) != 1 or symbols(longer.trees[0]):
+        return False
     try:
-        a, b = exact(longer.trees[0]), exact(decimal.trees[0])
+        a, b = value_near(longer.trees[0]), value_near(decimal.trees[0])
     except (NoValue, Unbounded):
         return False
-    if a is None:
-        return True
-    return b is not None and abs(a - b) <= Fraction(1, 10 ** (decimal.decimals or 0))
+    return abs(a - b) <= 1.01 * 10.0**-decimal.decimals + 1e-12 * abs(a)
 
 
 def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
+from benchmarks.strict.number_words import number_in_words
 from benchmarks.strict.tokens import Tokens, Unreadable
 
 _TABLE = """
@@ -98,7 +99,17 @@ until versus vs any every i otherwise mille some many few several half twice dou
 root 大于 小于 不是 至少 至多 不 非 约 大约 左右 以上 以下 超过 不到 不等于 如果 多于 少于
 """
 QUALIFIERS = frozenset(_QUALIFIERS.split())
-_NO_PRODUCTS = ORDINALS | PERCENT | MULTIPLIERS.keys() | QUALIFIERS | _SQUARED.keys() | {"per"}
+_CHANGERS = """
+is are was were be cannot should would can't factorial choose remainder point inverse reciprocal divided multiplied halves third thirds
+fourth fourths fifth fifths sixth sixths seventh eighths eighth ninths tenth tenths hundredth hundredths thousandth
+thousandths tens ones lakh lakhs crore crores score gross mil false invalid rejected impossible extraneous guess unsure estimate estimated
+bound short off error mistake doubtful modulo sometimes often likely unlikely supposedly allegedly respectively
+"""
+CHANGERS = frozenset(_CHANGERS.split())
+"""Words behind a number that change it, or doubt it."""
+_NO_PRODUCTS = ORDINALS | PERCENT | MULTIPLIERS.keys() | QUALIFIERS | CHANGERS | _SQUARED.keys() | {"per"}
+_LARGE_LETTERS = {"k", "K", "M", "B"}
+"""«5K» may be five thousand."""
 LETTERS = frozenset("msghlLgVWNJKA")
 """Single letters that are units behind a space."""
 
@@ -134,6 +145,7 @@ def _table() -> dict[str, tuple[Fraction, str, int]]:
 
 
 _UNITS = _table()
+UNIT_WORDS = frozenset(_UNITS) | frozenset(word + "s" for word in _UNITS)
 
 
 def known_unit(word: str) -> str | None:
@@ -181,12 +193,14 @@ def read_unit(tokens: Tokens) -> Unit:
         elif (token.kind == "op" and token.text == "/") or word == "per":
             sign = -1
         elif token.kind == "degree" or word or token.kind == "money":
-            if is_qualifier(word):
+            if is_qualifier(word) or word in CHANGERS or token.text in _LARGE_LETTERS or number_in_words([word]) is not None:
                 raise Unreadable(f"«{word}» is no unit")
-            if word in MULTIPLIERS:
-                scale *= MULTIPLIERS[word]
+            if (multiplier := MULTIPLIERS.get(word) or MULTIPLIERS.get(word.removesuffix("s"))) is not None:
+                scale *= multiplier
             elif word in _SQUARED:
                 pending = _SQUARED[word]
+                if word.endswith("ed") and last is None:
+                    raise Unreadable("a power of the number")
                 if word.endswith("ed") and last is not None:
                     kinds[last[0]] = kinds.get(last[0], 0) + last[2] * (pending - 1)
                     size *= last[1] ** (last[2] * (pending - 1))

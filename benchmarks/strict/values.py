@@ -135,6 +135,8 @@ def _exact_function(name: str, numbers: list[Fraction]) -> Fraction | None:
     integers = all(number.denominator == 1 for number in numbers)
     if name == "factorial":
         return Fraction(math.factorial(_small(first))) if integers and first >= 0 else None
+    if name == "double factorial":
+        return Fraction(math.prod(range(_small(first), 0, -2))) if integers and first >= 0 else None
     if name == "binom":
         if not integers or numbers[1] < 0:
             return None
@@ -195,11 +197,12 @@ def substituted(tree: Tree, point: Mapping[str, Fraction]) -> Tree:
 
 
 class Evaluation:
-    """Value of trees at one point with a number of digits; remembers the largest number on the way."""
+    """Value of trees at one point with a number of digits; remembers the largest and the smallest number on the way."""
 
     def __init__(self, point: Mapping[str, Fraction], digits: int) -> None:
         self.point, self.digits = point, digits
         self.largest: Any = mpmath.mpf(1)
+        self.smallest: Any = mpmath.mpf(1)
         self.steps = 0
         self.rough = False
 
@@ -212,11 +215,18 @@ class Evaluation:
         if not mpmath.isfinite(result):
             raise NoValue
         size = abs(result)
+        if tree[0] not in ("add", "neg", "sym"):  # a sum may be rounding noise
+            self.note(size)
         if size > self.largest:
             self.largest = size
             if mpmath.mag(size) > LARGEST_BITS:
                 raise Unbounded
         return result
+
+    def note(self, size: Any) -> None:
+        """Remember a size that digits must reach down to."""
+        if 0 < size < self.smallest:
+            self.smallest = size
 
     def _value(self, tree: Tree) -> Any:
         kind = tree[0]
@@ -272,7 +282,9 @@ class Evaluation:
         if high == ("const", "inf"):
             raise Unbounded
         last = self.value(high)
-        if first != mpmath.floor(mpmath.re(first)) or last != mpmath.floor(mpmath.re(last)) or last - first > LONGEST_SUM:
+        if first != mpmath.floor(mpmath.re(first)) or last != mpmath.floor(mpmath.re(last)):
+            raise NoValue
+        if last - first > LONGEST_SUM:
             raise Unbounded
         total = mpmath.mpf(kind == "prod")
         for index in range(int(mpmath.re(first)), int(mpmath.re(last)) + 1):
@@ -301,6 +313,8 @@ class Evaluation:
             raise Unbounded
         if abs(first) > 10**30:
             raise Unbounded
+        if name in ("tanh", "coth"):
+            self.note(mpmath.exp(-2 * abs(first)))  # how far the value is from 1
         try:
             return known(first)
         except (ValueError, ZeroDivisionError) as error:

@@ -8,6 +8,7 @@ import unicodedata
 from benchmarks.strict.gold import Gold
 from benchmarks.strict.parts import choice_label, enclosed, letters_of, trimmed, without_remark, without_words_before
 from benchmarks.strict.tokens import Tokens
+from benchmarks.strict.units import is_qualifier
 
 
 def same_choice(given: Tokens, gold: Gold) -> bool:
@@ -19,8 +20,7 @@ def _choice(tokens: Tokens) -> str | None:
     tokens = tokens if choice_label(tokens) else without_words_before(tokens)
     if place := choice_label(tokens):
         letters = [token.text or token.args[0][0].text for token in tokens[:place] if token.kind in ("word", "run", "group")]
-        others = [choice_label(tokens[index:]) for index in range(place, len(tokens))]
-        return letters[0] if letters and not any(others) else None
+        return letters[0] if letters and not _takes_back(tokens[place:]) else None
     words = [token for token in tokens if letters_of(token) not in ("option", "choice", "answer", "选项")]
     if enclosed(tuple(words)) == "()":
         words = words[1:-1]
@@ -29,12 +29,24 @@ def _choice(tokens: Tokens) -> str | None:
     return None
 
 
-_ARTICLES = {"a", "an", "the", "due", "is", "are", "it", "only", "just"}
+def _takes_back(rest: Tokens) -> bool:
+    """Does what stands behind a choice letter offer another, or doubt it?"""
+    return any(
+        token.kind == "sep"
+        or (token.kind == "unknown" and token.text == "?")
+        or is_qualifier(letters_of(token))
+        or (token.kind in ("word", "run") and len(token.text) == 1 and "A" <= token.text <= "J")
+        or letters_of(token) in ("eliminated", "rejected", "excluded", "wrong", "incorrect", "false", "no")
+        for token in rest
+    )
+
+
+_ARTICLES = {"a", "an", "the", "A", "An", "The", "due", "is", "are", "it", "only", "just"}
 
 
 _SAME_WORDS = {
-    "dne": "doesnotexist", "undefined": "doesnotexist", "none": "nosolution", "nosolutions": "nosolution", "norealsolution": "nosolution",
-    "norealsolutions": "nosolution", "nosuchnumber": "nosolution",
+    "dne": "does not exist", "undefined": "does not exist", "none": "no solution", "no solutions": "no solution",
+    "no real solution": "no solution", "no real solutions": "no solution", "no such number": "no solution",
 }  # fmt: skip
 
 
@@ -61,10 +73,11 @@ def _words(tokens: Tokens) -> str:
         elif token.kind in ("rel", "op", "unknown", "sep") and token.text in (":", "-", "'", ".", ",", '"', "and", "or"):
             found.append(token.text if token.text in (":", "and", "or") else "")
         elif token.kind in ("word", "run", "name", "function"):
-            found.append("" if token.text.lower() in _ARTICLES else unicodedata.normalize("NFKC", token.text).casefold())
+            found.append("" if token.text in _ARTICLES else unicodedata.normalize("NFKC", token.text).casefold())
         elif token.kind in ("open", "close") and token.text in "()":
             continue
         else:
             return ""
-    joined = "".join(re.sub(r"[^\w:]", "", part) for part in found)
+    words = " ".join(part for part in (re.sub(r"[^\w:]", "", part) for part in found) if part)
+    joined = re.sub(r"(?<=\b\w) (?=\w\b)", "", words)  # «p. m.» is «pm»
     return _SAME_WORDS.get(joined, joined)
