@@ -96,7 +96,7 @@ def same_tokens(given: Tokens, gold: Gold) -> bool:
 
 def _same_domain(domain: str, gold: Gold) -> bool:
     """May an answer say that its symbol runs over this set?"""
-    if domain in ("", "R") or domain == gold.domain:
+    if domain in ("", gold.domain) or (domain == "R" and not gold.domain):
         return True
     return not gold.domain and gold.type not in ("interval", "equation")
 
@@ -342,6 +342,10 @@ def _same_tuple(given: Tokens, gold: Gold) -> bool:
     return _same_in_order(_named_in_order(found, gold.names), wanted)
 
 
+_ALPHABETICAL = {tuple(names) for names in ("xy", "xyz", "ab", "abc", "abcd", "mn", "pq", "pqr", "uv", "st", "rs", "jk", "hk")}
+"""Symbols whose order in a tuple is that of the alphabet."""
+
+
 def _named_in_order(found: list[Item], names: tuple[str, ...]) -> list[Item]:
     """`y = -2, x = 8` in the order of the gold's names, else of the alphabet."""
     labels = [item.label for item in found]
@@ -349,7 +353,9 @@ def _named_in_order(found: list[Item], names: tuple[str, ...]) -> list[Item]:
         return found
     if names and set(labels) != set(names):
         raise Unreadable("other names")
-    order = {name: place for place, name in enumerate(names or sorted(str(label) for label in labels))}
+    if not names and tuple(sorted(map(str, labels))) not in _ALPHABETICAL:
+        return found
+    order = {name: place for place, name in enumerate(names or sorted(map(str, labels)))}
     return [item._replace(label=None) for item in sorted(found, key=lambda item: order[str(item.label)])]
 
 

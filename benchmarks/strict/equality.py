@@ -44,7 +44,12 @@ def equal(a: Tree, b: Tree) -> bool:
 
 @lru_cache(1024)
 def ordered(tree: Tree) -> Tree:
-    """The tree with sums and products in one order, for trees that have no value."""
+    """The tree with sums and products in one order and what can be worked out, for trees that have no value."""
+    try:
+        if (value := exact(tree)) is not None:
+            return ("num", value)
+    except (NoValue, Unbounded):
+        pass
     if tree[0] not in ("add", "mul"):
         return tuple(ordered(part) if isinstance(part, tuple) else part for part in tree)
     parts, open_ones = [], [tree]
@@ -93,7 +98,7 @@ def _agree(a: Tree, b: Tree, point: Mapping[str, Fraction], complex_too: bool) -
     """
     up = down = 0
     for digits in (DIGITS, MORE_DIGITS):
-        with mpmath.workdps(digits + up + down):
+        with mpmath.workdps(digits + 2 * (up + down)):
             work = Evaluation(point, digits)
             try:
                 left, right = work.value(a), work.value(b)
@@ -101,7 +106,7 @@ def _agree(a: Tree, b: Tree, point: Mapping[str, Fraction], complex_too: bool) -
                 return None
             if not complex_too and (mpmath.im(left) != 0 or mpmath.im(right) != 0):
                 return None
-            bound = mpmath.mpf(10) ** (20 - digits - down) * (work.largest if digits == DIGITS else 1)
+            bound = mpmath.mpf(10) ** (20 - digits - up - down) * (work.largest if digits == DIGITS else 1)
             if abs(left - right) > bound:
                 return False
             up, down = (max(0, int(sign * mpmath.mag(size) * 0.302)) for sign, size in ((1, work.largest), (-1, work.smallest)))

@@ -23,7 +23,7 @@ from benchmarks.strict.parts import (
     without_words_before,
 )
 from benchmarks.strict.reading import quantity
-from benchmarks.strict.sets import looks_like_set
+from benchmarks.strict.sets import looks_like_set, says_all_reals
 from benchmarks.strict.tokens import Tokens, Unreadable
 from benchmarks.strict.types import AnswerType
 from benchmarks.strict.units import is_unit_word
@@ -72,6 +72,10 @@ def type_of(text: str, tokens: Tokens) -> AnswerType:
     """The type of a gold answer, from its text and its trimmed tokens."""
     if _is_choice(tokens):
         return "choice"
+    if says_all_reals(tokens):
+        return "interval"
+    if len(tokens) == 1 and tokens[0].text == "emptyset":
+        return "text"
     if _is_text(text, tokens):
         return "text"
     if any(token.kind == "matrix" for token in _inside(tokens)):

@@ -60,7 +60,7 @@ def tokenize(text: str, lists: bool = False) -> Tokens:
     """Tokens of a formula.  `lists`: `1,037` is two numbers.  Raises Unreadable for what is nested too deeply or not closed."""
     if _ESCAPED_TWICE.search(text) and not _ESCAPED_ONCE.search(text):
         text = text.replace("\\\\", "\\")
-    text = spelled(_EATEN.sub(lambda found: "\\" + _LETTER_OF[found.group()], text)).replace("{.}", ".")
+    text = spelled(_EATEN.sub(lambda found: "\\" + _LETTER_OF[found.group()], text)).replace("{.}", ".").replace("{:}", ":")
     return _Scanner(text, lists).run()
 
 

@@ -52,6 +52,8 @@ def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:
     place = places[0]
     matrix = tokens[place]
     before, after = tokens[:place], tokens[place + 1 :]
+    if len(after) == 1 and after[0].kind == "sup" and [token.text for token in after[0].args[0]] in (["T"], ["top"]):
+        matrix, after = matrix._replace(rows=tuple(zip(*matrix.rows, strict=True))), ()
     if after and not (after[0].kind == "op" and after[0].text in "*/"):
         raise Unreadable("something behind a matrix")
     factor: Tree | None = None

@@ -16,7 +16,7 @@ LONGEST = 2_000
 
 _BETWEEN = r"(?:\\thinspace\s*|,\s*\\!\s*|\{,\}\s?|\\,\s?|\\ |\\;|\\:|~|\{\\,\}|'(?=\d{3}(?!\d))|(?<=\d) (?=\d{3}(?!\d)))"
 _GROUPS = re.compile(rf"\d{{1,3}}(?:{_BETWEEN}\d{{3}})+(?!\d)")
-_COMMA_GROUPS = re.compile(r"\d{1,3}(?:,(?:\\,)?\d{3})+(?!\d)")
+_COMMA_GROUPS = re.compile(r"\d{1,3}(?:,(?:\\[,;: ])?\d{3})+(?!\d)")
 _DIGITS = re.compile(r"\d+")
 _DECIMALS = re.compile(r"\.\d+")
 _EXPONENT = re.compile(r"[eE]([+-]?\d{1,6})(?![\d.a-zA-Z])")

@@ -198,7 +198,7 @@ def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
             beside.append(trimmed(inside))
         elif number_in_words([letters_of(token) for token in inside]) is not None:
             beside.append(inside)
-        elif letters_of(inside[0]) in UNIT_WORDS:
+        elif letters_of(inside[0]) in UNIT_WORDS | {"base"}:
             tokens = (*tokens, *inside)
             break
         elif not (inside[0].kind == "rel" or letters_of(inside[0]) in _APPROXIMATELY):
@@ -274,8 +274,16 @@ def symbol_of(tokens: Tokens) -> str | None:
 
 def without_choice_label(tokens: Tokens) -> Tokens:
     """The tokens behind `(C)`, `C.` or `C)` where something follows it."""
+    tokens = opened(tokens)
     place = choice_label(tokens)
     return tokens[place:] if place and place < len(tokens) else tokens
+
+
+def opened(tokens: Tokens) -> Tokens:
+    r"""The tokens with `\mathbf{(B)}` at their start as `(B)`."""
+    if tokens and tokens[0].kind == "group" and len(tokens[0].args[0]) > 1 and choice_label(tokens[0].args[0]) == len(tokens[0].args[0]):
+        return (*tokens[0].args[0], *tokens[1:])
+    return tokens
 
 
 def choice_label(tokens: Tokens) -> int:

@@ -148,7 +148,7 @@ def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
     sign: Tokens = ()
     if tokens and tokens[0].kind == "op" and tokens[0].text in "-+" and len(tokens) > 1 and tokens[1].kind == "money":
         sign, tokens = tokens[:1], tokens[1:]
-    if tokens and tokens[0].kind == "money":
+    if tokens and (tokens[0].kind == "money" or (letters_of(tokens[0]) in ("usd", "eur", "rs", "inr") and len(tokens) > 1)):
         money, tokens = tokens[:1], tokens[1:]
     words = [letters_of(token) for token in tokens]
     if tokens and all(words) and (said := _said(words)) is not None:
@@ -254,7 +254,7 @@ def _unit_start(tokens: Tokens) -> int | None:
             return place
         if token.kind == "open" and token.text == "[" and place and _is_unit_group(tokens[place + 1 : -1]):
             return place
-        if token.kind == "group" and place and _is_unit_group(token.args[0]):
+        if token.kind in ("group", "frac") and place and all(_is_unit_group(argument) for argument in token.args):
             return place
     return None
 

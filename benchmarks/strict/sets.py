@@ -29,6 +29,11 @@ Intervals = tuple[Interval, ...]
 REALS = (Interval(MINUS_INFINITY, False, INFINITY, False),)
 
 
+def says_all_reals(tokens: Tokens) -> bool:
+    """«all real numbers» and the like."""
+    return " ".join(letters_of(token) for token in tokens) in ("all real numbers", "all reals", "real numbers", "all real values", "reals")
+
+
 def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
     """The intervals that an answer describes, in order, and the symbol that it describes them for.
 
@@ -39,13 +44,7 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
     if enclosed(tokens) == "{}":
         return _builder(tokens[1:-1])
     tokens = without_words_before(tokens)
-    if all(letters_of(token) for token in tokens) and [letters_of(token) for token in tokens] in (
-        ["all", "real", "numbers"],
-        ["all", "reals"],
-        ["real", "numbers"],
-        ["all", "real", "values"],
-        ["reals"],
-    ):
+    if says_all_reals(tokens):
         return REALS, None
     for place, token in at_top(tokens):
         if token.kind == "rel" and token.text == "∈":
@@ -196,15 +195,19 @@ def _distance(parts: list[Tokens], relation: str) -> tuple[list[Interval], str] 
 
 
 def _common(sets: list[list[Interval]]) -> list[Interval]:
-    """The intersection of single intervals."""
-    if any(len(intervals) != 1 for intervals in sets):
-        raise Unreadable("conditions on several intervals")
-    found = sets[0][0]
-    for other in (intervals[0] for intervals in sets[1:]):
-        low = max((found, other), key=lambda one: (value_near(one.low), not one.low_closed))
-        high = min((found, other), key=lambda one: (value_near(one.high), one.high_closed))
-        found = Interval(low.low, low.low_closed, high.high, high.high_closed)
-    return [found]
+    """The intersection of several sets."""
+    found = sets[0]
+    for others in sets[1:]:
+        found = [both for one in found for other in others if (both := _overlap(one, other)) is not None]
+    return found
+
+
+def _overlap(a: Interval, b: Interval) -> Interval | None:
+    low = max((a, b), key=lambda one: (value_near(one.low), not one.low_closed))
+    high = min((a, b), key=lambda one: (value_near(one.high), one.high_closed))
+    both = Interval(low.low, low.low_closed, high.high, high.high_closed)
+    start, end = value_near(both.low), value_near(both.high)
+    return both if start < end or (start == end and both.low_closed and both.high_closed) else None
 
 
 def _ordered(intervals: list[Interval]) -> Intervals:

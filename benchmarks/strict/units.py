@@ -217,8 +217,10 @@ def read_unit(tokens: Tokens) -> Unit:
                 pending = 1
         elif (token.kind == "op" and token.text in "*-") or (token.kind in ("unknown", "op") and token.text in (".", '"', "`")):
             continue
-        elif token.kind in ("group", "accent") and token.args:
+        elif token.kind in ("group", "accent", "frac") and token.args:
             inner = read_unit(token.args[0])
+            if token.kind == "frac":
+                inner = _over(inner, read_unit(token.args[1]))
             for kind, power in inner.kinds:
                 kinds[kind] = kinds.get(kind, 0) + sign * power
             size *= inner.size**sign
@@ -229,6 +231,13 @@ def read_unit(tokens: Tokens) -> Unit:
     if len(words) > 6:
         raise Unreadable("a sentence is no unit")
     return Unit(tuple(sorted((kind, power) for kind, power in kinds.items() if power)), size, scale, percent, known)
+
+
+def _over(top: Unit, bottom: Unit) -> Unit:
+    kinds = dict(top.kinds)
+    for kind, power in bottom.kinds:
+        kinds[kind] = kinds.get(kind, 0) - power
+    return top._replace(kinds=tuple(sorted((kind, power) for kind, power in kinds.items() if power)), size=top.size / bottom.size)
 
 
 def _is_inch(tokens: Tokens, place: int) -> bool:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from benchmarks.strict.gold import Gold
-from benchmarks.strict.parts import choice_label, enclosed, letters_of, trimmed, without_remark, without_words_before
+from benchmarks.strict.parts import choice_label, enclosed, letters_of, opened, trimmed, without_remark, without_words_before
 from benchmarks.strict.tokens import Tokens
 from benchmarks.strict.units import is_qualifier
 
@@ -16,7 +16,7 @@ def same_choice(given: Tokens, gold: Gold) -> bool:
 
 
 def _choice(tokens: Tokens) -> str | None:
-    tokens = trimmed(tokens)
+    tokens = opened(trimmed(tokens))
     tokens = tokens if choice_label(tokens) else without_words_before(tokens)
     if place := choice_label(tokens):
         letters = [token.text or token.args[0][0].text for token in tokens[:place] if token.kind in ("word", "run", "group")]
@@ -41,12 +41,12 @@ def _takes_back(rest: Tokens) -> bool:
     )
 
 
-_ARTICLES = {"a", "an", "the", "A", "An", "The", "due", "is", "are", "it", "only", "just"}
+_ARTICLES = {"a", "an", "the", "due", "is", "are", "it", "only", "just"}
 
 
 _SAME_WORDS = {
     "dne": "does not exist", "undefined": "does not exist", "none": "no solution", "no solutions": "no solution",
-    "no real solution": "no solution", "no real solutions": "no solution", "no such number": "no solution",
+    "no real solution": "no solution", "no real solutions": "no solution", "no such number": "no solution", "no solutions exist": "no solution", "no solution exists": "no solution",
 }  # fmt: skip
 
 
@@ -64,16 +64,23 @@ def same_text(given: Tokens, gold: Gold) -> bool:
 def _words(tokens: Tokens) -> str:
     """Letters and digits of the words, without articles; signs of a formula make it none."""
     tokens, _ = without_remark(trimmed(tokens))
+    if not tokens or (len(tokens) == 1 and tokens[0].text == "emptyset") or [token.text for token in tokens] == ["{", "}"]:
+        return "no solution" if tokens else ""
     found = []
-    for token in tokens:
+    for place, token in enumerate(tokens):
+        following = tokens[place + 1] if place + 1 < len(tokens) else None
         if token.kind == "group":
             found.append(_words(token.args[0]))
         elif token.kind == "num":
             found.append(str(token.value))
+        elif token.kind == "op" and token.text == "-" and following is not None and following.kind == "num":
+            return ""
         elif token.kind in ("rel", "op", "unknown", "sep") and token.text in (":", "-", "'", ".", ",", '"', "and", "or"):
             found.append(token.text if token.text in (":", "and", "or") else "")
         elif token.kind in ("word", "run", "name", "function"):
-            found.append("" if token.text in _ARTICLES else unicodedata.normalize("NFKC", token.text).casefold())
+            article = token.text in _ARTICLES and following is not None and len(letters_of(following)) > 1
+            article = article or (token.text in ("A", "An", "The") and place == 0 and following is not None)
+            found.append("" if article else unicodedata.normalize("NFKC", token.text).casefold())
         elif token.kind in ("open", "close") and token.text in "()":
             continue
         else:
