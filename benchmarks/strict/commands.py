@@ -83,7 +83,7 @@ SPACES = {
 
 WRAPPERS = {
     "boxed", "fbox", "framebox", "bm", "boldsymbol", "mathbf", "mathit", "mathsf", "mathtt", "mathnormal", "ensuremath", "underline",
-    "mathop", "mathbin", "mathrel", "mathord", "mathstrut", "smash", "pmb", "displaymath", "uline", "emph", "cancel", "bold", "mathfrak",
+    "mathop", "mathbin", "mathrel", "mathord", "mathstrut", "smash", "pmb", "displaymath", "uline", "emph", "bold", "mathfrak",
     "mathcal", "mathscr", "underbrace", "overbrace", "mathinner", "operatorname*", "hbox", "mathpunct", "mathopen", "mathclose",
 }  # fmt: skip
 

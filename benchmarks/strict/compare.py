@@ -23,6 +23,7 @@ from benchmarks.strict.parts import (
     trimmed,
     without_domain,
     without_remark,
+    without_words,
     without_words_before,
 )
 from benchmarks.strict.quantities import same_quantity
@@ -98,7 +99,8 @@ def _same_domain(domain: str, gold: Gold) -> bool:
     """May an answer say that its symbol runs over this set?"""
     if domain in ("", gold.domain) or (domain == "R" and not gold.domain):
         return True
-    return not gold.domain and gold.type not in ("interval", "equation")
+    of_a_function = gold.type == "equation" and str(symbol_of(members(gold.tokens)[0][0])).endswith("()")
+    return not gold.domain and (of_a_function or gold.type not in ("interval", "equation"))
 
 
 def _joined_rows(token: Token) -> Tokens:
@@ -183,7 +185,7 @@ def _same_base(given: Tokens, gold: Gold) -> bool:
 def _same_list(given: Tokens, gold: Gold) -> bool:
     wanted = items(gold.tokens)
     given = _spelled_out(without_words_before(given))
-    if enclosed(given) == "()" and len(list_parts(given[1:-1])) > 1 and len(wanted) > 1:
+    if enclosed(given) == "()" and len(list_parts(given[1:-1])) > 1 and len(wanted) > 1 and not has_plus_minus(given):
         return _same_in_order(_items_of(given[1:-1]), wanted)
     found = items(given)
     if len(found) > len(wanted):
@@ -229,7 +231,7 @@ def items(tokens: Tokens) -> list[Item]:
     """The members of a list or set: a ± gives two, a label before the first is that of all."""
     tokens = trimmed(tokens)
     for place, token in at_top(tokens):
-        if token.kind == "rel" and token.text == "∈" and symbol_of(tokens[:place]):
+        if token.kind == "rel" and token.text == "∈" and (symbol_of(tokens[:place]) or names_of(trimmed(tokens[:place]))):
             tokens = trimmed(tokens[place + 1 :])
             break
     if enclosed(tokens) == "{}":
@@ -262,6 +264,8 @@ def _values_in_order(tokens: Tokens) -> Tokens:
 def _labelled(part: Tokens) -> tuple[str | None, Tokens]:
     sides, relations = members(part)
     if len(sides) == 2 and relations == ["="]:
+        if names_of(trimmed(sides[0])):
+            return None, trimmed(sides[1])
         if (name := symbol_of(sides[0])) is not None:
             return name, trimmed(sides[1])
         if (name := symbol_of(sides[1])) is not None:
@@ -321,7 +325,7 @@ def _safely(check: Callable[[], bool]) -> bool:
 
 
 def _same_tuple(given: Tokens, gold: Gold) -> bool:
-    given = without_remark(without_words_before(given))[0]
+    given = without_words(given)
     sides, relations = members(given)
     names = names_of(trimmed(sides[0])) if relations == ["="] else ()
     given = _without_name(given)
@@ -349,8 +353,10 @@ _ALPHABETICAL = {tuple(names) for names in ("xy", "xyz", "ab", "abc", "abcd", "m
 def _named_in_order(found: list[Item], names: tuple[str, ...]) -> list[Item]:
     """`y = -2, x = 8` in the order of the gold's names, else of the alphabet."""
     labels = [item.label for item in found]
-    if None in labels or len(set(labels)) < len(labels):
+    if None in labels:
         return found
+    if len(set(labels)) < len(labels):
+        raise Unreadable("one symbol with several values")
     if names and set(labels) != set(names):
         raise Unreadable("other names")
     if not names and tuple(sorted(map(str, labels))) not in _ALPHABETICAL:

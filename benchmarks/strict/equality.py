@@ -104,10 +104,10 @@ def _agree(a: Tree, b: Tree, point: Mapping[str, Fraction], complex_too: bool) -
                 left, right = work.value(a), work.value(b)
             except NoValue:
                 return None
-            if not complex_too and (mpmath.im(left) != 0 or mpmath.im(right) != 0):
+            if work.complex and not complex_too:
                 return None
             bound = mpmath.mpf(10) ** (20 - digits - up - down) * (work.largest if digits == DIGITS else 1)
-            if abs(left - right) > bound:
+            if abs(left - right) > bound and not (work.rough and digits == DIGITS):
                 return False
             up, down = (max(0, int(sign * mpmath.mag(size) * 0.302)) for sign, size in ((1, work.largest), (-1, work.smallest)))
             if up + down > MOST_DIGITS:
@@ -129,7 +129,10 @@ def _points(names: tuple[str, ...]) -> tuple[tuple[dict[str, Fraction], ...], tu
     ranges = ((1, 30), (-30, -1), (31, 90), (-90, 90), (100, 500), (-500, -100), (1_000, 50_000), (-50_000, -1_000), (1, 9), (-9, 90))
     real = tuple({name: Fraction(draw.randint(low, high) * 101 + 7, 1009) for name in names} for low, high in ranges)
     small = tuple({name: Fraction(draw.randint(1, high)) for name in names} for high in (4, 7, 12, 15, 20, 9, 11, 30, 60, 200))
-    large = tuple({name: Fraction(draw.randint(1, 50) * step) for name in names} for step in (9_699_690, 667 * 31 * 37, 10**6 + 3))
+    large = tuple(
+        {name: Fraction(draw.randint(1, 50) * step) for name in names}
+        for step in (9_699_690, 2_646_000, 667 * 31 * 37, 4_391_633, 10**6 + 3)
+    )
     return real, small + large
 
 
@@ -149,7 +152,7 @@ def _equal_everywhere(a: Tree, b: Tree, names: list[str]) -> bool:
     if set(names) <= _COUNTED and (_counts(a) or _counts(b)):
         return _equal_at(a, b, whole, False)
     seen = [_agree_or_skip(a, b, point, False) for point in real]
-    if False in seen:
+    if False in seen or ((_counts(a) or _counts(b)) and False in [_agree_or_skip(a, b, point, False) for point in whole]):
         return False
     if seen.count(True) >= FEWEST_POINTS:
         return True

@@ -53,6 +53,8 @@ def read_gold(text: str, answer_type: AnswerType | None = None, lists: bool = Fa
     if relations == ["="] and enclosed(trimmed(sides[1])) == "()" and (enclosed(trimmed(sides[0])) == "()" or symbol_of(sides[0])):
         names = names_of(trimmed(sides[0]))  # (p, q) = (3, 2), or the point D = (0, 1)
         tokens = trimmed(sides[1])
+    elif relations == ["∈"] and names_of(trimmed(sides[0])):
+        tokens = trimmed(sides[1])
     return Gold(text, tokens, answer_type or type_of(text, tokens), names, domain)
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from benchmarks.strict.equality import equal
 from benchmarks.strict.expressions import Tree, parse
 from benchmarks.strict.gold import Gold
-from benchmarks.strict.parts import enclosed, list_parts, members, trimmed, without_remark, without_words_before
+from benchmarks.strict.parts import enclosed, list_parts, members, trimmed, without_words
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
 
@@ -21,7 +21,7 @@ def column(matrix: Token) -> list[Tokens]:
 
 def same_matrix(given: Tokens, gold: Gold) -> bool:
     wanted = _matrix(gold.tokens)
-    given, _ = without_remark(without_words_before(given))
+    given = without_words(given)
     sides, relations = members(given)
     if relations and all(relation == "=" for relation in relations):
         given = trimmed(sides[-1])

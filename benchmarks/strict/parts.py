@@ -31,7 +31,7 @@ def trimmed(tokens: Tokens) -> Tokens:
             tokens = tokens[:-1]
         elif tokens[0].kind == "unknown" and tokens[0].text in ("`", '"', "&"):
             tokens = tokens[1:]
-        elif tokens[-1].kind == "sep" or tokens[-1] == Token("op", "*", spaced=tokens[-1].spaced):
+        elif tokens[-1].kind == "sep":
             tokens = tokens[:-1]
         elif (
             tokens[0].kind == "sep"
@@ -120,12 +120,15 @@ def _begins_domain(tokens: Tokens) -> bool:
     """Do the tokens begin with ∀, «where», or «for all»?"""
     if (tokens[0].kind == "unknown" and tokens[0].text == "forall") or letters_of(tokens[0]) == "where":
         return True
-    return letters_of(tokens[0]) == "for" and len(tokens) > 1 and letters_of(tokens[1]) in ("all", "any", "every", "each", "some")
+    return letters_of(tokens[0]) == "for" and len(tokens) > 1 and letters_of(tokens[1]) in ("all", "any", "every", "each")
 
 
 def _is_domain(part: Tokens) -> bool:
     sides, relations = members(part)
-    return relations == ["∈"] and symbol_of(sides[0]) is not None and bool(sides[1]) and sides[1][0].kind == "set"
+    if relations != ["∈"] or not sides[1] or sides[1][0].kind != "set":
+        return False
+    names = list_parts(sides[0])
+    return bool(names) and all(symbol_of(name) is not None for name in names)
 
 
 def letters_of(token: Token) -> str:
@@ -160,14 +163,17 @@ negative reciprocal square squared cube opposite inverse logarithm log root half
 doubtful said says claim claimed false wrong without minus plus sum difference
 """
 _OTHER_QUANTITY = frozenset(_OTHERS.split())
-_NO_LABELS = "guess mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt"
+_NO_LABELS = "previous candidate approximation estimate rounded hypothesis rejected exceeds multiple factor fausse falsch guess mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt"
 _NEVER_A_LABEL = frozenset(_NO_LABELS.split())
 _APPROXIMATELY = frozenset(["approx", "approximately", "about", "roughly", "around", "nearly"])
 
 
 def _names_another(label: Tokens) -> bool:
     """Does a label name another quantity than the answer («the square of the answer is», «a common mistake is»)?"""
-    words = {letters_of(token) for token in label}
+    listed = [letters_of(token) for token in label]
+    words = set(listed)
+    if "of" in listed and "answer" in listed[listed.index("of") :]:
+        return True
     return bool(words & _NEVER_A_LABEL) or (bool(words & {"answer", "result"}) and bool(words & _OTHER_QUANTITY))
 
 
@@ -206,6 +212,14 @@ def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
     if len(tokens) > 1 and tokens[-1].kind == "remark":
         tokens = _reduced(tokens[:-1], tokens[-1].args[0])
     return tokens, tuple(beside)
+
+
+def without_words(tokens: Tokens) -> Tokens:
+    """Without label and remark in words.  Raises Unreadable for a remark that offers something else."""
+    tokens, beside = without_remark(without_words_before(tokens))
+    if beside:
+        raise Unreadable("a remark with another answer")
+    return tokens
 
 
 def _reduced(tokens: Tokens, modulus: Tokens) -> Tokens:

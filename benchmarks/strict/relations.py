@@ -7,7 +7,7 @@ from fractions import Fraction
 from benchmarks.strict.equality import equal
 from benchmarks.strict.expressions import Tree, parse
 from benchmarks.strict.gold import Gold
-from benchmarks.strict.parts import members, symbol_of, trimmed, without_remark, without_words_before
+from benchmarks.strict.parts import members, symbol_of, trimmed, without_words
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 from benchmarks.strict.values import substituted, symbols
 
@@ -19,13 +19,15 @@ def same_relation(given: Tokens, gold: Gold) -> bool:
 
 
 def same_equation(given: Tokens, gold: Gold) -> bool:
-    given, _ = without_remark(without_words_before(given))
+    given = without_words(given)
     wanted, _ = _difference(gold.tokens, "=")
     sides, relations = members(given)
     if not relations:
         name, value = _defined(gold.tokens)
         return name is not None and value is not None and equal(value, parse(trimmed(given)))
     if len(relations) > 1 and relations == ["="] * len(relations):
+        if not all(equal(_side(side), _side(sides[-1])) for side in sides[1:-1]):
+            raise Unreadable("members that differ")
         given = (*sides[0], Token("rel", "="), *sides[-1])
     found, _ = _difference(given, "=")
     return _proportional(wanted, found, False)
@@ -60,8 +62,9 @@ def _difference(tokens: Tokens, allowed: str) -> tuple[Tree, str]:
 def _side(tokens: Tokens) -> Tree:
     tokens = trimmed(tokens)
     name = symbol_of(tokens)
-    if name is not None and name.endswith("()") and symbol_of(tokens[-2:-1]) is not None and len(tokens) < 6:
-        return ("sym", name)
+    argument = symbol_of(tokens[-2:-1])
+    if name is not None and name.endswith("()") and argument is not None and len(tokens) < 6:
+        return ("sym", f"{name} of {argument}")
     return parse(tokens)
 
 

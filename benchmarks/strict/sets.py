@@ -70,7 +70,9 @@ def _builder(inside: Tokens) -> tuple[Intervals, str | None]:
     for place, token in at_top(inside):
         if token.kind == "bar" or (token.kind == "rel" and token.text in ":|"):
             before = inside[:place]
-            first = members(before)[0][0]
+            first, *rest = members(before)[0]
+            if any(token.kind == "set" and token.text != "R" for part in rest for token in part):
+                raise Unreadable("a set of whole or rational numbers")
             symbol = symbol_of(first)
             if symbol is None:
                 raise Unreadable("a set of several symbols")

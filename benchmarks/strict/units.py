@@ -97,6 +97,7 @@ where between to over up under above below except but maybe possibly perhaps pro
 never cannot wrong incorrect either neither nor greater smaller larger at-least isn't n't mod base exceeding through
 until versus vs any every i otherwise mille some many few several half twice double bigger higher lower beyond instead
 root 大于 小于 不是 至少 至多 不 非 约 大约 左右 以上 以下 超过 不到 不等于 如果 多于 少于
+多 余 折 的平方 的倒数 分之
 """
 QUALIFIERS = frozenset(_QUALIFIERS.split())
 _CHANGERS = """
@@ -104,6 +105,9 @@ is are was were be cannot should would can't factorial choose remainder point in
 fourth fourths fifth fifths sixth sixths seventh eighths eighth ninths tenth tenths hundredth hundredths thousandth
 thousandths tens ones lakh lakhs crore crores score gross mil false invalid rejected impossible extraneous guess unsure estimate estimated
 bound short off error mistake doubtful modulo sometimes often likely unlikely supposedly allegedly respectively
+sevenths twelfth twelfths sixteenth sixteenths twentieth twentieths millionth millionths doubled tripled halved ish unverified
+contradiction fails conditional depending tops ppm bn mn mln myriad quadrillion zillion googol mega тысяч тысячи тысяча миллион миллиона
+миллионов миллиард миллиарда миллиардов millionen milliarden tausend dutzend millones millón millón miles cuadrado más less
 """
 CHANGERS = frozenset(_CHANGERS.split())
 """Words behind a number that change it, or doubt it."""
@@ -228,6 +232,8 @@ def read_unit(tokens: Tokens) -> Unit:
             percent, known = percent or inner.percent, known and inner.known
         else:
             raise Unreadable(f"{token.kind} {token.text} is no unit")
+    if size != 1 and not any(kinds.values()):
+        raise Unreadable("a ratio of units")
     if len(words) > 6:
         raise Unreadable("a sentence is no unit")
     return Unit(tuple(sorted((kind, power) for kind, power in kinds.items() if power)), size, scale, percent, known)

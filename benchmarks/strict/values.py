@@ -205,6 +205,9 @@ class Evaluation:
         self.smallest: Any = mpmath.mpf(1)
         self.steps = 0
         self.rough = False
+        """Was a number rounded that is whole as far as these digits show?"""
+        self.complex = False
+        """Was a number on the way not real?"""
 
     def value(self, tree: Tree) -> Any:
         """Real or complex value of `tree`.  Raises NoValue or Unbounded."""
@@ -214,6 +217,7 @@ class Evaluation:
         result = self._value(tree)
         if not mpmath.isfinite(result):
             raise NoValue
+        self.complex = self.complex or mpmath.im(result) != 0
         size = abs(result)
         if tree[0] not in ("add", "neg", "sym"):  # a sum may be rounding noise
             self.note(size)
@@ -324,7 +328,8 @@ class Evaluation:
         if mpmath.im(first) != 0:
             raise NoValue
         nearest = mpmath.nint(first)
-        if abs(first - nearest) < mpmath.mpf(10) ** -(self.digits - 20) * max(1, self.largest):
+        if abs(first - nearest) < self.largest * mpmath.mpf(10) ** (20 - mpmath.mp.dps):
+            self.rough = self.rough or first != nearest
             return nearest
         return mpmath.floor(first) if name == "floor" else mpmath.ceil(first)
 
