@@ -97,6 +97,8 @@ def same_tokens(given: Tokens, gold: Gold) -> bool:
 
 def _same_domain(domain: str, gold: Gold) -> bool:
     """May an answer say that its symbol runs over this set?"""
+    if domain == "?":
+        return gold.domain == "?"
     if domain in ("", gold.domain) or (domain == "R" and not gold.domain):
         return True
     of_a_function = gold.type == "equation" and str(symbol_of(members(gold.tokens)[0][0])).endswith("()")

@@ -306,6 +306,9 @@ class _Parser:
         while (prime := self.peek()) is not None and prime.kind == "op" and prime.text == "'":
             self.at += 1
             text += "'"
+        if token.text == "C" and text != "C" and (power := self.peek()) is not None and power.kind == "sup" and following is not None:
+            self.at += 1
+            return ("fn", "binom", self.inner(following.args[0]), self.inner(power.args[0]))  # C_n^k
         if text == "C" and (pair := self.arguments()) is not None:
             if len(pair) == 2:
                 return ("fn", "binom", *pair)
@@ -355,7 +358,12 @@ class _Parser:
         name = _SAME.get(name, name)
         if exponent in (MINUS_ONE, ("neg", ONE)) and name in _INVERSE:
             name, exponent = _INVERSE[name], None
-        arguments = self.arguments()
+        following = self.peek()
+        if following is not None and following.kind == "frac" and without_degrees((following,)) != (following,):
+            self.at += 1
+            arguments: list[Tree] | None = [self.angle((following,))]
+        else:
+            arguments = self.arguments()
         if arguments is None:
             arguments = [self.juxtaposed()]
         if len(arguments) != (2 if name == "binom" else 1) and name not in _SEVERAL:
@@ -386,7 +394,7 @@ class _Parser:
             inside = token.args[0]
             if not (inside and inside[0].kind == "open" and inside[0].text == "(" and inside[-1].kind == "close"):
                 self.at += 1
-                return [self.inner(inside)]
+                return [self.angle(inside)]
             self.tokens = self.tokens[: self.at] + inside + self.tokens[self.at + 1 :]
             token = inside[0]
         if token.text not in "([{":
@@ -397,10 +405,11 @@ class _Parser:
         return [self.angle(part) for part in parts]
 
     def angle(self, tokens: Tokens) -> Tree:
-        """An argument of a function; a degree sign at its end makes it an angle in degrees."""
-        if tokens and tokens[-1].kind == "degree":
-            return ("div", ("mul", self.inner(tokens[:-1]), ("const", "pi")), ("num", Fraction(180)))
-        return self.inner(tokens)
+        """An argument of a function; with degree signs it is an angle in degrees."""
+        bare = without_degrees(tokens)
+        if bare == tokens:
+            return self.inner(tokens)
+        return ("div", ("mul", self.inner(bare), ("const", "pi")), ("num", Fraction(180)))
 
     def juxtaposed(self) -> Tree:
         tree = self.power() if (token := self.peek()) is None or token.kind != "op" or token.text != "-" else self.signed()
@@ -450,6 +459,13 @@ class _Parser:
         if self.at == saved:
             raise Unreadable("a sum of nothing")
         return (kind, variable, self.inner(lower[place + 1 :]), self.inner(upper), _freed(body, variable))
+
+
+def without_degrees(tokens: Tokens) -> Tokens:
+    """The tokens without degree signs, inside arguments too."""
+    return tuple(
+        token._replace(args=tuple(without_degrees(argument) for argument in token.args)) for token in tokens if token.kind != "degree"
+    )
 
 
 def _fraction_in(group: Tokens) -> Token | None:

@@ -32,16 +32,19 @@ def number_in_words(words: Sequence[str]) -> Fraction | None:
 
 
 def _whole(parts: Sequence[str]) -> Fraction | None:
-    total = group = 0
+    total = group = below = 0
+    free = 10**12
     said = False
     for word in parts:
         if word in _SMALL:
-            group += _SMALL[word]
-            said = True
-        elif word == "hundred" and said:
-            group = (group or 1) * 100
-        elif word in _LARGE and said:
-            total, group = total + group * _LARGE[word], 0
+            size = _SMALL[word]
+            if size >= free or (size == 0 and len(parts) > 1):
+                return None  # «four five»
+            group, free, said = group + size, 10 if size >= 20 else 0, True
+        elif word == "hundred" and said and 0 < group < 100:
+            group, free = group * 100, 100
+        elif word in _LARGE and said and group and _LARGE[word] < (below or 10**18):
+            total, group, free, below = total + group * _LARGE[word], 0, 10**12, _LARGE[word]
         elif word != "and" or not said:
             return None
     return Fraction(total + group) if said else None
@@ -59,6 +62,10 @@ def _chinese(text: str) -> Fraction | None:
 def _chinese_whole(text: str) -> int | None:
     if not _CHINESE_NUMBER.fullmatch(text):
         return None
+    if len(text) > 1 and all(character in _CHINESE for character in text):
+        return int("".join(str(_CHINESE[character]) for character in text))  # 二零四
+    if re.search(r"[百千万亿][一二三四五六七八九两]$", text):
+        return None  # 三千五 may be 3500
     total = group = digit = 0
     for character in text:
         if character in _CHINESE:

@@ -14,7 +14,7 @@ from benchmarks.strict.tokens import Token, Unreadable
 LONGEST = 2_000
 """Digits of a number, and the largest power of ten behind it."""
 
-_BETWEEN = r"(?:\\thinspace\s*|,\s*\\!\s*|\{,\}\s?|\\,\s?|\\ |\\;|\\:|~|\{\\,\}|'(?=\d{3}(?!\d))|(?<=\d) (?=\d{3}(?!\d)))"
+_BETWEEN = r"(?:\\text\{,\}|\\thinspace\s*|,\s*\\!\s*|\{,\}\s?|\\,\s?|\\ |\\;|\\:|~|\{\\,\}|'(?=\d{3}(?!\d))|(?<=\d) (?=\d{3}(?!\d)))"
 _GROUPS = re.compile(rf"\d{{1,3}}(?:{_BETWEEN}\d{{3}})+(?!\d)")
 _COMMA_GROUPS = re.compile(r"\d{1,3}(?:,(?:\\[,;: ])?\d{3})+(?!\d)")
 _DIGITS = re.compile(r"\d+")

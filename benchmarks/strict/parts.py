@@ -94,7 +94,7 @@ def without_domain(tokens: Tokens) -> tuple[Tokens, str]:
     for place, _ in at_top(tokens):
         if place and _begins_domain(tokens[place : place + 2]):
             if not any(other.kind == "num" or (other.kind == "rel" and other.text != "∈") for other in tokens[place:]):
-                domain = next((token.text for token in tokens[place:] if token.kind == "set"), "")
+                domain = _domain_in_words(tokens[place:])
                 tokens = trimmed(tokens[:place])
             break
     parts = cut(tokens, "sep", (",", ";"))
@@ -116,11 +116,31 @@ def _letter_of_domain(part: Tokens) -> str:
     return part[place].text + ("" if not rest else "+" if len(rest) == 1 and rest[0].kind in ("sup", "sub") else "?")
 
 
+_NUMBER_WORDS = "integer integers real whole number numbers all any every each some an a is are constant be in"
+_ABOUT_NUMBERS = frozenset(_NUMBER_WORDS.split())
+
+
 def _begins_domain(tokens: Tokens) -> bool:
-    """Do the tokens begin with ∀, «where», or «for all»?"""
-    if (tokens[0].kind == "unknown" and tokens[0].text == "forall") or letters_of(tokens[0]) == "where":
+    """Do the tokens begin with ∀, «where», «with», or «for all»?"""
+    first = letters_of(tokens[0])
+    if (tokens[0].kind == "unknown" and tokens[0].text == "forall") or first in ("where", "with"):
         return True
-    return letters_of(tokens[0]) == "for" and len(tokens) > 1 and letters_of(tokens[1]) in ("all", "any", "every", "each")
+    return (
+        first == "for"
+        and len(tokens) > 1
+        and letters_of(tokens[1]) in ("all", "any", "every", "each", "some", "integer", "integers", "real")
+    )
+
+
+def _domain_in_words(tail: Tokens) -> str:
+    """The set that «for all integers k» or «where k ∈ ℤ» names; a mark for one that is not known."""
+    words = [letters_of(token) for token in tail[1:] if len(letters_of(token)) > 1 or token.kind == "word"]
+    named = next((_letter_of_domain(tail[place:]) for place, token in enumerate(tail) if token.kind == "set"), "")
+    if any(word not in _ABOUT_NUMBERS and len(word) > 1 for word in words):
+        return "?"
+    if named or "some" not in words:
+        return named or ("Z" if {"integer", "integers"} & set(words) else "R" if "real" in words else "")
+    return "Z" if {"integer", "integers"} & set(words) else "R" if "real" in words or "constant" in words else "?"
 
 
 def _is_domain(part: Tokens) -> bool:
@@ -163,7 +183,10 @@ negative reciprocal square squared cube opposite inverse logarithm log root half
 doubtful said says claim claimed false wrong without minus plus sum difference
 """
 _OTHER_QUANTITY = frozenset(_OTHERS.split())
-_NO_LABELS = "previous candidate approximation estimate rounded hypothesis rejected exceeds multiple factor fausse falsch guess mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt"
+_NO_LABELS = """
+previous candidate approximation estimate rounded hypothesis rejected exceeds multiple factor fausse falsch guess
+mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt
+"""
 _NEVER_A_LABEL = frozenset(_NO_LABELS.split())
 _APPROXIMATELY = frozenset(["approx", "approximately", "about", "roughly", "around", "nearly"])
 

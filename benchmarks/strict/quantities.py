@@ -31,6 +31,8 @@ def _same_one(wanted: Quantity, a: Tree, found: Quantity, b: Tree) -> bool:
     gold_unit, unit = wanted.unit, found.unit
     if gold_unit is not None and gold_unit.kinds and unit is not None and unit.percent:
         return False  # 36 % is no sum of money
+    if gold_unit is not None and gold_unit.percent and unit is not None and unit.kinds and not unit.percent:
+        return False
     if (gold_unit and gold_unit.percent) or (unit and unit.percent):
         return _same_percent(bool(gold_unit and gold_unit.percent), a, bool(unit and unit.percent), b)
     if gold_unit is not None and unit is not None and gold_unit.kinds and unit.kinds:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from benchmarks.strict.equality import equal, value_near
-from benchmarks.strict.expressions import Tree, values_of
+from benchmarks.strict.expressions import Tree, values_of, without_degrees
 from benchmarks.strict.number_words import number_in_words
 from benchmarks.strict.parts import (
     at_top,
@@ -21,6 +21,7 @@ from benchmarks.strict.parts import (
     enclosed,
     letters_of,
     members,
+    qualified,
     symbol_of,
     trimmed,
     without_choice_label,
@@ -102,12 +103,36 @@ def _from_chain(parts: list[Tokens], relations: list[str], with_symbols: bool) -
         raise Unreadable("no member has a value")
     if found[-1] is None and found[:approximate][-1] is None and symbol_of(parts[-1]) is None and not _is_name(parts[-1]):
         raise Unreadable("the last member cannot be read")
+    for part in parts:
+        if _is_denied(part):
+            raise Unreadable("a denial")
+    if not with_symbols and any(found[end] is None and _is_equation_side(parts[end]) for end in (0, -1)):
+        raise Unreadable("an equation to solve")
     value = exact_ones[-1]
     if value.decimals is not None and len(exact_ones) > 1 and _rounds(exact_ones[-2], value):
         value = exact_ones[-2]
     if any(other is not None and other is not value and not _goes_with(value, other) for other in found):
         raise Unreadable("members that differ")
     return value._replace(label=symbol_of(parts[0]) or symbol_of(parts[-1]))
+
+
+def _is_denied(part: Tokens) -> bool:
+    return qualified(part) or any(token.kind == "unknown" and token.text in ("lnot", "neg", "nexists", "not") for token in part)
+
+
+def _is_equation_side(part: Tokens) -> bool:
+    """Is a member arithmetic with one symbol, such as `2x` or `x + 1`: an equation still to be solved, not a name?"""
+    if symbol_of(part) is not None:
+        return False
+    try:
+        trees = values_of(trimmed(part))
+    except Unreadable:
+        return False
+    return any(len(symbols(tree)) == 1 and tree[0] != "sym" and _is_arithmetic(tree) for tree in trees)
+
+
+def _is_arithmetic(tree: Tree) -> bool:
+    return tree[0] in ("num", "sym") or (tree[0] in ("add", "mul", "div", "neg") and all(_is_arithmetic(part) for part in tree[1:]))
 
 
 def _goes_with(value: Quantity, other: Quantity) -> bool:
@@ -137,7 +162,10 @@ def _rounds(longer: Quantity, decimal: Quantity) -> bool:
         a, b = value_near(longer.trees[0]), value_near(decimal.trees[0])
     except (NoValue, Unbounded):
         return False
-    return abs(a - b) <= 1.01 * 10.0**-decimal.decimals + 1e-12 * abs(a)
+    scaled = a * 10.0**decimal.decimals
+    if abs(scaled - round(scaled)) < 1e-9:
+        return abs(a - b) < 1e-12 * max(1.0, abs(a))
+    return abs(a - b) < 0.9999 * 10.0**-decimal.decimals
 
 
 def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
@@ -153,8 +181,8 @@ def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
     words = [letters_of(token) for token in tokens]
     if tokens and all(words) and (said := _said(words)) is not None:
         number, length = said
-        unit = read_unit(money + tokens[length:]) if money or tokens[length:] else None
-        return Quantity((("num", number),), unit if unit is not None and unit.kinds else None)
+        unit = read_unit(money + tokens[length:]) if money or tokens[length:] else Unit(())
+        return Quantity((("num", number * unit.scale),), unit._replace(scale=1) if unit.kinds or unit.percent else None)
     if not tokens:
         raise Unreadable("nothing")
     if tokens[-1].kind == "degree" and any(token.kind == "function" for token in tokens):
@@ -215,13 +243,7 @@ def _with_degrees(tokens: Tokens) -> Quantity:
     try:
         return Quantity(tuple(values_of(tokens)))
     except Unreadable:
-        return Quantity(tuple(values_of(_without_degrees(tokens))), read_unit((Token("degree"),)))
-
-
-def _without_degrees(tokens: Tokens) -> Tokens:
-    return tuple(
-        token._replace(args=tuple(_without_degrees(argument) for argument in token.args)) for token in tokens if token.kind != "degree"
-    )
+        return Quantity(tuple(values_of(without_degrees(tokens))), read_unit((Token("degree"),)))
 
 
 def _holds_degrees(tokens: Tokens) -> bool:
@@ -237,7 +259,7 @@ def _unit_start(tokens: Tokens) -> int | None:
             continue
         if token.kind in ("degree", "percent", "money"):
             return place
-        if token.kind == "word" and place:
+        if token.kind == "word" and place and token.text not in ("i", "e"):
             return place
         if (
             token.kind == "run"
@@ -270,7 +292,7 @@ def _letters_start(tokens: Tokens) -> int:
     for place, token in enumerate(tokens):
         if place and token.kind in ("run", "word"):
             single = token.text in LETTERS and (token.spaced or token.text in "msghL")
-            if single or (token.spaced and re.fullmatch(r"(?i)(?=.*[aeiou])[a-z]{2,3}", token.text)):
+            if single or (token.spaced and re.fullmatch(r"(?i)[b-df-hj-np-tv-z][aeiou][a-z]", token.text)):
                 return place
             break
     raise Unreadable("a value with symbols")

@@ -162,6 +162,8 @@ def _inequality(tokens: Tokens) -> tuple[list[Interval], str]:
         return _without(list(REALS), (Interval(other, True, other, True),)), name
     if any(relation not in _FLIPPED for relation in relations) or len(relations) > 2 or (len(relations) == 2 and place != 1):
         raise Unreadable("a relation")
+    if len(relations) == 2 and (relations[0] in "<≤") != (relations[1] in "<≤"):
+        raise Unreadable("bounds on one side")
     low, low_closed, high, high_closed = MINUS_INFINITY, False, INFINITY, False
     for index, relation in enumerate(relations):
         bound = bounds[index] if index < place else bounds[index + 1]

@@ -107,7 +107,7 @@ thousandths tens ones lakh lakhs crore crores score gross mil false invalid reje
 bound short off error mistake doubtful modulo sometimes often likely unlikely supposedly allegedly respectively
 sevenths twelfth twelfths sixteenth sixteenths twentieth twentieths millionth millionths doubled tripled halved ish unverified
 contradiction fails conditional depending tops ppm bn mn mln myriad quadrillion zillion googol mega тысяч тысячи тысяча миллион миллиона
-миллионов миллиард миллиарда миллиардов millionen milliarden tausend dutzend millones millón millón miles cuadrado más less
+миллионов миллиард миллиарда миллиардов millionen milliarden tausend dutzend millones millón millón cuadrado más less
 """
 CHANGERS = frozenset(_CHANGERS.split())
 """Words behind a number that change it, or doubt it."""

@@ -46,7 +46,8 @@ _ARTICLES = {"a", "an", "the", "due", "is", "are", "it", "only", "just"}
 
 _SAME_WORDS = {
     "dne": "does not exist", "undefined": "does not exist", "none": "no solution", "no solutions": "no solution",
-    "no real solution": "no solution", "no real solutions": "no solution", "no such number": "no solution", "no solutions exist": "no solution", "no solution exists": "no solution",
+    "no real solution": "no solution", "no real solutions": "no solution", "no such number": "no solution",
+    "no solutions exist": "no solution", "no solution exists": "no solution",
 }  # fmt: skip
 
 
