@@ -148,7 +148,7 @@ UNIT_STOP = re.compile(
 )
 PREDICATE_END = re.compile(
     r"\s*(?:です|である|になります|となります|となる|だ|입니다|이다|이에요|예요|है|हैं|হয়|ครับ|ค่ะ|dir|dır|'dir|'dur"
-    r"|dur)?[\s.。।!！]*$",
+    r"|dur)?[\s.。।]*$",
 )
 PLACEHOLDER = re.compile(
     r"(?:your|the|final|insert|put|my|numerical|\s)*(?:answer|result|here|final|solution|content)+(?:here|\s)*|\.\.\.|…|\\[lc]?dots"
