@@ -35,7 +35,23 @@ def cleaned(text: str) -> str:
         pieces.append(text[position:])
     text = re.sub(r"(?<=\*\*)[!！]", "", "".join(pieces))
     text = _STRESS.sub("", _LINE_MARK.sub("", _TAGS.sub(" ", text)))
-    return _ITALIC.sub(r"\2", text)
+    return "\n".join(_tightened(line) if "$" in line else line for line in _ITALIC.sub(r"\2", text).split("\n"))
+
+
+_NO_WORDS = re.compile(r"\\(?:text\w*|math\w+|operatorname|mbox|begin|end)\s*\{[^{}]*\}|\\[a-zA-Z]+")
+
+
+def _tightened(line: str) -> str:
+    """The line with formulas `$ 12 $` as `$12$`, so that they do not look like money."""
+    pieces = re.split(r"(?<!\\)\$", line)
+    place = 1
+    while place < len(pieces) - 1:
+        piece = pieces[place].strip()
+        money = re.match(r"\s?\d", pieces[place + 1]) or re.search(r"[a-zA-Z]{3}", _NO_WORDS.sub(" ", piece))
+        if piece and not money:
+            pieces[place] = piece
+        place += 2 if piece and not money else 1
+    return "$".join(pieces)
 
 
 _DELIMITER = re.compile(r"\$\$|(?<!\\)\$|\\[()\[\]]")

@@ -168,7 +168,7 @@ def _said_at(text: str, marker: re.Match[str], wanted: Wanted, behind_box: bool)
         line = marker.group(1)
         heading = re.match(r"(?:\d+[.)]\s|step\b)", line, re.IGNORECASE) or (wanted == "value" and not is_value(line))
         return marker.end(), None if heading else stated(line, wanted)
-    rest = text[marker.end() :][: LONGEST_SENTENCE * 2]
+    rest = text[_behind(text, marker) :][: LONGEST_SENTENCE * 2]
     clause = clause_at(rest.lstrip(" \n:：=是为"), wanted)
     end = marker.end() + len(next(sentences(rest), ""))
     if not clause or phrases.TELLS_NOTHING.match(clause):
@@ -183,6 +183,13 @@ def _said_at(text: str, marker: re.Match[str], wanted: Wanted, behind_box: bool)
     if wanted == "value":
         return end, _value_in(clause) or clause
     return end, stated(clause, wanted)
+
+
+def _behind(text: str, marker: re.Match[str]) -> int:
+    r"""Where a marker ends; in mathematics (`$\text{Answer: }5$`), where the formula starts."""
+    start = max(0, marker.start() - LONGEST_SENTENCE)
+    before = re.search(rf"[{VALUE}{NAME}]+$", masked(text[start : marker.end() + LONGEST_SENTENCE])[: marker.end() - start])
+    return start + before.start() if before else marker.end()
 
 
 def closing_statement(text: str, wanted: Wanted) -> str | None:
