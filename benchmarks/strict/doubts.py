@@ -43,7 +43,7 @@ _THIS = (
 )
 _BAD = (
     r"(?:wrong|incorrect|mistaken|false|invalid|not\s+(?:right|correct|true|valid|possible|it|the\s+(?:correct\s+|right\s+)?answer)"
-    r"|a\s+mistake|an\s+error|impossible)"
+    r"|a\s+mistake|an\s+error|impossible|falsch|faux|fals[oa]|incorrect[oa]|errad[oa]|sbagliat[oa]|неверн\w*|неправильн\w*)"
 )
 TAKEN_BACK = re.compile(
     rf"\b{_THIS}\s+(?:is|was|seems|looks|must\s+be|can(?:no|['’])t\s+be(?:\s+(?:right|correct))?)(?:\s+(?:actually|clearly|obviously"
@@ -83,13 +83,17 @@ CORRECTION = re.compile(
 """What opens a sentence that gives another answer."""
 OTHER_CASE = re.compile(
     r"\b(?:if|had|were|without|unless|with|suppose|supposing|assuming|allowing)\b[^.;\n]{0,200}\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)\b"
-    r"|\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)\b[^.;\n]{0,80}\b(?:if|had|were|without|unless)\b"
-    r"|\bfor\s+(?:comparison|reference|contrast)\b|\bby\s+(?:comparison|contrast)\b|\bcompare\b"
-    r"|\b(?:naive|naïve|incorrect|wrong|false|tempting|intuitive|common|erroneous|original|previous|earlier|other|his|her|their|student['’]s)"
-    r"\s+(?:\w+\s+)?answer\b",
+    r"|\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)\b[^.;\n]{0,80}\b(?:if|had|were|without|unless)\b",
     I_CASE,
 )
-"""A sentence that tells the answer to another question, or an answer that is not the speaker's."""
+"""A sentence that tells the answer to another question."""
+OTHER_ANSWER = re.compile(
+    r"\b(?:for|by)\s+(?:comparison|reference|contrast)\b"
+    r"|\b(?:naive|naïve|incorrect|wrong|false|tempting|intuitive|common|erroneous|original|previous|earlier|student['’]s)\s+(?:\w+\s+)?answer\s+"
+    r"(?:is|was|would|here|of)\b",
+    I_CASE,
+)
+"""A sentence that tells an answer that is not the speaker's."""
 QUALIFIER = re.compile(
     r"\b(?:not|never|no|neither|nor|at\s+(?:least|most)|(?:no\s+)?(?:more|less|fewer|greater|smaller|larger|bigger|higher"
     r"|lower)(?:\s+than)?|about|approximately|approx|around|nearly"
@@ -97,12 +101,13 @@ QUALIFIER = re.compile(
     r"|sum|product|difference|factorial"
     r"|cannot|can['’]?t|isn['’]?t|aren['’]?t|doesn['’]?t|don['’]?t|couldn['’]?t|wrong|incorrect|divided|multiplied|multiples?|factors?"
     r"|divisors?|divisible|power|root|logarithm|log|unless|if|either"
-    r"|approximat\w*|like|close|near|somewhere|something|vicinity|order\s+of|in\s+\d+|minimum\s+of|maximum\s+of|up\s+to|out\s+of|hundred|thousand|million|billion|dozen|dozens|pairs?|over|under"
+    r"|approximat\w*|like|close|near|far\s+from|other\s+than|different\s+from|differs?|except|excluding|anything|(?:next|previous|prime)\s+(?:\w+\s+)?(?:after|before)"
+    r"|distint[oa]s?|diferentes?|différente?s?|divers[oa]|ungleich|verschieden|отлич\w+|somewhere|something|vicinity|order\s+of|in\s+\d+|minimum\s+of|maximum\s+of|up\s+to|out\s+of|hundred|thousand|million|billion|dozen|dozens|pairs?|over|under"
     r"|не|более|менее|больше|меньше|около|примерно|приблизительно|nicht|mindestens|höchstens|etwa|ungefähr|rund"
     r"|mehr|weniger|zwischen"
     r"|knapp|fast|kein\w*|pas|environ|presque|peu\s+près|près|proche|cerca|acerca|casi|alrededor|nunca|aproximadamente|quase|circa|quasi"
     rf"|около|почти|нет|niet|geen|ongeveer|około|prawie|değil|yaklaşık|khoảng|sekitar|bukan|{_LATIN_BOUND})\b"
-    r"|[≈≥≤≠<>]|\\(?:approx|leq?|geq?|neq?)(?![a-zA-Z])|不|非|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下"
+    r"|[≈≥≤≠<>]|\\(?:approx|leq?|geq?|neq?)(?![a-zA-Z])|不(?!同|重复|重複|相同|妨|难|含|考虑|计|变)|非(?!负|零|空|常)|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下"
     r"|未满|より|以上|以下|약|이상|이하|미만|초과",
     I_CASE,
 )
@@ -119,7 +124,7 @@ AFTER_VALUE = re.compile(
     I_CASE,
 )
 NEGATION = re.compile(
-    r"\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|cannot|can['’]t|doesn['’]t|don['’]t\s+(?:think|believe)|не|нет|неверно|nicht|kein\w*"
+    r"\b(?:not|never|neither|nor|(?:is|are|was|were|ca|could|would|should|does|did|wo)n['’]t|cannot|don['’]t\s+(?:think|believe)|не|нет|неверно|nicht|kein\w*"
     r"|no\s+(?:es|son|hay|puede|vale|da)|nunca|non\s+(?:è|e['’]|sono|può|vale)|n[ãa]o\s+(?:é|são|pode|vale|há)|n['’](?:est|a)\s+pas|ne\s+\w+\s+pas"
     r"|niet|geen|nie\s+(?:jest|wynosi|to)|není|değil|bukan|không\s+phải|inte|ikke|ei\s+ole)\b"
     r"|不是|不可能|不等于|不为|并非|≠|\\neq?(?![a-zA-Z])|(?:では|じゃ|で)(?:な|あり)|아니|아닙|नहीं|ليس|ไม่ใช่",
@@ -127,18 +132,21 @@ NEGATION = re.compile(
 )
 """What negates a plain statement."""
 BEHIND_VALUE = re.compile(
-    r"(?:では|じゃ|で)(?:な|ありません)|より|以上|以下|未満|超|くらい|ぐらい|程度|ほど|前後|以外|[吗嗎]|でしょう|かもしれ|ですか|か[。？?\s]*$"
+    r"(?:では|じゃ|で)(?:な|ありません)|より|以上|以下|未満|超|くらい|ぐらい|程度|ほど|前後|以外|[吗嗎]|不正解|間違|誤り|違い|でしょう|かもしれ|ですか|か[。？?\s]*$"
     r"|아니|아닙|않|보다|이상|이하|미만|초과|정도|입니까|일까|左右|上下|以内|以外|之间|不对|不正确|错|大概|ไม่"
 )
 """What denies or blurs a value in a language that says so behind it."""
 BLURRED = re.compile(
-    r"\b(?:like|close|near|vicinity|somewhere|something|order\s+of|give\s+or\s+take|more\s+or\s+less|doubt\w*|unsure"
-    r"|unlikely|wonder|whether)\b",
+    r"\b(?:like\s+(?=[\d$\\])|close\s+to|near|far\s+from|other\s+than|different\s+from|differs|except|anything|fails|rejected|discarded|vicinity|somewhere|something|order\s+of|give\s+or\s+take|more\s+or\s+less|doubt\w*|unsure"
+    r"|unlikely|wonder|whether|(?:square|cube|multiple|divisor|factor|root)\s+of|(?:next|previous|prime)\s+(?:\w+\s+)?(?:after|before)|distint[oa]s?\s+(?:de|a)"
+    r"|diferentes?\s+d\w+|différente?s?\s+de|divers[oa]\s+da|ungleich|verschieden|отлич\w+)\b",
     I_CASE,
 )
 """What a statement has in it that states no value, in words that are no part of one."""
 DOUBTED = re.compile(
     r"\b(?:doubt|doubtful|wonder|whether|unsure|unlikely|den(?:y|ies)|reject|if|refute|disprove)\b[^,;:.\n]{0,60}$"
+    r"|\bfalse\s+that\b[^,;:.\n]{0,60}$|\bневерно,?\s+что\b[^.\n]{0,40}$"
+    r"|\b(?:some|people|others|many|students?)\s+(?:\w+\s+)?(?:say|claim|think|believe|argue|guess)\w*\b[^,;:.\n]{0,60}$"
     r"|(?:n['’]t|\bnot)\s+(?:\w+\s+)?(?:think|believe|sure|certain|convinced|say|claim|conclude|mean|true|the\s+case|clear|know|possible|follow)"
     r"\b[^,;:.\n]{0,60}$"
     r"|\b(?:think|believe|say|claim|true|sure|the\s+case)\s+not\b[^,;:.\n]{0,40}$|\bdudo\b[^,;:.\n]{0,40}$|\b(?:je\s+doute|bezweifle)\b[^;:.\n]{0,40}$",
@@ -167,7 +175,7 @@ CHOICE_DOUBT = re.compile(
 """What keeps a letter from being the choice."""
 VAGUE = re.compile(
     r"\b(?:approximately|about|roughly|nearly|almost|at\s+(?:least|most)|probably\s+not|hardly)\b"
-    r"|大约|约|至少|至多|最多|超过|不|未必|大概",
+    r"|大约|约|至少|至多|最多|超过|不(?!同|重复|重複|相同|妨|难|含|考虑|计|变)|未必|大概",
     I_CASE,
 )
 """What makes a value inexact, before the verb."""

@@ -175,3 +175,6 @@ WINNER = re.compile(
 )
 """Who does most («Evelyn has the greatest speed»)."""
 OR_AT_END = re.compile(rf"{OR}\s*$", I_CASE)
+_WORKED = r"\$?\d[\d.]{0,15}(?:\s?[-+*/×÷]\s?\$?\d[\d.]{0,15}){1,8}\s?=\s?"
+WORKING = re.compile(rf"{_WORKED}\$?\d[\d.]{{0,15}}(?:[ ][a-z]{{1,15}}){{0,3}},\s(?:and\s|so\s|then\s)?(?={_WORKED})", I_CASE)
+"""A sum that leads to the next one: «3*3=9 sprints, 9*60=540 meters»."""

@@ -213,7 +213,7 @@ def closing_of(sentence: str, wanted: Wanted) -> str | None:
         return stated(clause_at(sentence, wanted), wanted)
     if wanted == "words":
         return _predicate(clause_at(sentence, wanted))
-    clause = _trimmed(sentence)
+    clause = _trimmed(phrases.WORKING.sub("", sentence))
     while filler := phrases.FILLER.match(clause):
         clause = clause[filler.end() :]
     shadow = masked(clause)
@@ -234,8 +234,9 @@ def closing_of(sentence: str, wanted: Wanted) -> str | None:
     if len(values) > 1 and not verbs:
         return clause
     doubted = doubts.DOUBTED.search(shadow[: values[-1].start()])
-    negated = doubted or doubts.NEGATION.search(shadow[max(0, verbs[-1] - 14) if verbs else 0 : values[-1].start()])
-    vague = verbs and doubts.VAGUE.search(shadow[max(0, verbs[-1] - 24) : verbs[-1]])
+    last_before = max((value.end() for value in values if verbs and value.end() <= verbs[-1]), default=0)
+    negated = doubted or doubts.NEGATION.search(shadow[max(last_before, verbs[-1] - 14) if verbs else 0 : values[-1].start()])
+    vague = verbs and doubts.VAGUE.search(shadow[max(last_before, verbs[-1] - 24) : verbs[-1]])
     return clause if negated or vague else _value_in(clause, verbs[-1] if verbs else 0)
 
 

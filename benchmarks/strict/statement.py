@@ -59,15 +59,28 @@ def find_statement(text: str, wanted: Wanted = "value") -> Statement | Missing:
 
 
 def _prose(text: str, wanted: Wanted) -> Statement | Missing:
-    text = without_contrast(cleaned(text), wanted)
+    text = _own(without_contrast(cleaned(text), wanted), wanted)
     part = marked_statement(text, wanted) or closing_statement(text, wanted)
     if part is None:
         return Missing("no answer")
     stands = text.rfind(part)
-    retracted = _is_negation(part, wanted) or (stands >= 0 and _taken_back(text[stands + len(part) :]))
+    behind = text[stands + len(part) :] if stands >= 0 else ""
+    retracted = _is_negation(part, wanted) or doubts.WITHDRAWN_AT_ONCE.match(behind[:NEAR]) is not None or _taken_back(behind)
+    if wanted == "value" and (corrected := _corrected(list(sentences(behind)))) and _key(corrected) != _key(part):
+        part, retracted = corrected, _is_negation(corrected, wanted)
     if uses_decimal_comma(text):
         part = decimal_points(part)
     return Statement((part,), "prose", retracted=retracted)
+
+
+def _own(text: str, wanted: Wanted) -> str:
+    """The text without answers to other questions, where it states another one, and without wrong answers."""
+    said = list(sentences(text))
+    own = [sentence for sentence in said if not doubts.OTHER_ANSWER.search(sentence)]
+    here = [sentence for sentence in own if not doubts.OTHER_CASE.search(sentence)]
+    if len(here) < len(own) and marked_statement("\n".join(here), wanted):
+        own = here
+    return text if len(own) == len(said) else "\n".join(own)
 
 
 def _is_negation(part: str, wanted: Wanted) -> bool:
@@ -194,7 +207,7 @@ def _denied_before(text: str, box: Box) -> bool:
 
 def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:
     """A plain statement behind the last box whose content is another one."""
-    said = [sentence for sentence in sentences(behind) if not doubts.OTHER_CASE.search(sentence)]
+    said = [sentence for sentence in sentences(behind) if not (doubts.OTHER_CASE.search(sentence) or doubts.OTHER_ANSWER.search(sentence))]
     later = marked_statement("\n".join(said), wanted, behind_box=True)
     if wanted == "value" and later is None:
         later = _corrected(said)
