@@ -161,8 +161,8 @@ GAVE_UP = re.compile(
 )
 """A last sentence that says that there is no answer."""
 A_LABEL = (
-    r"\b(?:step|case|line|page|equations?|eq\.|part|question|problem|section|theorem|lemma|figure|table|chapter|attempt|example|option"
-    r"|choice)"
+    r"\b(?:step|case|line|page|equations?|eq\.|part|question|problem|section"
+    r"|theorem|lemma|figure|table|chapter|attempt|example|option|choice)"
 )
 LABELLED = re.compile(rf"{A_LABEL}\s*[#(\s]*$", I_CASE)
 """A number behind such a word is a mere label."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 from benchmarks.strict import doubts, phrases
 from benchmarks.strict.layout import NAME, VALUE, masked, sentences
+from benchmarks.strict.shapes import EXPRESSION
 
 Wanted = Literal["value", "words", "choice"]
 
@@ -19,30 +20,6 @@ MOST_WORDS = 2
 """Between a marker and a value behind a box: «the answer is thus 205», but not «it should be noted that 5 is prime»."""
 CLOSING = 4_000
 """Characters at the end in which the closing statement is looked for."""
-_NUMBER = (
-    r"(?:\\?[$€£¥₹₽]\s?)?(?:[0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\uff10-\uff19]+(?:(?:[.,:٫·](?=\d)|\{,\}|(?:\\,"
-    r"|[\u00a0\u202f ])(?=\d{3}(?!\d)))\d+)*|\.\d+)"
-    r"(?:\s+\d+/\d+)?(?:st|nd|rd|th)?(?![a-zA-Z_]*\d)"
-)
-_LETTER = r"(?<![a-zA-Z\\'’])[a-zA-Z](?:_\w)?(?![a-zA-Z'’])"
-_TERM = (
-    rf"(?:[-−–+±√({{\[]\s?){{0,3}}(?:{VALUE}+|{_NUMBER}|π|∞|∅|½|¼|¾|⅓|⅔|\\\w+(?:\{{[^{{}}]*\}}){{0,2}})(?:[)!\]}}²³⁰¹⁴-⁹°%‰]|\s?[€£¥₽]"
-    rf"|\\%|\s%)*"
-)
-_OPERATOR = r"\s*(?:[-−–+*/^=<>≤≥≠≈×·÷,]|(?<=\s):|:(?!\s)|\\(?:times|cdot|pm)|\*\*)\s*"
-_RUN = (
-    rf"(?:(?:{_LETTER}|{NAME}+|\([\w, ]{{1,12}}\))\s*(?:[-=<>≤≥≠≈∈+^*/]|\\approx)\s*)*{_TERM}(?:(?:{_OPERATOR})?(?:{_TERM}"
-    rf"|{_LETTER}(?=\s*[-+*/^=<>≤≥≠²³)\d.,;]|\s*$)))*[)\]}}]*"
-)
-_LATIN_UNIT = (
-    r"(?:[ap]\.m\.?|(?:sq|cu|fl)\.[ ]?[a-z]{1,6}|[a-zA-Zа-яёА-Яà-ÿ°²³'’]{1,20}(?:[²³]|\^[23])?(?:/[a-zA-Z]{1,8}|\s+per\s+[a-z]{1,12})?)"
-)
-_UNIT = (
-    rf"(?:(?:(?![或和与者及])[\u3040-\u9fff\uac00-\ud7a3]){{1,6}}|\s?\\text\s*\{{[^{{}}]{{0,30}}\}}"
-    rf"|(?:[ \t]?[µμ]?(?!{phrases.UNIT_STOP.pattern}){_LATIN_UNIT}){{0,3}})"
-)
-_JOIN = rf"[\s,;、，(（]*(?:{phrases.OR}|{phrases.AND}|[,;、，])(?:[\s,]*{phrases.MAYBE})*\s*"
-_EXPRESSION = re.compile(rf"{_RUN}(?:{_UNIT})?(?:{_JOIN}{_RUN}(?:{_UNIT})?)*(?:\s(?=\d){_RUN}(?:{_UNIT})?)*", re.IGNORECASE)
 
 
 def is_value(text: str) -> bool:
@@ -102,7 +79,7 @@ def stated(clause: str, wanted: Wanted) -> str | None:
 def _value_in(clause: str, start: int = 0) -> str | None:
     """The first value at or after `start`, with the words that qualify it; the whole clause where they follow it."""
     shadow = masked(clause)
-    found = _EXPRESSION.search(shadow, start)
+    found = EXPRESSION.search(shadow, start)
     if found is None:
         return None
     before, after = shadow[start : found.start()], shadow[found.end() :]
@@ -217,16 +194,16 @@ def closing_of(sentence: str, wanted: Wanted) -> str | None:
     while filler := phrases.FILLER.match(clause):
         clause = clause[filler.end() :]
     shadow = masked(clause)
-    whole = _EXPRESSION.match(shadow)
+    whole = EXPRESSION.match(shadow)
     if whole and not re.search(r"\w", shadow[whole.end() :]):
         return clause
     for comment in phrases.COMMENT.finditer(shadow):
-        if _EXPRESSION.search(shadow[: comment.start()]):
+        if EXPRESSION.search(shadow[: comment.start()]):
             clause, shadow = _trimmed(clause[: comment.start()]), shadow[: comment.start()].rstrip()
             break
     introduced = _introduction(shadow)
     clause, shadow = clause[introduced:], shadow[introduced:]
-    values = list(_EXPRESSION.finditer(shadow))
+    values = list(EXPRESSION.finditer(shadow))
     if not values:
         return _in_words(clause)
     verbs = [verb.end() for verb in phrases.VERB.finditer(shadow) if verb.end() <= values[-1].start()]
@@ -248,7 +225,7 @@ def _introduction(shadow: str) -> int:
     label = re.match(r"[^:=\n]{1,60}(?<!\s):\s+", shadow)
     if label is None or re.search(rf"(?:{doubts.A_LABEL}|error|input|hint|ratio|odds|proportion)\b", label.group(), re.IGNORECASE):
         return 0
-    return label.end() if _EXPRESSION.fullmatch(shadow, label.end()) else 0
+    return label.end() if EXPRESSION.fullmatch(shadow, label.end()) else 0
 
 
 def _in_words(clause: str) -> str | None:

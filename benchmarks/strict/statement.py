@@ -13,13 +13,11 @@ from typing import Literal, NamedTuple
 
 from benchmarks.answer_text import BOX_WINDOW, PROSE_WINDOW
 from benchmarks.strict import doubts, phrases
+from benchmarks.strict.beside import NEAR, VALUE, before, values_beside
 from benchmarks.strict.boxes import Box, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
 from benchmarks.strict.layout import cleaned, decimal_points, sentences, uses_decimal_comma
 from benchmarks.strict.prose import Wanted, clause_at, closing_statement, is_value, marked_statement, stated, without_contrast
 from benchmarks.strict.turns import spoken
-
-NEAR = 300
-"""Characters beside a box in which another value can be offered."""
 
 MOST_BOXES = 24
 """A longer list of boxes is not an answer that could be right."""
@@ -99,40 +97,11 @@ def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
     if later := _later_answer(behind, group[-1], wanted):
         return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later, wanted))
     taken_back = doubts.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
-    retracted = not kept or taken_back or _taken_back(behind) or _is_part_of_more(text, group)
+    retracted = not kept or taken_back or _taken_back(behind)
     kept = kept or group
     parts = tuple(_with_points(part, text) for part in _contents(text, kept))
-    if len(parts) == 1 and (multiplier := _MULTIPLIER_BEHIND.match(text, kept[-1].end)):
-        parts = (f"{parts[0].strip()} \\text{{ {multiplier.group(1)}}}",)
-    more, beside = _beside(text, kept, wanted)
+    more, beside = values_beside(text, kept, wanted)
     return Statement((*parts, *more), "box", beside, retracted)
-
-
-_MULTIPLIER_BEHIND = re.compile(
-    r"[\s$*\\)\]]{0,6}\b(hundred|thousand|million|billion|trillion|dozen|squared|cubed|factorial)\b", re.IGNORECASE
-)
-_OTHER_BEFORE = re.compile(
-    r"\b(?:minus|negative|half\s+of|twice|double|(?:(?:square|cube)\s+)?root\s+of|reciprocal\s+of|factorial\s+of|opposite\s+of|negative\s+of"
-    r"|number\s+of\s+\w+\s+of|divisors?\s+of|multiple\s+of|all\s+but|any(?:thing)?\s+(?:but|except)|(?:square|cube)\s+of|all\s+\w+\s+except)[\s$*\\(]*$",
-    re.IGNORECASE,
-)
-_DIGITS_BEHIND = re.compile(r"(?:\.\d|(?:,|\{,\})\d{3}|\d)")
-_DISOWNED = re.compile(
-    r"\b(?:never\s+mind|oops|scratch\s+that|i\s+meant?\b|(?:this|it|which)\s+(?:is\s+(?:extraneous|rejected)|(?:over|double)-?\s?counts?|contradicts)"
-    r"|(?:discard|reject)\s+it|\(?should\s+be\s+[$\\]*-?\d)",
-    re.IGNORECASE,
-)
-
-
-def _is_part_of_more(text: str, group: list[Box]) -> bool:
-    """Is a box only a piece of what is stated («half of □», `□.5`, `(□, 5)`), or disowned («□. Oops»)?"""
-    first, last = group[0], group[-1]
-    left, right = text[max(0, first.start - 80) : first.start], text[last.end : last.end + 200]
-    if _OTHER_BEFORE.search(left) or re.search(r"\d\.?$", left) or _DIGITS_BEHIND.match(right):
-        return True
-    if re.search(r"[({,]\s*$", left) and re.match(r"\s*,\s*[\d\\a-z(-]", right) and not re.search(r"\\\(\s*$", left):
-        return True
-    return _DISOWNED.search(right) is not None
 
 
 def _with_points(part: str, text: str) -> str:
@@ -186,20 +155,8 @@ def _belong_together(between: str) -> bool:
     return bool(re.search(rf",|，|{phrases.AND}|{phrases.OR}", between, re.IGNORECASE))
 
 
-_OPENERS = re.compile(r"(?:[\s$*({\[`:：]|\\[(\[,;! ]|\\(?:text|mathrm|displaystyle)|(?<![a-zA-Z\\])[a-zA-Z]\s*=)+$")
-
-
-def _before(text: str, box: Box) -> str:
-    """The text before a box without what opens mathematics and without a label «x =»."""
-    left = text[max(0, box.start - NEAR) : box.start]
-    if re.search(r"(?:\\neq?|\\not\s*=|≠)\s*$", left):
-        return left
-    opened = _OPENERS.search(left[-60:])
-    return left[: len(left) - len(opened.group())] if opened else left
-
-
 def _denied_before(text: str, box: Box) -> bool:
-    left = _before(text, box)[-80:]
+    left = before(text, box)[-80:]
     if doubts.BOUND_BEFORE.search(left):
         return True
     return doubts.NOT_BEFORE.search(left) is not None and not re.search(r"\b(?:if|why|or)\s+not\s*$", left, re.IGNORECASE)
@@ -213,7 +170,7 @@ def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:
         later = _corrected(said)
         if later is None and (back := doubts.TAKEN_BACK.search(behind)):
             rest = behind[back.end() : back.end() + NEAR]
-            later = next((found for piece in sentences(rest) if (found := stated(piece, wanted))), None)
+            later = next((found for piece in sentences(rest) if (found := stated(piece, wanted)) and is_value(found)), None)
     if later is None or re.fullmatch(re.escape(_key(box.content)) + r"[a-zA-Z°%]*", _key(later)):
         return None
     return later
@@ -224,7 +181,7 @@ def _corrected(said: list[str]) -> str | None:
     for sentence in said:
         if opening := doubts.CORRECTION.match(sentence):
             rest = clause_at(sentence[opening.end() :])
-            if re.fullmatch(rf"{_VALUE}\s*(?:[a-zA-Z]{{1,15}})?", rest) and "=" not in rest:
+            if re.fullmatch(rf"{VALUE}\s*(?:[a-zA-Z]{{1,15}})?", rest) and "=" not in rest:
                 return rest
     return None
 
@@ -240,48 +197,3 @@ def _taken_back(behind: str) -> bool:
     if last is None or re.search(r"\b(?:if|unless|suppose|whether)\s+$", behind[max(0, last.start() - 12) : last.start()], re.IGNORECASE):
         return False
     return not re.search(r"\b(?:is|was)\s+(?:indeed\s+|actually\s+)?(?:right|correct)\b", behind[last.end() :], re.IGNORECASE)
-
-
-_VALUE = r"(?:\$[^$\n]{1,200}\$|\\\([^\n]{1,200}?\\\)|\\?[$€£¥]?\s?[-−–]?\d[\d,./]*(?:\s+\d+/\d+)?%?)"
-_EDGE = r"(?:[\s$*\\)\]}`]|\\[,;! ])*"
-_UNITS = r"(?:[a-zA-Z°%/²³]{1,15}\.?\s+){0,3}?"
-_OR_BEHIND = re.compile(
-    rf"{_EDGE}(?:\\text\s*\{{[^{{}}]{{0,40}}\}}{_EDGE})?{_UNITS}[\s,.;(（，、]*(?:(?:but|though|and)\s+)?(?:{phrases.OR}"
-    rf"|/(?=\s*\$?\d))(?:[\s,]*(?:{phrases.MAYBE}|{phrases.OR}))*[\s,:]*",
-    re.IGNORECASE,
-)
-_AND_BEHIND = re.compile(rf"{_EDGE}(?:,\s*)?{phrases.AND}\s*({_VALUE})\s*[.。]?\s*(?:\n|$)", re.IGNORECASE)
-_OTHER_IF = re.compile(
-    rf"{_EDGE}[^\n.]{{0,60}}?(?:[(,;]|\band\b|\bbut\b)\s*(?:but\s+|though\s+)?({_VALUE}){phrases.ALSO_POSSIBLE}",
-    re.IGNORECASE,
-)
-_OR_FURTHER = re.compile(rf"{_EDGE}[^\n.]{{1,60}}?[,(;]\s*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*\s*({_VALUE})", re.IGNORECASE)
-_OR_AHEAD = re.compile(rf"({_VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE)
-_AND_AHEAD = re.compile(rf"({_VALUE})[\s,*]*{phrases.AND}\s*$", re.IGNORECASE)
-
-
-def _beside(text: str, group: list[Box], wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Further values of a list («1 and [box]»), and values that are offered as an alternative to the group of boxes."""
-    more, beside = [], []
-    behind = text[group[-1].end : group[-1].end + NEAR]
-    ahead = _before(text, group[0])[-120:]
-    if found := _OR_BEHIND.match(behind):
-        rest = cleaned(behind[found.end() :])
-        other = clause_at(rest, wanted)
-        if other and (is_value(other) or wanted == "words" or re.match(r"(?:more|less|fewer|greater|higher|so)\b|\(?[A-J]\)?\b", other)):
-            beside += [] if phrases.SAME_AS.match(other) else [other]
-    elif found := _AND_BEHIND.match(behind):
-        more.append(found.group(1))
-    elif found := _OR_FURTHER.match(behind):
-        beside.append(found.group(1))
-    if found := _OTHER_IF.match(behind):
-        beside.append(found.group(1))
-    if also := phrases.ALSO.search(behind[:160]):
-        other = clause_at(cleaned(behind[also.end() :]), wanted)
-        beside += [other] if other and is_value(other[:30]) and "\\boxed" not in other else []
-    if found := _OR_AHEAD.search(ahead):
-        beside.append(found.group(1))
-    elif (found := _AND_AHEAD.search(ahead)) and not re.search(r"(?:=|between)\s*$", ahead[: found.start()]):
-        unlabelled = not re.search(r"[a-zA-Z]\s*=[\s$\\({]*$", text[max(0, group[0].start - 30) : group[0].start])
-        more += [found.group(1)] if unlabelled and "=" not in found.group(1) else []
-    return tuple(value.strip() for value in more), tuple(dict.fromkeys(value.strip() for value in beside))

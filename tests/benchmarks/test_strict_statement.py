@@ -53,6 +53,14 @@ BOXES = [
     (r"$\boxed{n}$ for even $n$ and $\boxed{n+1}$ for odd $n$", ("n", "n+1")),
     (r"$\boxed{3}$ 或 $\boxed{4}$", ("3", "4")),
     (r"Ответ: $\boxed{0,5}$", ("0.5",)),
+    (r"$\bbox[5px,border:2px solid]{17}$", ("17",)),
+    ("$\\boxed{\x0crac{1}{2}}$", (r"\frac{1}{2}",)),
+    (r"$N\ge\boxed{17}$", (r"N\ge(17)",)),
+    (r"$\boxed{17}\le N$", (r"(17)\le N",)),
+    (r"N < \boxed{17}", ("N < (17)",)),
+    (r"=> \boxed{17}", ("17",)),
+    (r"Not more than one fails; we round up to $\boxed{17}$.", ("17",)),
+    (r"At least $\boxed{16}$, in fact $\boxed{17}$.", ("17",)),
 ]
 
 
@@ -101,6 +109,37 @@ RETRACTED = [
     "There aren't 17 ways.",
     "答案不可能是17",
     "I don't think it is 17.",
+    r"The answer is at least $\boxed{17}$.",
+    r"There are more than **$\boxed{17}$** of them.",
+    r"$N\text{ is less than }\boxed{17}$",
+    r"La respuesta es mayor que $\boxed{17}$.",
+    r"Ответ больше $\boxed{17}$.",
+    r"至少$\boxed{17}$",
+    r"$\boxed{17}$ is too small.",
+    r"$\boxed{17}$ must be rejected.",
+    r"$\boxed{17}$ — wrong!",
+    r"$\boxed{17}$ at most.",
+    r"$\boxed{17}$?",
+    r"$\boxed{17}$. But I forgot the case $n=0$.",
+    "La respuesta no es 17.",
+    "La risposta non è 17.",
+    "A resposta não é 17.",
+    "La réponse n'est pas 17.",
+    "Die Antwort ist nicht 17.",
+    "Ответ не 17.",
+    "答えは17ではない。",
+    "答えは17より大きい。",
+    "정답은 17이 아닙니다.",
+    "답은 17보다 크다.",
+    "Something like 17.",
+    "The answer is in the vicinity of 17.",
+    "I doubt the answer is 17.",
+    "I wonder whether the answer is 17.",
+    "Some people say the answer is 17.",
+    "The answer is other than 17.",
+    "The answer is 17?",
+    "The answer is 17 — wrong!",
+    "答案是17吗？",
 ]
 
 
@@ -114,6 +153,12 @@ def test_what_is_negated_or_taken_back_is_retracted(text: str) -> None:
 LATER = [
     (r"$\boxed{17}$. Wait, that is wrong; the answer is 18.", "18"),
     (r"$\boxed{17}$. I made a mistake. It should be $18$.", "$18$"),
+    (r"$\boxed{17}$. Sorry, I meant $18$.", "$18$"),
+    (r"$\boxed{17}$. Wait, it's 18.", "18"),
+    (r"$\boxed{17}$. Hmm, I missed one: so it is $18$.", "$18$"),
+    ("The answer is 17. Oops, 18.", "18"),
+    ("The answer is 17? No, it is 18.", "18"),
+    ("答案是17吗？不，是18。", "18"),
     ("$\\boxed{17}$\n\n**Final answer: 18**", "18"),
     ("$\\boxed{17}$\n\n#### 18", "18"),
     (r"$\boxed{17}$. So the balance is 18. Final Answer: The final answer is $1,018$.", "$1,018$"),
@@ -127,82 +172,38 @@ def test_a_later_plain_statement_replaces_a_box(text: str, part: str) -> None:
 
 @pytest.mark.parametrize(
     "behind",
-    ["The answer is correct.", "The final answer is 17.", "It should be noted that 5 is prime.", "I hope it is correct.", "<|im_end|>"],
+    [
+        "The answer is correct.",
+        "The final answer is 17.",
+        "It should be noted that 5 is prime.",
+        "I hope it is correct.",
+        "<|im_end|>",
+        "If instead $n=9$, the answer would be $84$.",
+        "(For comparison, the naive answer is 336.)",
+        "The root $x=-3$ must be rejected.",
+        "Wait, let me check: 8 + 9 = 17.",
+        "No 18 is needed.",
+        "I forgot to mention that $n>0$.",
+        "<|im_end|>\n<|im_start|>user\nAnd 18?",
+        "Without the restriction the answer would be 18.",
+        "Wait for the next problem.",
+        "A common wrong answer is 18.",
+    ],
 )
 def test_harmless_text_behind_a_box_changes_nothing(behind: str) -> None:
     assert find_statement(rf"$\boxed{{17}}$. {behind}") == Statement(("17",), "box")
 
 
-PROSE: list[tuple[str, Any, str]] = [
-    ("The answer is 17.", "value", "17"),
-    ("The answer is 17, in total, so she wins.", "value", "17"),
-    ("**Answer:** `17`", "value", "17"),
-    ("> **17**", "value", "17"),
-    ("### Final Answer\n\n$$17$$", "value", "$$17$$"),
-    ("#### 17,000", "value", "17,000"),
-    ("<answer>17</answer>", "value", "17"),
-    ("The answer is 17. To check: 17 = 8 + 9.", "value", "17"),
-    ("The answer is 17. Therefore, the total is 18.", "value", "18"),
-    ("The answer is clear. Thus x = 17.", "value", "x = 17"),
-    ("The answer is 17 or maybe 18.", "value", "17 or maybe 18"),
-    ("The answer is 17 (or 18).", "value", "17 (or 18)"),
-    ("The answer is at least 17.", "value", "at least 17"),
-    ("The answer is 17 if n is even.", "value", "17 if n is even"),
-    ("The answer is 17 when n is even and 18 when n is odd.", "value", "17 when n is even and 18 when n is odd"),
-    ("The answer is 3 less than 20.", "value", "3 less than 20"),
-    ("The answer is 4:30 p.m. They rest then.", "value", "4:30 p.m"),
-    ("It costs $17.50.", "value", "$17.50"),
-    ("So **$17** is what Ann earns every day.", "value", "$17"),
-    ("The walk takes 17 minutes.", "value", "17 minutes"),
-    ("It takes 2 1/3 hours.", "value", "2 1/3 hours"),
-    ("There are at most 17 ways.", "value", "at most 17 ways"),
-    ("The probability is 1 in 6.", "value", "1 in 6"),
-    ("using 1 or 2 steps we get 17", "value", "17"),
-    ("3 * 4 = 12", "value", "3 * 4 = 12"),
-    ("x = 3 or x = -4", "value", "x = 3 or x = -4"),
-    ("The roots are $-3$ and $4$.", "value", "$-3$ and $4$"),
-    ("Therefore,\n$$\nx=17.\n$$", "value", "$$\nx=17.\n$$"),
-    ("y = x^2 - 3x + 2", "value", "y = x^2 - 3x + 2"),
-    ("The answer is x^2 - 3x + 2.", "value", "x^2 - 3x + 2"),
-    ("The range is -2 ≤ x ≤ 5.", "value", "-2 ≤ x ≤ 5"),
-    ("The answer is 2sqrt(3).", "value", "2sqrt(3)"),
-    ("There is no solution.", "value", "no solution"),
-    ("最终答案：**17**", "value", "17"),
-    ("答案是17或18", "value", "17或18"),
-    ("面积为17平方厘米。", "value", "17平方厘米"),
-    ("答えは17です。", "value", "17"),
-    ("정답은 17입니다.", "value", "17"),
-    ("Ответ: 0,5", "value", "0.5"),
-    ("Ответ: 12,5 см.", "value", "12.5 см"),
-    ("La réponse est 0,5.", "value", "0.5"),
-    ("La respuesta es 17.", "value", "17"),
-    ("A resposta é 17.", "value", "17"),
-    ("Die Antwort lautet: 0,5.", "value", "0.5"),
-    ("Đáp số: 17", "value", "17"),
-    ("उत्तर: १७", "value", "१७"),
-    ("الجواب: ١٧", "value", "١٧"),
-    ("The answer is Carla.", "words", "Carla"),
-    ("The function is odd.", "words", "odd"),
-    ("Therefore, Carla is the fastest.", "words", "Carla"),
-    ("Therefore, the correct choice is (C).", "choice", "C"),
-    ("故选C。", "choice", "C"),
-    ("**C**", "choice", "C"),
-    ("I choose D.", "choice", "D"),
-    ("The answer is B or C.", "choice", "B or C"),
-]
-
-
-@pytest.mark.parametrize(("text", "wanted", "part"), PROSE)
-def test_without_a_box_a_plain_statement_is_the_answer(text: str, wanted: Any, part: str) -> None:
-    assert find_statement(text, wanted) == Statement((part,), "prose")
-
-
-@pytest.mark.parametrize("text", ["", " \n", r"$\boxed{}$", "I could not solve it.", "Is it 17? No.", "Let x = 17."])
-def test_a_text_that_states_nothing_has_no_answer(text: str) -> None:
-    assert find_statement(text) == Missing("no answer")
-
-
-@pytest.mark.parametrize("text", [r"$\boxed{17", r"$\boxed{\frac{1}{2}", r"$\boxed{17}$ and $\boxed{\frac{1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"$\boxed{17",
+        r"$\boxed{\frac{1}{2}",
+        r"$\boxed{17}$ and $\boxed{\frac{1",
+        r"<thinking>\boxed{17}",
+        r"<|channel|>analysis<|message|>\boxed{17}",
+    ],
+)
 def test_a_last_box_that_is_never_closed_is_truncated(text: str) -> None:
     assert find_statement(text) == Missing("truncated")
 
@@ -211,7 +212,8 @@ PIECES = st.sampled_from(
     [
         "$", "\\boxed{", "}", "{", "\\frac{1}{2}", "17", "1,018", " or ", " and ", "=", "x", "-", "not ", "\\text{",
         "The answer is ", "答案是", "Ответ: ", "0,5", "#### ", "(", ")", "\\(", "\\)", "\n", ". ", ", ", "that is wrong", "if ", "`", "**",
-        "<answer>", "</answer>", "is ", " minutes", "\ud800", "\ue000", "%", "Option 2", "*",
+        "<answer>", "</answer>", "is ", " minutes", "<thinking>", "</thinking>", "not 3 but ", "at least ", "Wait, ", "!", "?",
+        "\ud800", "\ue000", "%", "Option 2", "*",
     ]
 )  # fmt: skip
 
@@ -228,6 +230,7 @@ def test_any_text_has_a_bounded_statement_or_none(text: str, wanted: Any) -> Non
 HOSTILE = [
     "\\boxed{", "{", "$", "7 ", "x = 1, ", "\\boxed{1} or ", "the answer is ", "$1$ or ", "(", " ", "1,", "1.1", "\\boxed 1 ", "答案",
     "`", "*", "\n", "1-", "\\(1\\)", "not ", "(or ", "m+", "q=q=", "5 if ", "\\boxed{5},", "\\boxed{}", "```\n", "that is wrong ", "é la ",
+    "<thinking>", "</thinking>", "</s>", "<|channel|>", "not 1 but ", ", not 1", "wait, ", "?", "if ", "i.e. ", "\\le ", "more than ", "$ 1 ",
 ]  # fmt: skip
 
 

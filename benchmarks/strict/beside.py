@@ -1,0 +1,68 @@
+r"""What stands beside boxes: the words before them, further values of a list, and values offered as an alternative."""
+
+from __future__ import annotations
+
+import re
+
+from benchmarks.strict import phrases
+from benchmarks.strict.boxes import Box
+from benchmarks.strict.layout import cleaned
+from benchmarks.strict.prose import Wanted, clause_at, is_value
+
+NEAR = 300
+"""Characters beside a box in which another value can be offered."""
+_OPENERS = re.compile(r"(?:[\s$*({\[`:：]|\\[(\[,;! ]|\\(?:text|mathrm|displaystyle)|(?<![a-zA-Z\\])[a-zA-Z]\s*=)+$")
+
+
+def before(text: str, box: Box) -> str:
+    """The text before a box without what opens mathematics and without a label «x =»."""
+    left = text[max(0, box.start - NEAR) : box.start]
+    if re.search(r"(?:\\neq?|\\not\s*=|≠)\s*$", left):
+        return left
+    opened = _OPENERS.search(left[-60:])
+    return left[: len(left) - len(opened.group())] if opened else left
+
+
+VALUE = r"(?:\$[^$\n]{1,200}\$|\\\([^\n]{1,200}?\\\)|\\?[$€£¥]?\s?[-−–]?\d[\d,./]*(?:\s+\d+/\d+)?%?)"
+_EDGE = r"(?:[\s$*\\)\]}`]|\\[,;! ])*"
+_UNITS = r"(?:[a-zA-Z°%/²³]{1,15}\.?\s+){0,3}?"
+_OR_BEHIND = re.compile(
+    rf"{_EDGE}(?:\\text\s*\{{[^{{}}]{{0,40}}\}}{_EDGE})?{_UNITS}[\s,.;(（，、]*(?:(?:but|though|and)\s+)?(?:{phrases.OR}"
+    rf"|/(?=\s*\$?\d))(?:[\s,]*(?:{phrases.MAYBE}|{phrases.OR}))*[\s,:]*",
+    re.IGNORECASE,
+)
+_AND_BEHIND = re.compile(rf"{_EDGE}(?:,\s*)?{phrases.AND}\s*({VALUE})\s*[.。]?\s*(?:\n|$)", re.IGNORECASE)
+_OTHER_IF = re.compile(
+    rf"{_EDGE}[^\n.]{{0,60}}?(?:[(,;]|\band\b|\bbut\b)\s*(?:but\s+|though\s+)?({VALUE}){phrases.ALSO_POSSIBLE}",
+    re.IGNORECASE,
+)
+_OR_FURTHER = re.compile(rf"{_EDGE}[^\n.]{{1,60}}?[,(;]\s*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*\s*({VALUE})", re.IGNORECASE)
+_OR_AHEAD = re.compile(rf"({VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE)
+_AND_AHEAD = re.compile(rf"({VALUE})[\s,*]*{phrases.AND}\s*$", re.IGNORECASE)
+
+
+def values_beside(text: str, group: list[Box], wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Further values of a list («1 and [box]»), and values that are offered as an alternative to the group of boxes."""
+    more, beside = [], []
+    behind = text[group[-1].end : group[-1].end + NEAR]
+    ahead = before(text, group[0])[-120:]
+    if found := _OR_BEHIND.match(behind):
+        rest = cleaned(behind[found.end() :])
+        other = clause_at(rest, wanted)
+        if other and (is_value(other) or wanted == "words" or re.match(r"(?:more|less|fewer|greater|higher|so)\b|\(?[A-J]\)?\b", other)):
+            beside += [] if phrases.SAME_AS.match(other) else [other]
+    elif found := _AND_BEHIND.match(behind):
+        more.append(found.group(1))
+    elif found := _OR_FURTHER.match(behind):
+        beside.append(found.group(1))
+    if found := _OTHER_IF.match(behind):
+        beside.append(found.group(1))
+    if also := phrases.ALSO.search(behind[:160]):
+        other = clause_at(cleaned(behind[also.end() :]), wanted)
+        beside += [other] if other and is_value(other[:30]) and "\\boxed" not in other else []
+    if found := _OR_AHEAD.search(ahead):
+        beside.append(found.group(1))
+    elif (found := _AND_AHEAD.search(ahead)) and not re.search(r"(?:=|between)\s*$", ahead[: found.start()]):
+        unlabelled = not re.search(r"[a-zA-Z]\s*=[\s$\\({]*$", text[max(0, group[0].start - 30) : group[0].start])
+        more += [found.group(1)] if unlabelled and "=" not in found.group(1) else []
+    return tuple(value.strip() for value in more), tuple(dict.fromkeys(value.strip() for value in beside))
