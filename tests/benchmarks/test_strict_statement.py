@@ -230,7 +230,8 @@ def test_any_text_has_a_bounded_statement_or_none(text: str, wanted: Any) -> Non
 HOSTILE = [
     "\\boxed{", "{", "$", "7 ", "x = 1, ", "\\boxed{1} or ", "the answer is ", "$1$ or ", "(", " ", "1,", "1.1", "\\boxed 1 ", "答案",
     "`", "*", "\n", "1-", "\\(1\\)", "not ", "(or ", "m+", "q=q=", "5 if ", "\\boxed{5},", "\\boxed{}", "```\n", "that is wrong ", "é la ",
-    "<thinking>", "</thinking>", "</s>", "<|channel|>", "not 1 but ", ", not 1", "wait, ", "?", "if ", "i.e. ", "\\le ", "more than ", "$ 1 ",
+    "<thinking>", "</thinking>", "</s>", "<|channel|>", "not 1 but ", ", not 1", "wait, ", "?", "if ", "i.e. ", "\\le ", "more than ",
+    "$ 1 ",
 ]  # fmt: skip
 
 
