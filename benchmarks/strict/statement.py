@@ -17,6 +17,7 @@ from benchmarks.strict.beside import NEAR, VALUE, before, values_beside
 from benchmarks.strict.boxes import Box, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
 from benchmarks.strict.layout import cleaned, decimal_points, sentences, uses_decimal_comma
 from benchmarks.strict.prose import Wanted, clause_at, closing_statement, is_value, marked_statement, stated, without_contrast
+from benchmarks.strict.surroundings import MULTIPLIER_BEHIND, is_part_of_more
 from benchmarks.strict.turns import spoken
 
 MOST_BOXES = 24
@@ -97,9 +98,11 @@ def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
     if later := _later_answer(behind, group[-1], wanted):
         return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later, wanted))
     taken_back = doubts.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
-    retracted = not kept or taken_back or _taken_back(behind)
+    retracted = not kept or taken_back or _taken_back(behind) or is_part_of_more(text, group)
     kept = kept or group
     parts = tuple(_with_points(part, text) for part in _contents(text, kept))
+    if len(parts) == 1 and (multiplier := MULTIPLIER_BEHIND.match(text, kept[-1].end)):
+        parts = (f"{parts[0].strip()} \\text{{ {multiplier.group(1)}}}",)
     more, beside = values_beside(text, kept, wanted)
     return Statement((*parts, *more), "box", beside, retracted)
 

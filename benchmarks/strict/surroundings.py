@@ -1,0 +1,33 @@
+"""What surrounds a box and makes it a piece of something else: «half of [box]», `[box].5`, «[box] thousand», «[box]. Oops»."""
+
+from __future__ import annotations
+
+import re
+
+from benchmarks.strict.boxes import Box
+
+MULTIPLIER_BEHIND = re.compile(
+    r"[\s$*\\)\]]{0,6}\b(hundred|thousand|million|billion|trillion|dozen|squared|cubed|factorial)\b", re.IGNORECASE
+)
+_OTHER_BEFORE = re.compile(
+    r"\b(?:minus|negative|half\s+of|twice|double|(?:(?:square|cube)\s+)?root\s+of|reciprocal\s+of|factorial\s+of|opposite\s+of|negative\s+of"
+    r"|number\s+of\s+\w+\s+of|divisors?\s+of|multiple\s+of|all\s+but|any(?:thing)?\s+(?:but|except)|(?:square|cube)\s+of|all\s+\w+\s+except)[\s$*\\(]*$",
+    re.IGNORECASE,
+)
+_DIGITS_BEHIND = re.compile(r"(?:\.\d|(?:,|\{,\})\d{3}|\d)")
+_DISOWNED = re.compile(
+    r"\b(?:never\s+mind|oops|scratch\s+that|i\s+meant?\b|(?:this|it|which)\s+(?:is\s+(?:extraneous|rejected)|(?:over|double)-?\s?counts?|contradicts)"
+    r"|(?:discard|reject)\s+it|\(?should\s+be\s+[$\\]*-?\d)",
+    re.IGNORECASE,
+)
+
+
+def is_part_of_more(text: str, group: list[Box]) -> bool:
+    """Is a box only a piece of what is stated («half of □», `□.5`, `(□, 5)`), or disowned («□. Oops»)?"""
+    first, last = group[0], group[-1]
+    left, right = text[max(0, first.start - 80) : first.start], text[last.end : last.end + 200]
+    if _OTHER_BEFORE.search(left) or re.search(r"\d\.?$", left) or _DIGITS_BEHIND.match(right):
+        return True
+    if re.search(r"[({,]\s*$", left) and re.match(r"\s*,\s*[\d\\a-z(-]", right) and not re.search(r"\\\(\s*$", left):
+        return True
+    return _DISOWNED.search(right) is not None
