@@ -9,7 +9,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-SIGNS: dict[str, str] = {
+_SIGNS: dict[str, str] = {
     **dict.fromkeys("−–‐‑‒－﹣﹘", "-"),
     **dict.fromkeys("＋﹢", "+"),
     **dict.fromkeys("×⋅·∙✕✖⨯∗＊•・", "*"),
@@ -29,65 +29,28 @@ SIGNS: dict[str, str] = {
     "■": "\\blacksquare ", "∎": "\\blacksquare ", "□": "\\square ", "ﬁ": "fi", "ﬂ": "fl", "µ": "\\mu ", "∂": "\\partial ",
     "ℓ": "\\ell ", "﹪": "%", "＄": "\\$", "﹩": "\\$", "ı": "i", "—": "\\textemdash ",
 }  # fmt: skip
-_GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩϑϕϵ",
-        [
-            "alpha",
-            "beta",
-            "gamma",
-            "delta",
-            "epsilon",
-            "zeta",
-            "eta",
-            "theta",
-            "iota",
-            "kappa",
-            "lambda",
-            "mu",
-            "nu",
-            "xi",
-            "pi",
-            "rho",
-            "sigma",
-            "tau",
-            "upsilon",
-            "phi",
-            "chi",
-            "psi",
-            "omega",
-            "Gamma",
-            "Delta",
-            "Theta",
-            "Lambda",
-            "Xi",
-            "Pi",
-            "Sigma",
-            "Upsilon",
-            "Phi",
-            "Psi",
-            "Omega",
-            "theta",
-            "phi",
-            "epsilon",
-        ],
-        strict=True,
-    )
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega theta phi epsilon"
 )
-SIGNS |= {character: f"\\{name} " for character, name in _GREEK.items()}
+_GREEK = dict(zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩϑϕϵ", _GREEK_NAMES.split(), strict=True))
+_SIGNS |= {character: f"\\{name} " for character, name in _GREEK.items()}
 _THIN_SPACES = "\u00a0\u2007\u2009\u202f"
 """Spaces that group digits."""
 
 
 @lru_cache(4096)
 def _spelled(character: str) -> str:
-    if character in SIGNS:
-        return SIGNS[character]
+    """One character outside ASCII as text in ASCII and LaTeX; itself if it is no mathematics."""
+    if character in _SIGNS:
+        return _SIGNS[character]
     if character in _THIN_SPACES:
         return "\\,"
     category = unicodedata.category(character)
-    if category == "Cf" or category == "Mn":  # joiners, directional marks, soft hyphens
-        return "" if category == "Cf" else character
+    if category == "Cf":  # joiners, directional marks, soft hyphens
+        return ""
+    if category == "Mn":
+        return character
     if category in ("Zs", "Zl", "Zp", "Cc"):
         return " "
     if category == "Nd":

@@ -369,6 +369,8 @@ class _Parser:
         if len(arguments) != (2 if name == "binom" else 1) and name not in _SEVERAL:
             raise Unreadable(f"{name} of {len(arguments)} arguments")
         tree: Tree
+        if base is not None and name != "log":
+            raise Unreadable(f"a subscript of {name}")
         if name == "log" and base is not None:
             tree = ("div", ("fn", "ln", arguments[0]), ("fn", "ln", base))
         elif name in ("log", "ln"):
@@ -379,8 +381,6 @@ class _Parser:
             tree = ("pow", ("const", "e"), arguments[0])
         elif name in ("sqrt", "cbrt"):
             tree = ("pow", arguments[0], ("num", Fraction(1, 2 if name == "sqrt" else 3)))
-        elif base is not None:
-            raise Unreadable(f"a subscript of {name}")
         else:
             tree = ("fn", name, *arguments)
         return tree if exponent is None else ("pow", tree, exponent)

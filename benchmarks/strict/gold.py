@@ -1,4 +1,4 @@
-"""What kind of answer a gold answer is."""
+"""Reads gold answers and finds their types."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from benchmarks.strict.types import AnswerType
 from benchmarks.strict.units import is_unit_word
 from benchmarks.strict.values import NoValue, Unbounded, exact, symbols
 
-CLOCK = re.compile(r"\s*(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?\s*(?:\\?[a-zA-Z{~ ]*[AaPp]\.?\s*[Mm]\.?.*)?", re.DOTALL)
+_CLOCK = re.compile(r"\s*(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?\s*(?:\\?[a-zA-Z{~ ]*[AaPp]\.?\s*[Mm]\.?.*)?", re.DOTALL)
 
 
 class Gold(NamedTuple):
@@ -65,9 +65,10 @@ def names_of(tokens: Tokens) -> tuple[str, ...]:
 
 
 def without_dollars(text: str) -> str:
-    """The text without one pair of `$` around the whole."""
+    """The text without spaces around it and without one pair of `$` around the whole."""
     text = text.strip()
-    return text[1:-1] if len(text) > 2 and text[0] == text[-1] == "$" and "$" not in text[1:-1] and text[-2] != "\\" else text
+    enclosing = len(text) > 2 and text[0] == text[-1] == "$" and "$" not in text[1:-1] and text[-2] != "\\"
+    return text[1:-1] if enclosing else text
 
 
 def type_of(text: str, tokens: Tokens) -> AnswerType:
@@ -82,7 +83,7 @@ def type_of(text: str, tokens: Tokens) -> AnswerType:
         return "text"
     if any(token.kind == "matrix" for token in _inside(tokens)):
         return "matrix"
-    if _is_base(tokens):
+    if read_base(tokens) is not None:
         return "base-n number"
     if looks_like_set(tokens) or _has_endless_bound(tokens):
         return "interval"
@@ -105,40 +106,34 @@ def _has_endless_bound(tokens: Tokens) -> bool:
 
 
 def _inside(tokens: Tokens) -> Tokens:
+    """The tokens without one pair of brackets around the whole."""
     return tokens[1:-1] if enclosed(tokens) in ("()", "[]") else tokens
 
 
 def _is_choice(tokens: Tokens) -> bool:
+    """Is it a letter from A to J, perhaps in brackets?"""
     if len(tokens) == 1:
         return tokens[0].kind in ("word", "run") and len(tokens[0].text) == 1 and "A" <= tokens[0].text <= "J"
     return choice_label(tokens) == len(tokens) > 0
 
 
 def _is_text(text: str, tokens: Tokens) -> bool:
-    if (
-        len(tokens) == 1
-        and tokens[0].kind == "run"
-        and (tokens[0].text.lower() == "no" or re.fullmatch(r"(?i)(?=.*[aeiou])\w{3,}", tokens[0].text))
-    ):
+    """Is it words: «yes», «Monday, May 5», a time of day?"""
+    if len(tokens) == 1 and tokens[0].kind == "run" and re.fullmatch(r"(?i)no|(?=.*[aeiou])\w{3,}", tokens[0].text):
         return True  # «yes», «odd», «tea»
-    if CLOCK.fullmatch(re.sub(r"\\(?:text|mbox|mathrm)\s*\{|\}", "", text)) and re.search(r"[AaPp]\.?\s*[Mm]|^\D*\d?\d:\d\d\D*$", text):
+    if _CLOCK.fullmatch(re.sub(r"\\(?:text|mbox|mathrm)\s*\{|\}", "", text)) and re.search(r"[AaPp]\.?\s*[Mm]|^\D*\d?\d:\d\d\D*$", text):
         return re.search(r"[AaPp]\.?\s*\\?[Mm]", text) is not None or re.fullmatch(r"\s*(?:[01]?\d|2[0-4]):[0-5]0\s*", text) is not None
-    words = [
-        token for token in tokens if token.kind == "word" and len(token.text) > 1 or (token.kind == "run" and is_unit_word(token.text))
-    ]
-    if not words or any(token.kind in ("rel", "frac", "sqrt", "matrix", "rows", "sup", "money", "percent") for token in tokens):
+    if not any((token.kind == "word" and len(token.text) > 1) or (token.kind == "run" and is_unit_word(token.text)) for token in tokens):
+        return False
+    if any(token.kind in ("rel", "frac", "sqrt", "matrix", "rows", "sup", "money", "percent") for token in tokens):
         return False
     if any(token.kind == "num" for token in tokens):  # «Monday, May 5», but not «the answer is 5»
         return tokens[0].kind == "word" and len(tokens[0].text) > 1 and without_words_before(tokens) == tokens
     return letters_of(tokens[0]) != "" or tokens[0].kind == "word"
 
 
-def _is_base(tokens: Tokens) -> bool:
-    return read_base(tokens) is not None
-
-
 def read_base(tokens: Tokens) -> tuple[str, int | None] | None:
-    """Digits and base of `4210_5` or `2A_{16}`; None for anything else."""
+    """The digits and the base of `4210_5`, `(52)_8` or `2A_{16}`; None for anything else."""
     digits, place = "", 0
     if len(tokens) > 3 and tokens[0].text == "(" and tokens[2].text == ")" and tokens[3].kind == "sub":
         tokens = (tokens[1], *tokens[3:])  # (52)_8
@@ -177,7 +172,7 @@ def _base_of(digits: str, tokens: Tokens) -> tuple[str, int | None] | None:
 
 
 def _names_a_value(parts: list[Tokens]) -> bool:
-    """`x = 5`: a symbol, or words, and a value without symbols."""
+    """Are the sides those of `x = 5`: a symbol or words, and a value without symbols?"""
     values = 0
     for place, part in enumerate(parts):
         part = trimmed(part)
@@ -196,6 +191,7 @@ def _names_a_value(parts: list[Tokens]) -> bool:
 
 
 def _is_closed(part: Tokens) -> bool:
+    """Is it a quantity without symbols?"""
     try:
         quantity(part, False)
     except Unreadable:
@@ -214,6 +210,7 @@ def _is_name_like(part: Tokens) -> bool:
 
 
 def _number_type(tokens: Tokens) -> AnswerType:
+    """The type of a single value."""
     try:
         read = quantity(tokens, True)
     except Unreadable:
@@ -242,7 +239,7 @@ def _number_type(tokens: Tokens) -> AnswerType:
 
 
 def _is_worked_out(tree: Tree) -> bool:
-    """Arithmetic with whole numbers: no roots, constants and functions but factorials."""
+    """Is it arithmetic with rational numbers: no roots, no constants, no functions other than factorials?"""
     if tree[0] == "num":
         return True
     if tree[0] == "fn":

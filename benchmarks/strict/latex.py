@@ -108,7 +108,7 @@ class _Scanner:
         text, character = self.text, self.text[self.at]
         if character == "\\":
             return self.command(found, words, spaced)
-        if character.isdigit() or (character == "." and self.at + 1 < len(text) and text[self.at + 1].isdigit()):
+        if character.isdecimal() or (character == "." and self.at + 1 < len(text) and text[self.at + 1].isdecimal()):
             found.append(self.number(spaced))
         elif character in "^_":
             self.at += 1
@@ -210,7 +210,7 @@ class _Scanner:
         if character == "(" and number:
             self.at += 1
             return (Token("open", "("), *self.until(")", words), Token("close", ")"))
-        if character.isdigit() and not number:
+        if character.isdecimal() and not number:
             self.at += 1
             return (Token("num", "integer", value=Fraction(int(character))),)
         found: list[Token] = []
@@ -219,7 +219,7 @@ class _Scanner:
             if not re.compile(r"\s*[\w{\\(.]").match(self.text, self.at):
                 return (Token("op", character),)
             return (Token("op", character), *self.argument(words, True))
-        if not character.isdigit() and (letter := _LETTERS.match(self.text, self.at)):
+        if not character.isdecimal() and (letter := _LETTERS.match(self.text, self.at)):
             self.at += 1
             return (Token("run", letter.group()[0]),)
         self.depth += 1

@@ -12,6 +12,11 @@ from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
 
 def column(matrix: Token) -> list[Tokens]:
+    """The entries of a matrix of one column or one row.
+
+    Raises:
+        Unreadable: the matrix has several rows and several columns.
+    """
     if all(len(row) == 1 for row in matrix.rows):
         return [row[0] for row in matrix.rows]
     if len(matrix.rows) == 1:
@@ -20,6 +25,12 @@ def column(matrix: Token) -> list[Tokens]:
 
 
 def same_matrix(given: Tokens, gold: Gold) -> bool:
+    """Is an answer the matrix of the gold?  A tuple is read as the vector that the gold is.
+
+    Raises:
+        Unreadable: one of them is no matrix.
+        Unbounded: an entry cannot be computed in bounded time.
+    """
     wanted = _matrix(gold.tokens)
     given = without_words(given)
     sides, relations = members(given)
@@ -38,7 +49,7 @@ def same_matrix(given: Tokens, gold: Gold) -> bool:
 
 
 def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:
-    """Entries of a matrix, a factor before it or behind it multiplied in; whether it is a determinant."""
+    """The entries of a matrix with the factors around it multiplied in, and whether it is a determinant."""
     tokens = trimmed(tokens)
     while enclosed(tokens) in ("()", "[]"):
         tokens = trimmed(tokens[1:-1])
@@ -71,6 +82,7 @@ def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:
 
 
 def _after(cell: Tree, after: Tokens) -> Tree:
+    """An entry with the factor or divisor behind the matrix."""
     if not after:
         return cell
     return ("mul" if after[0].text == "*" else "div", cell, parse(after[1:]))

@@ -21,7 +21,7 @@ _CHINESE_NUMBER = re.compile("[零一二三四五六七八九两〇十百千万�
 
 
 def number_in_words(words: Sequence[str]) -> Fraction | None:
-    """The number that all the words together are; None if they are anything else."""
+    """The number that all words together say; None if they say anything else."""
     if len(words) == 1 and not words[0].isascii():
         return _chinese(words[0])
     parts = [part for word in words for part in word.lower().split("-")]
@@ -51,6 +51,7 @@ def _whole(parts: Sequence[str]) -> Fraction | None:
 
 
 def _chinese(text: str) -> Fraction | None:
+    """The number in Chinese characters; 分之 makes a fraction, with the denominator before it."""
     below, between, above = text.partition("分之")
     if between:
         bottom, top = _chinese_whole(below), _chinese_whole(above)

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from benchmarks.strict.tokens import Token, Unreadable
 
-LONGEST = 2_000
+_LONGEST = 2_000
 """Digits of a number, and the largest power of ten behind it."""
 
 _BETWEEN = r"(?:\\text\{,\}|\\thinspace\s*|,\s*\\!\s*|\{,\}\s?|\\,\s?|\\ |\\;|\\:|~|\{\\,\}|'(?=\d{3}(?!\d))|(?<=\d) (?=\d{3}(?!\d)))"
@@ -46,7 +46,7 @@ def read_number(text: str, start: int, lists: bool) -> tuple[Token, int]:
     at = whole.end() if whole else start
     after = _DECIMALS.match(text, at)
     decimals, at = (after.group()[1:], after.end()) if after else ("", at)
-    if len(digits) + len(decimals) > LONGEST:
+    if len(digits) + len(decimals) > _LONGEST:
         raise Unreadable("a number is too long")
     value = Fraction(int(digits or "0")) + Fraction(int(decimals or "0"), 10 ** len(decimals))
     if not after and text.startswith(".", at) and (_PERIOD.match(text, at + 1) or _PERIOD_IN_BRACKETS.match(text, at + 1)):
@@ -80,7 +80,7 @@ def _repeating(period: str, place: int) -> Fraction:
 
 
 def _times_power_of_ten(value: Fraction, exponent: re.Match[str]) -> tuple[Token, int]:
-    if abs(int(exponent.group(1))) > LONGEST:
+    if abs(int(exponent.group(1))) > _LONGEST:
         raise Unreadable("an exponent is too large")
     return Token("num", "decimal", value=value * Fraction(10) ** int(exponent.group(1))), exponent.end()
 

@@ -10,11 +10,18 @@ from benchmarks.strict.reading import Quantity
 from benchmarks.strict.units import same_kind
 from benchmarks.strict.values import exact
 
-PI_180: Tree = ("div", ("const", "pi"), ("num", Fraction(180)))
+_ONE_DEGREE: Tree = ("div", ("const", "pi"), ("num", Fraction(180)))
+"""In radians."""
+_DEGREE, _RADIAN = (("degree", 1),), (("radian", 1),)
 
 
 def same_quantity(wanted: Quantity, found: Quantity) -> bool:
-    """Are the values equal, with the policy for units, percent and labels?"""
+    """Is a quantity of an answer the gold's?  Two values that a ± stands for may come in either order.
+
+    Raises:
+        NoValue: a percentage has no value.
+        Unbounded: it would take too long to compute.
+    """
     if wanted.label is not None and found.label is not None and wanted.label != found.label:
         return False
     if len(wanted.trees) != len(found.trees):
@@ -28,6 +35,7 @@ def same_quantity(wanted: Quantity, found: Quantity) -> bool:
 
 
 def _same_one(wanted: Quantity, a: Tree, found: Quantity, b: Tree) -> bool:
+    """Is `b` with the unit of the answer `a` with the unit of the gold?"""
     gold_unit, unit = wanted.unit, found.unit
     if gold_unit is not None and gold_unit.kinds and unit is not None and unit.percent:
         return False  # 36 % is no sum of money
@@ -41,16 +49,16 @@ def _same_one(wanted: Quantity, a: Tree, found: Quantity, b: Tree) -> bool:
         return equal(_times(a, gold_unit.size), _times(b, unit.size)) if gold_unit.size != unit.size else equal(a, b)
     if equal(a, b):
         return True
-    if unit is not None and unit.kinds == (("degree", 1),) and gold_unit is None:
-        return equal(a, ("mul", b, PI_180))
-    return gold_unit is not None and gold_unit.kinds == (("degree", 1),) and unit is None and _has_pi(b) and equal(("mul", a, PI_180), b)
+    if unit is not None and unit.kinds == _DEGREE and gold_unit is None:
+        return equal(a, ("mul", b, _ONE_DEGREE))
+    return gold_unit is not None and gold_unit.kinds == _DEGREE and unit is None and _has_pi(b) and equal(("mul", a, _ONE_DEGREE), b)
 
 
 def _same_angle(gold: object, a: Tree, unit: object, b: Tree) -> bool:
-    degree, radian = (("degree", 1),), (("radian", 1),)
-    if gold == degree and unit == radian:
-        return equal(("mul", a, PI_180), b)
-    return gold == radian and unit == degree and equal(a, ("mul", b, PI_180))
+    """An angle in degrees on one side and in radians on the other."""
+    if gold == _DEGREE and unit == _RADIAN:
+        return equal(("mul", a, _ONE_DEGREE), b)
+    return gold == _RADIAN and unit == _DEGREE and equal(a, ("mul", b, _ONE_DEGREE))
 
 
 def _has_pi(tree: Tree) -> bool:
@@ -62,6 +70,7 @@ def _times(tree: Tree, factor: Fraction) -> Tree:
 
 
 def _same_percent(gold_percent: bool, a: Tree, percent: bool, b: Tree) -> bool:
+    """Equal values, where at least one side is a percentage.  For a gold of 50 % also 50 and 0.5 are right."""
     hundredth = Fraction(1, 100)
     if gold_percent and percent:
         return equal(a, b)

@@ -11,9 +11,16 @@ from benchmarks.strict.parts import members, symbol_of, trimmed, without_words
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 from benchmarks.strict.values import substituted, symbols
 
+_ORIENTED = {"<": ("<", 1), "≤": ("≤", 1), ">": ("<", -1), "≥": ("≤", -1), "=": ("=", 1), "≠": ("≠", 1)}
+"""Each relation as one that points left, and the sign of the difference."""
+
 
 def same_relation(given: Tokens, gold: Gold) -> bool:
-    """An inequality in several symbols: the same up to a positive factor."""
+    """Is an answer the inequality of the gold, up to a positive factor?
+
+    Raises:
+        Unreadable: one of them is not a single relation.
+    """
     wanted, found = (_difference(tokens, "<≤≠>≥") for tokens in (gold.tokens, given))
     return wanted[1] == found[1] and _proportional(wanted[0], found[0], wanted[1] != "≠")
 
@@ -34,7 +41,7 @@ def same_equation(given: Tokens, gold: Gold) -> bool:
 
 
 def _defined(tokens: Tokens) -> tuple[str | None, Tree | None]:
-    """Symbol and expression of `y = 2x + 3`."""
+    """The symbol and the expression of `y = 2x + 3`; two Nones if neither side is a symbol that the other lacks."""
     sides, _ = members(tokens)
     if len(sides) != 2:
         return None, None
@@ -47,10 +54,8 @@ def _defined(tokens: Tokens) -> tuple[str | None, Tree | None]:
     return None, None
 
 
-_ORIENTED = {"<": ("<", 1), "≤": ("≤", 1), ">": ("<", -1), "≥": ("≤", -1), "=": ("=", 1), "≠": ("≠", 1)}
-
-
 def _difference(tokens: Tokens, allowed: str) -> tuple[Tree, str]:
+    """The smaller side minus the larger one, and the relation."""
     sides, relations = members(tokens)
     if len(relations) != 1 or relations[0] not in allowed:
         raise Unreadable("not one relation")
@@ -60,6 +65,7 @@ def _difference(tokens: Tokens, allowed: str) -> tuple[Tree, str]:
 
 
 def _side(tokens: Tokens) -> Tree:
+    """One side of an equation; `f(x)` is a symbol there, not a product."""
     tokens = trimmed(tokens)
     name = symbol_of(tokens)
     argument = symbol_of(tokens[-2:-1])
@@ -69,7 +75,7 @@ def _side(tokens: Tokens) -> Tree:
 
 
 def _proportional(a: Tree, b: Tree, positive: bool) -> bool:
-    """Is one tree the other times a constant other than zero?"""
+    """Is one tree the other times a constant that is not zero (with `positive`, that is positive)?"""
     names = symbols(a)
     if names != symbols(b) or not names:
         return False

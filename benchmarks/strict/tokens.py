@@ -1,4 +1,4 @@
-"""Tokens of a formula, and what is raised for a text that is none."""
+"""The tokens of a formula, and the error for a text that is no formula."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _NEXT_TURN = re.compile(
 
 
 def spoken(text: str) -> str | None:
-    """What the response says to its reader; None where the text breaks off in a block of thought."""
+    """What the response says to its reader; None if the text breaks off in a block of thought."""
     channels = list(_CHANNEL.finditer(text))
     if channels:
         if channels[-1].group(1) != "final":
@@ -35,7 +35,10 @@ def spoken(text: str) -> str | None:
 
 
 def _without_thoughts(text: str) -> str | None:
-    """The text outside blocks of thought; before an end tag that nothing opened all is thought."""
+    """The text outside blocks of thought; an end tag that nothing opened makes all text before it thought.
+
+    None if the last block is not closed.
+    """
     pieces: list[str] = []
     opened: list[str] = []
     counts: Counter[str] = Counter()

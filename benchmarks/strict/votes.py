@@ -1,6 +1,6 @@
-"""What an answer is counted under where answers are compared with each other rather than with a gold: majority votes, answer keys.
+"""The key under which equal answers are counted when there is no gold: in majority votes and answer keys.
 
-This runs outside the judging processes, on text of any origin, so it reads plain numbers only; nothing here can take long.
+This runs outside the judging processes, on text of any origin.  So it reads plain numbers only, and nothing here can take long.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from benchmarks.strict.reading import quantity
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 from benchmarks.strict.values import NoValue, Unbounded, exact
 
-LONGEST = 300
-"""Characters of an answer that is read as a number."""
+_LONGEST = 300
+"""A longer text is not read as a number (characters)."""
 
 
 def joined_answer(text: str) -> Fraction | str:
@@ -22,10 +22,10 @@ def joined_answer(text: str) -> Fraction | str:
 
     Answers that are equal only by algebra stay apart.
     """
-    if len(text) <= LONGEST:
+    if len(text) <= _LONGEST:
         try:
             tokens = trimmed(tokenize(text))
-            if all(_is_plain(token) for token in tokens):
+            if _all_plain(tokens):
                 read = quantity(tokens, False)
                 value = exact(read.trees[0]) if len(read.trees) == 1 else None
                 if value is not None:

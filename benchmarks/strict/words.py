@@ -1,4 +1,4 @@
-"""Answers that are a letter or words."""
+"""Answers that are a choice letter or words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from benchmarks.strict.parts import choice_label, enclosed, letters_of, opened, 
 from benchmarks.strict.tokens import Tokens
 from benchmarks.strict.units import is_qualifier
 
+_ARTICLES = {"a", "an", "the", "due", "is", "are", "it", "only", "just"}
+"""Words that a text answer is compared without."""
+_SAME_WORDS = {
+    "dne": "doesnotexist", "undefined": "doesnotexist", "none": "nosolution", "nosolutions": "nosolution", "norealsolution": "nosolution",
+    "norealsolutions": "nosolution", "nosuchnumber": "nosolution",
+}  # fmt: skip
+"""Texts that mean the same, without spaces."""
+
 
 def same_choice(given: Tokens, gold: Gold) -> bool:
+    """Does an answer choose the letter of the gold?"""
     return (letter := _choice(given)) is not None and letter == _choice(gold.tokens)
 
 
@@ -52,6 +61,7 @@ _SAME_WORDS = {
 
 
 def same_text(given: Tokens, gold: Gold) -> bool:
+    """Does an answer say the words of the gold, without articles and perhaps behind a label?"""
     wanted = _words(gold.tokens)
     found = _words(given)
     if not wanted or not found:
@@ -63,7 +73,7 @@ def same_text(given: Tokens, gold: Gold) -> bool:
 
 
 def _words(tokens: Tokens) -> str:
-    """Letters and digits of the words, without articles; signs of a formula make it none."""
+    """The letters and digits of the words in one string, without articles.  Empty if the tokens are a formula."""
     tokens, _ = without_remark(trimmed(tokens))
     if not tokens or (len(tokens) == 1 and tokens[0].text == "emptyset") or [token.text for token in tokens] == ["{", "}"]:
         return "no solution" if tokens else ""
