@@ -225,7 +225,8 @@ def _introduction(shadow: str) -> int:
     label = re.match(r"[^:=\n]{1,60}(?<!\s):\s+", shadow)
     if label is None or re.search(rf"(?:{doubts.A_LABEL}|error|input|hint|ratio|odds|proportion)\b", label.group(), re.IGNORECASE):
         return 0
-    return label.end() if EXPRESSION.fullmatch(shadow, label.end()) else 0
+    value = EXPRESSION.match(shadow, label.end())  # a full match would try all ways to split a hostile text
+    return label.end() if value and value.end() == len(shadow) else 0
 
 
 def _in_words(clause: str) -> str | None:
