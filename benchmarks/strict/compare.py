@@ -101,7 +101,8 @@ def _same_domain(domain: str, gold: Gold) -> bool:
         return gold.domain == "?"
     if domain in ("", gold.domain) or (domain == "R" and not gold.domain):
         return True
-    of_a_function = gold.type == "equation" and str(symbol_of(members(gold.tokens)[0][0])).endswith("()")
+    name = str(symbol_of(members(gold.tokens)[0][0]))
+    of_a_function = gold.type == "equation" and (name.endswith("()") or "_" in name)  # f(x) = …, x_n = …
     return not gold.domain and (of_a_function or gold.type not in ("interval", "equation"))
 
 

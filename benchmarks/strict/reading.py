@@ -117,7 +117,8 @@ def _from_chain(parts: list[Tokens], relations: list[str], with_symbols: bool) -
 
 
 def _is_denied(part: Tokens) -> bool:
-    return qualified(part) or any(token.kind == "unknown" and token.text in ("lnot", "neg", "nexists", "not") for token in part)
+    words = tuple(token for token in part if letters_of(token) not in ("mod", "modulo"))
+    return qualified(words) or any(token.kind == "unknown" and token.text in ("lnot", "neg", "nexists", "not") for token in part)
 
 
 def _is_equation_side(part: Tokens) -> bool:
