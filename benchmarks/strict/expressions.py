@@ -235,7 +235,7 @@ class _Parser:
         if token.kind == "sum":
             return self.series(token.text)
         if token.kind == "accent":
-            return ("sym", token.text + repr([part.text or str(part.value) for part in token.args[0]]))
+            return ("sym", f"{token.text} {_index_name(token.args[0])}")
         raise Unreadable(f"{token.kind} {token.text} has no place")
 
     def selections(self, token: Token) -> Tree:

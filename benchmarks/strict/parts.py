@@ -184,8 +184,8 @@ doubtful said says claim claimed false wrong without minus plus sum difference
 """
 _OTHER_QUANTITY = frozenset(_OTHERS.split())
 _NO_LABELS = """
-previous candidate approximation estimate rounded hypothesis rejected exceeds multiple factor fausse falsch guess
-mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt
+previous candidate impossible untrue overestimate underestimate approximation estimate rounded hypothesis rejected exceeds multiple
+factor fausse falsch guess mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt
 """
 _NEVER_A_LABEL = frozenset(_NO_LABELS.split())
 _APPROXIMATELY = frozenset(["approx", "approximately", "about", "roughly", "around", "nearly"])
@@ -306,7 +306,9 @@ def symbol_of(tokens: Tokens) -> str | None:
         name, rest = name + "'", rest[1:]
     if not rest:
         return name
-    return name + "()" if enclosed(rest) == "()" else None
+    arguments = list_parts(rest[1:-1]) if enclosed(rest) == "()" else []
+    plain = all(len(argument) == 1 and argument[0].kind in ("run", "name", "num", "word") for argument in arguments)
+    return name + "()" if arguments and plain else None
 
 
 def without_choice_label(tokens: Tokens) -> Tokens:

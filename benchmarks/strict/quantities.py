@@ -22,7 +22,7 @@ def same_quantity(wanted: Quantity, found: Quantity) -> bool:
         NoValue: a percentage has no value.
         Unbounded: it would take too long to compute.
     """
-    if wanted.label is not None and found.label is not None and wanted.label != found.label:
+    if wanted.label is not None and ((found.label is not None and wanted.label != found.label) or not found.named):
         return False
     if len(wanted.trees) != len(found.trees):
         return False
@@ -47,6 +47,8 @@ def _same_one(wanted: Quantity, a: Tree, found: Quantity, b: Tree) -> bool:
         if not same_kind(gold_unit, unit):
             return _same_angle(gold_unit.kinds, a, unit.kinds, b)
         return equal(_times(a, gold_unit.size), _times(b, unit.size)) if gold_unit.size != unit.size else equal(a, b)
+    if unit is not None and unit.kinds == _DEGREE and gold_unit is None and _has_pi(b):
+        return False
     if equal(a, b):
         return True
     if unit is not None and unit.kinds == _DEGREE and gold_unit is None:

@@ -42,6 +42,8 @@ class Quantity(NamedTuple):
     """The single symbol that it is said to be (`x = 5`)."""
     decimals: int | None = None
     """Digits behind the point if the value is written as a decimal."""
+    named: bool = True
+    """Is it a value by itself or of a plain name, rather than of a formula (`x^2 = 5`)?"""
     beside: tuple[Tokens, ...] = ()
     """Values in a remark («or 50 %»)."""
 
@@ -113,7 +115,11 @@ def _from_chain(parts: list[Tokens], relations: list[str], with_symbols: bool) -
         value = exact_ones[-2]
     if any(other is not None and other is not value and not _goes_with(value, other) for other in found):
         raise Unreadable("members that differ")
-    return value._replace(label=symbol_of(parts[0]) or symbol_of(parts[-1]))
+    label = symbol_of(parts[0]) or symbol_of(parts[-1])
+    others = [part for part, one in zip(parts, found, strict=True) if one is None and symbol_of(part) is None]
+    if with_symbols and (any(_is_formula(part) for part in others) or any(label in symbols(tree) for tree in value.trees)):
+        raise Unreadable("an equation")
+    return value._replace(label=label, named=not any(_is_formula(part) for part in others))
 
 
 def _is_denied(part: Tokens) -> bool:
@@ -130,6 +136,16 @@ def _is_equation_side(part: Tokens) -> bool:
     except Unreadable:
         return False
     return any(len(symbols(tree)) == 1 and tree[0] != "sym" and _is_arithmetic(tree) for tree in trees)
+
+
+def _is_formula(part: Tokens) -> bool:
+    """Is a member a formula with symbols (`y^2`, `2f(x)`) rather than the name of a point, a length or a set?"""
+    try:
+        trees = values_of(trimmed(part))
+    except Unreadable:
+        return False
+    names = {name for tree in trees for name in symbols(tree)}
+    return bool(names) and (any(token.kind == "accent" for token in part) or not all(name[0].isupper() for name in names))
 
 
 def _is_arithmetic(tree: Tree) -> bool:

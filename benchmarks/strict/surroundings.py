@@ -7,10 +7,16 @@ import re
 from benchmarks.strict.boxes import Box
 
 MULTIPLIER_BEHIND = re.compile(
-    r"[\s$*\\)\]]{0,6}\b(hundred|thousand|million|billion|trillion|dozen|squared|cubed|factorial)\b", re.IGNORECASE
+    r"(?:[\s$*\\)\]]|\\text\s*\{|\\[,;! ]){0,6}"
+    r"\b(hundred|thousand|million|billion|trillion|dozen|squared|cubed|factorial|tenths|hundredths)\b",
+    re.IGNORECASE,
+)
+_CHANGED_BEHIND = re.compile(
+    r"[\s$*\\)\]]*(?:[+×→:/]\s*[$\\]*\d|\\to(?![a-z])|\\ldots|[kKM]\b|[万千亿]|too\s+(?:many|few|large|small)"
+    r"|(?:plus|minus|times|choose|over|out\s+of|to|less\s+than|more\s+than)\s+[$\\]*\d)"
 )
 _OTHER_BEFORE = re.compile(
-    r"\b(?:minus|negative|half\s+of|twice|double|(?:(?:square|cube)\s+)?root\s+of|reciprocal\s+of|factorial\s+of|opposite\s+of|negative\s+of"
+    r"\b(?:minus|negative|(?:one|\d+)\s+over|other\s+than|wrong\s+answer\s+is|first\s+guess\s+was|might\s+think|half\s+of|twice|double|(?:(?:square|cube)\s+)?root\s+of|reciprocal\s+of|factorial\s+of|opposite\s+of|negative\s+of"
     r"|number\s+of\s+\w+\s+of|divisors?\s+of|multiple\s+of|all\s+but|any(?:thing)?\s+(?:but|except)|(?:square|cube)\s+of|all\s+\w+\s+except)[\s$*\\(]*$",
     re.IGNORECASE,
 )
@@ -26,7 +32,12 @@ def is_part_of_more(text: str, group: list[Box]) -> bool:
     """Is a box only a piece of what is stated («half of □», `□.5`, `(□, 5)`), or disowned («□. Oops»)?"""
     first, last = group[0], group[-1]
     left, right = text[max(0, first.start - 80) : first.start], text[last.end : last.end + 200]
-    if _OTHER_BEFORE.search(left) or re.search(r"\d\.?$", left) or _DIGITS_BEHIND.match(right):
+    if (
+        _OTHER_BEFORE.search(left)
+        or re.search(r"\d\.?$|\d\s*[/×]\s*\$*$", left)
+        or _DIGITS_BEHIND.match(right)
+        or _CHANGED_BEHIND.match(right)
+    ):
         return True
     if re.search(r"[({,]\s*$", left) and re.match(r"\s*,\s*[\d\\a-z(-]", right) and not re.search(r"\\\(\s*$", left):
         return True

@@ -9,8 +9,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
+from benchmarks.strict.commands import FUNCTIONS, NAMES
 from benchmarks.strict.number_words import number_in_words
-from benchmarks.strict.tokens import Tokens, Unreadable
+from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
 _TABLE = """
 m 1 m | meter metre metres meters
@@ -92,12 +93,14 @@ ORDINALS = {"th", "st", "nd", "rd"}
 _SQUARED = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 _FILLERS = {"a", "an", "the", "of", "in", "each", "total", "altogether", "exactly", "only", "then", "all", "for", "at", "on"}
 _QUALIFIERS = """
-or and not more less fewer than least most about approximately approx around roughly nearly almost if when unless
-where between to over up under above below except but maybe possibly perhaps probably plus minus times without no
-never cannot wrong incorrect either neither nor greater smaller larger at-least isn't n't mod base exceeding through
-until versus vs any every i otherwise mille some many few several half twice double bigger higher lower beyond instead
-root 大于 小于 不是 至少 至多 不 非 约 大约 左右 以上 以下 超过 不到 不等于 如果 多于 少于
-多 余 折 的平方 的倒数 分之
+or and not more less fewer than least most about approximately approx around roughly nearly almost if when unless where
+between to over up under above below except but maybe possibly perhaps probably plus minus times without no never cannot
+wrong incorrect either neither nor greater smaller larger at-least isn't n't mod base exceeding through until versus vs any
+every i otherwise mille some many few several half twice double bigger
+higher lower beyond instead root 大于 小于 不是 至少 至多 不 非 约
+大约 左右 以上 以下 超过 不到 不等于 如果 多于 少于 多 余 折 的平方 的倒数 分之 错
+吗 以内 相反数 倒数 阶乘 误差 ではない 未満 以下 이상 이하 미만 초과 не неверно минимум nicht falsch
+faux falso não moins mindestens höchstens
 """
 QUALIFIERS = frozenset(_QUALIFIERS.split())
 _CHANGERS = """
@@ -108,6 +111,7 @@ bound short off error mistake doubtful modulo sometimes often likely unlikely su
 sevenths twelfth twelfths sixteenth sixteenths twentieth twentieths millionth millionths doubled tripled halved ish unverified
 contradiction fails conditional depending tops ppm bn mn mln myriad quadrillion zillion googol mega тысяч тысячи тысяча миллион миллиона
 миллионов миллиард миллиарда миллиардов millionen milliarden tausend dutzend millones millón millón cuadrado más less
+excluded minimum maximum onwards upwards downwards grand contradicts needs negative positive подходит too
 """
 CHANGERS = frozenset(_CHANGERS.split())
 """Words behind a number that change it, or doubt it."""
@@ -123,7 +127,7 @@ _SUBSTRINGS = tuple(word for word in QUALIFIERS if not word.isascii())
 
 def is_qualifier(word: str) -> bool:
     """Does a word change the number or deny it?  Chinese writes such words together with others."""
-    return word in QUALIFIERS or (not word.isascii() and any(part in word for part in _SUBSTRINGS))
+    return word in QUALIFIERS or word.endswith(("n't", "n’t")) or (not word.isascii() and any(part in word for part in _SUBSTRINGS))
 
 
 class Unit(NamedTuple):
@@ -165,7 +169,7 @@ def is_unit_word(word: str) -> bool:
     if len(word) == 1:
         return False
     lower = word.lower()
-    if len(word) > 4 or (len(word) == 4 and lower not in ("sinx", "cosx", "tanx")):
+    if len(word) > 4 or (len(word) == 4 and lower not in ("sinx", "cosx", "tanx") and bool(set(lower[1:]) & set("aeiouy"))):
         return True
     return lower in _NO_PRODUCTS or known_unit(word) is not None
 
@@ -197,7 +201,13 @@ def read_unit(tokens: Tokens) -> Unit:
         elif (token.kind == "op" and token.text == "/") or word == "per":
             sign = -1
         elif token.kind == "degree" or word or token.kind == "money":
-            if is_qualifier(word) or word in CHANGERS or token.text in _LARGE_LETTERS or number_in_words([word]) is not None:
+            if (
+                is_qualifier(word)
+                or word in CHANGERS
+                or _is_mathematics(token)
+                or token.text in _LARGE_LETTERS
+                or number_in_words([word]) is not None
+            ):
                 raise Unreadable(f"«{word}» is no unit")
             if (multiplier := MULTIPLIERS.get(word) or MULTIPLIERS.get(word.removesuffix("s"))) is not None:
                 scale *= multiplier
@@ -244,6 +254,17 @@ def _over(top: Unit, bottom: Unit) -> Unit:
     for kind, power in bottom.kinds:
         kinds[kind] = kinds.get(kind, 0) - power
     return top._replace(kinds=tuple(sorted((kind, power) for kind, power in kinds.items() if power)), size=top.size / bottom.size)
+
+
+def _is_mathematics(token: Token) -> bool:
+    """Is a word the name of a symbol or function («7 pi», «7 x») rather than a unit?"""
+    if token.kind == "word" and len(token.text) == 1 and token.text.isascii():
+        return token.text not in LETTERS | {"C", "F", "a"}
+    return (
+        token.text in NAMES - {"angle"}
+        or token.text in FUNCTIONS - {"min", "sec", "deg"}
+        or token.text in ("infinity", "cosine", "sine", "sqrt")
+    )
 
 
 def _is_inch(tokens: Tokens, place: int) -> bool:
