@@ -133,9 +133,11 @@ class _Parser:
         return tree
 
     def peek(self) -> Token | None:
+        """The next token."""
         return self.tokens[self.at] if self.at < len(self.tokens) else None
 
     def sum(self) -> Tree:
+        """Terms with + and − between them."""
         if self.whole is not None:
             return self.whole
         self.depth += 1
@@ -159,6 +161,7 @@ class _Parser:
         return tree
 
     def product(self) -> Tree:
+        """Factors, with or without a sign between them."""
         tree = self.signed()
         while (token := self.peek()) is not None:
             if token.kind == "op" and token.text in "*/":
@@ -173,6 +176,7 @@ class _Parser:
         return tree
 
     def signed(self) -> Tree:
+        """A factor that may have a sign."""
         token = self.peek()
         if token is not None and token.kind == "op" and token.text in "+-":
             self.at += 1
@@ -181,6 +185,7 @@ class _Parser:
         return self.power()
 
     def starts_factor(self, token: Token) -> bool:
+        """May a factor begin with this token, without a sign before it?"""
         if token.kind == "bar":
             return self.bars == 0 and self.closing_bar() is not None
         return token.kind in ("num", "run", "name", "function", "group", "frac", "vulgar", "sqrt", "binom", "open", "sum", "accent") or (
@@ -188,6 +193,7 @@ class _Parser:
         )
 
     def power(self) -> Tree:
+        """An operand with its exponent."""
         tree = self.postfix(self.atom())
         token = self.peek()
         if token is not None and token.kind == "sup":
@@ -196,6 +202,7 @@ class _Parser:
         return tree
 
     def postfix(self, tree: Tree) -> Tree:
+        """The operand with the factorials behind it."""
         while self.is_factorial(self.at):
             double = self.is_factorial(self.at + 1)
             self.at += 1 + double
@@ -203,9 +210,11 @@ class _Parser:
         return tree
 
     def is_factorial(self, place: int) -> bool:
+        """Is there an exclamation mark?"""
         return place < len(self.tokens) and self.tokens[place].kind == "op" and self.tokens[place].text == "!"
 
     def atom(self) -> Tree:
+        """One operand."""
         token = self.peek()
         if token is None:
             raise Unreadable("an operand is missing")
@@ -256,6 +265,7 @@ class _Parser:
         raise Unreadable(f"{token.kind} has no place")
 
     def number(self, token: Token) -> Tree:
+        """A number, or a mixed number."""
         assert token.value is not None
         if token.text == "open":
             raise Unreadable("a decimal that goes on in an unknown way")
@@ -294,6 +304,7 @@ class _Parser:
         return value
 
     def symbol(self, token: Token) -> Tree:
+        """A symbol with its subscript and primes, a constant, or `C(n, k)`."""
         text = token.text
         if token.kind == "run" and len(text) > 1:
             return self.letters(text)
@@ -347,6 +358,7 @@ class _Parser:
         return tree
 
     def function(self, name: str) -> Tree:
+        """A function with its power, base and argument."""
         base: Tree | None = None
         exponent: Tree | None = None
         while (token := self.peek()) is not None and token.kind in ("sup", "sub"):
@@ -412,6 +424,7 @@ class _Parser:
         return ("div", ("mul", self.inner(bare), ("const", "pi")), ("num", Fraction(180)))
 
     def juxtaposed(self) -> Tree:
+        """The argument of a function without brackets: the product that follows."""
         tree = self.power() if (token := self.peek()) is None or token.kind != "op" or token.text != "-" else self.signed()
         while (token := self.peek()) is not None and self.starts_factor(token) and token.kind not in ("function", "open"):
             tree = ("mul", tree, self.power())
@@ -421,11 +434,13 @@ class _Parser:
         return tree
 
     def root(self, token: Token) -> Tree:
+        """A root."""
         body = self.inner(token.args[0])
         index = self.inner(token.args[1]) if len(token.args) > 1 else ("num", Fraction(2))
         return ("fn", "root", body, index) if index != ("num", Fraction(2)) else ("pow", body, ("num", Fraction(1, 2)))
 
     def bracketed(self, bracket: str) -> Tree:
+        """What stands in brackets: an expression, a floor, a ceiling or an absolute value."""
         end = matching(self.tokens, self.at - 1)
         inside = self.tokens[self.at : end]
         closing = self.tokens[end].text
@@ -440,10 +455,12 @@ class _Parser:
         return ("fn", name, tree)
 
     def closing_bar(self, start: int | None = None) -> int | None:
+        """Place of the bar that closes the one at `start`."""
         start = self.at if start is None else start
         return next((place for place in range(start + 1, len(self.tokens)) if self.tokens[place].kind == "bar"), None)
 
     def series(self, kind: str) -> Tree:
+        """A sum or product with bounds."""
         lower = upper = None
         while (token := self.peek()) is not None and token.kind in ("sup", "sub"):
             self.at += 1

@@ -37,6 +37,7 @@ DEEPEST = 40
 _POWER = re.compile(r"\*\*\s*[\w({\\+-]")
 
 
+_BAR = re.compile(r"\s*(?:\||\\vert(?![a-zA-Z]))")
 _COMMAND = re.compile(r"\\([a-zA-Z]+\*?|.)", re.DOTALL)
 
 
@@ -72,6 +73,7 @@ class _Scanner:
         self.dollar_is_money = bare == 1 and re.search(r"(?<!\\)\$\s*[\d.]", text) is not None
 
     def run(self) -> Tokens:
+        """All tokens."""
         found = self.until(None, False)
         return found
 
@@ -105,6 +107,7 @@ class _Scanner:
         return tuple(found)
 
     def one(self, found: list[Token], words: bool, spaced: bool) -> str | None:
+        """Take the next character or command; says `space` for one that leaves no token."""
         text, character = self.text, self.text[self.at]
         if character == "\\":
             return self.command(found, words, spaced)
@@ -135,6 +138,7 @@ class _Scanner:
         return None
 
     def sign(self, character: str, found: list[Token], spaced: bool) -> None:
+        """Take a sign, or two that are one relation."""
         self.at += 1
         following = self.text[self.at : self.at + 1]
         for pair, relation in (("<=", "≤"), (">=", "≥"), ("!=", "≠"), (":=", "="), ("==", "="), ("=<", "≤"), ("=>", "⇒"), ("->", "→")):
@@ -149,6 +153,7 @@ class _Scanner:
         found.append(Token(kind, written, spaced=spaced))
 
     def letters(self, letters: str, found: list[Token], words: bool, spaced: bool) -> None:
+        """Take letters: words of a text, or a run of symbols, a function or a separator of a formula."""
         if letters in SEPARATORS and (len(letters) > 1 or (words and spaced and found)):
             self.at += len(letters)
             found.append(
@@ -183,10 +188,12 @@ class _Scanner:
             found.append(Token("run", letters, spaced=spaced))
 
     def number(self, spaced: bool) -> Token:
+        """Take a number."""
         token, self.at = read_number(self.text, self.at, self.lists)
         return token._replace(spaced=spaced)
 
     def script(self, kind: str, found: list[Token], words: bool) -> None:
+        """Take what stands behind ^ or _; a raised circle is a degree."""
         argument = self.argument(words, number=True)
         if kind == "sup" and _is_degree(argument):
             found.append(Token("degree"))
@@ -233,6 +240,7 @@ class _Scanner:
         return tuple(found)
 
     def optional(self) -> Tokens | None:
+        """The argument in square brackets that stands here, if there is one."""
         place = re.compile(r"\s*\[").match(self.text, self.at)
         if not place:
             return None
@@ -240,42 +248,22 @@ class _Scanner:
         return self.until("]", False)
 
     def command(self, found: list[Token], words: bool, spaced: bool) -> str | None:
-        match = _COMMAND.match(self.text, self.at)
-        if match is None:  # a backslash at the end, of a line break or a space
-            self.at += 1
+        """Take a command with its arguments; says `space` for one that leaves no token."""
+        name = self.command_name()
+        if name == "" or name in SPACES:
             return "space"
-        name = match.group(1)
-        self.at = match.end()
-        if name.endswith("*") and name not in KNOWN:  # \pi*9
-            self.at, name = self.at - 1, name[:-1]
-        if (
-            name not in KNOWN
-            and simple_token(name) is None
-            and len(name) > 3
-            and (shorter := next((name[:size] for size in range(len(name) - 1, 1, -1) if name[:size] in JOINED), None))
-        ):
-            self.at -= len(name) - len(shorter)  # \quadx, \leqx: a space was left out
-            name = shorter
         if name in ("\\", "cr", "newline", "tabularnewline"):
             self.optional()
             found.append(Token("sep", "row", spaced=spaced))
-            return None
-        if name in SPACES:
+        elif name in SILENT:
+            self.delimiter(name, found, spaced)
             return "space"
-        if name in SILENT:
-            if name in ("left", "right") and self.text.startswith(".", self.at):
-                self.at += 1
-            elif name in ("left", "right") and (bar := re.compile(r"\s*(?:\||\\vert(?![a-zA-Z]))").match(self.text, self.at)):
-                self.at = bar.end()
-                found.append(Token("open" if name == "left" else "close", "|", spaced=spaced))
-            return "space"
-        if name in WRAPPERS:
+        elif name in WRAPPERS:
             found.append(Token("group", args=(self.argument(words),), spaced=spaced))
         elif name in TEXTS:
             self.written(name, found, spaced)
         elif name in ("colorbox", "fcolorbox"):
-            self.argument()
-            if name == "fcolorbox":
+            for _ in range(2 if name == "fcolorbox" else 1):
                 self.argument()
             self.written(name, found, spaced)
         elif name in DROPPED:
@@ -285,13 +273,44 @@ class _Scanner:
         elif name == "begin":
             self.environment(found, spaced)
         elif name == "not":
-            following: list[Token] = []
-            self.one(following, False, spaced) if self.at < len(self.text) else None
-            negated = {"=": "≠", "∈": "∉", "<": "≥", ">": "≤"}.get(following[0].text if following else "", "")
-            found.append(Token("rel", negated, spaced=spaced) if negated else Token("unknown", "not", spaced=spaced))
+            self.negation(found, spaced)
         else:
             found.append(self.symbol(name, spaced))
         return None
+
+    def command_name(self) -> str:
+        """The name of the command that begins here; empty for a backslash at the end (of a line break or a space)."""
+        match = _COMMAND.match(self.text, self.at)
+        if match is None:
+            self.at += 1
+            return ""
+        name = match.group(1)
+        self.at = match.end()
+        if name.endswith("*") and name not in KNOWN:  # \pi*9
+            self.at, name = self.at - 1, name[:-1]
+        if name in KNOWN or simple_token(name) is not None or len(name) < 4:
+            return name
+        shorter = next((name[:size] for size in range(len(name) - 1, 1, -1) if name[:size] in JOINED), name)
+        self.at -= len(name) - len(shorter)  # \quadx, \leqx: a space was left out
+        return shorter
+
+    def delimiter(self, name: str, found: list[Token], spaced: bool) -> None:
+        r"""The bar behind `\left` and `\right` opens or closes; the point behind them is nothing."""
+        if name not in ("left", "right"):
+            return
+        if self.text.startswith(".", self.at):
+            self.at += 1
+        elif bar := _BAR.match(self.text, self.at):
+            self.at = bar.end()
+            found.append(Token("open" if name == "left" else "close", "|", spaced=spaced))
+
+    def negation(self, found: list[Token], spaced: bool) -> None:
+        r"""`\not=` and the like."""
+        following: list[Token] = []
+        if self.at < len(self.text):
+            self.one(following, False, spaced)
+        negated = {"=": "≠", "∈": "∉", "<": "≥", ">": "≤"}.get(following[0].text if following else "", "")
+        found.append(Token("rel", negated, spaced=spaced) if negated else Token("unknown", "not", spaced=spaced))
 
     def written(self, name: str, found: list[Token], spaced: bool) -> None:
         r"""Words, numbers and signs of `\text{…}`, one by one; a single letter of `\mathrm` or bold type is a symbol."""
@@ -315,6 +334,7 @@ class _Scanner:
             found += inside[1:]
 
     def symbol(self, name: str, spaced: bool) -> Token:
+        """The token of any other command, with its arguments."""
         name = RENAMED.get(name, name)
         if name in FRACTIONS:
             return Token("frac", args=(self.argument(), self.argument()), spaced=spaced)
@@ -345,6 +365,7 @@ class _Scanner:
         return known._replace(spaced=spaced) if known else Token("unknown", name, spaced=spaced)
 
     def environment(self, found: list[Token], spaced: bool) -> None:
+        """Take a whole environment: a matrix, or rows of formulas."""
         name = "".join(token.text for token in self.argument()).rstrip("*")
         if name in ("array", "tabular", "alignedat"):
             self.optional()

@@ -26,6 +26,11 @@ def same_relation(given: Tokens, gold: Gold) -> bool:
 
 
 def same_equation(given: Tokens, gold: Gold) -> bool:
+    """Does an answer state the gold's equation, up to a constant factor?  The other side alone is enough for `y = …`.
+
+    Raises:
+        Unreadable: it is no equation.
+    """
     given = without_words(given)
     wanted, _ = _difference(gold.tokens, "=")
     sides, relations = members(given)

@@ -116,6 +116,7 @@ excluded minimum maximum onwards upwards downwards grand contradicts needs negat
 CHANGERS = frozenset(_CHANGERS.split())
 """Words behind a number that change it, or doubt it."""
 _NO_PRODUCTS = ORDINALS | PERCENT | MULTIPLIERS.keys() | QUALIFIERS | CHANGERS | _SQUARED.keys() | {"per"}
+MOST_WORDS = 6
 _LARGE_LETTERS = {"k", "K", "M", "B"}
 """«5K» may be five thousand."""
 LETTERS = frozenset("msghlLgVWNJKA")
@@ -175,85 +176,111 @@ def is_unit_word(word: str) -> bool:
 
 
 def read_unit(tokens: Tokens) -> Unit:
-    """The unit that tokens behind a number are.  Raises Unreadable for anything that is none."""
-    kinds: dict[str, int] = {}
-    size, scale, percent, known = Fraction(1), 1, False, True
-    sign, pending = 1, 1
-    words: list[str] = []
-    last: tuple[str, Fraction, int] | None = None
+    """The unit that tokens behind a number are.
+
+    Raises:
+        Unreadable: they are none, or change the number.
+    """
+    reader = _Reader()
     for place, token in enumerate(tokens):
+        reader.read(tokens, place, token)
+    return reader.unit()
+
+
+class _Reader:
+    """Reads a unit from left to right."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, int] = {}
+        self.size, self.scale, self.percent, self.known = Fraction(1), 1, False, True
+        self.sign, self.power = 1, 1
+        self.words: list[str] = []
+        self.last: tuple[str, Fraction, int] | None = None
+
+    def unit(self) -> Unit:
+        """What was read.  Raises Unreadable for a ratio of units of one kind, and for a sentence."""
+        if self.size != 1 and not any(self.kinds.values()):
+            raise Unreadable("a ratio of units")
+        if len(self.words) > MOST_WORDS:
+            raise Unreadable("a sentence is no unit")
+        return Unit(_sorted(self.kinds), self.size, self.scale, self.percent, self.known)
+
+    def read(self, tokens: Tokens, place: int, token: Token) -> None:
+        """Take the next token."""
         word = token.text.lower() if token.kind in ("word", "run", "function") else ""
-        if (
-            token.kind == "run"
-            and len(token.text) == 1
-            and token.text not in LETTERS | {"C", "F"}
-            and (last is not None or words or scale != 1 or place)
-        ):
+        if token.kind == "run" and len(token.text) == 1 and token.text not in LETTERS | {"C", "F"} and place:
             raise Unreadable("a symbol is no unit")
-        if token.kind in ("open", "close") and token.text in "[]":
-            continue
         if token.kind == "percent" or word in PERCENT:
-            percent = True
-        elif token.kind == "sup" and last is not None:
-            power = _power(token.args[0])
-            kinds[last[0]] = kinds.get(last[0], 0) + last[2] * (power - 1)
-            size *= last[1] ** (last[2] * (power - 1))
+            self.percent = True
+        elif token.kind == "sup" and self.last is not None:
+            self.raise_last(_power(token.args[0]))
         elif (token.kind == "op" and token.text == "/") or word == "per":
-            sign = -1
-        elif token.kind == "degree" or word or token.kind == "money":
-            if (
-                is_qualifier(word)
-                or word in CHANGERS
-                or _is_mathematics(token)
-                or token.text in _LARGE_LETTERS
-                or number_in_words([word]) is not None
-            ):
-                raise Unreadable(f"«{word}» is no unit")
-            if (multiplier := MULTIPLIERS.get(word) or MULTIPLIERS.get(word.removesuffix("s"))) is not None:
-                scale *= multiplier
-            elif word in _SQUARED:
-                pending = _SQUARED[word]
-                if word.endswith("ed") and last is None:
-                    raise Unreadable("a power of the number")
-                if word.endswith("ed") and last is not None:
-                    kinds[last[0]] = kinds.get(last[0], 0) + last[2] * (pending - 1)
-                    size *= last[1] ** (last[2] * (pending - 1))
-                    pending = 1
-            elif word in ORDINALS or (word in _FILLERS and not _is_inch(tokens, place)):
-                continue
-            else:
-                last = _one(token.kind, token.text, sign * pending)
-                known = known and token.kind != "unknown" and last[0] in _BASES
-                if last[0] not in _BASES:
-                    words.append(last[0])
-                kinds[last[0]] = kinds.get(last[0], 0) + last[2]
-                size *= last[1] ** last[2]
-                pending = 1
-        elif (token.kind == "op" and token.text in "*-") or (token.kind in ("unknown", "op") and token.text in (".", '"', "`")):
-            continue
+            self.sign = -1
+        elif token.kind in ("degree", "money") or word:
+            self.word(tokens, place, token, word)
         elif token.kind in ("group", "accent", "frac") and token.args:
-            inner = read_unit(token.args[0])
-            if token.kind == "frac":
-                inner = _over(inner, read_unit(token.args[1]))
-            for kind, power in inner.kinds:
-                kinds[kind] = kinds.get(kind, 0) + sign * power
-            size *= inner.size**sign
-            scale *= inner.scale
-            percent, known = percent or inner.percent, known and inner.known
-        else:
+            self.inside(token)
+        elif not ((token.kind == "op" and token.text in "*-") or token.text in (".", '"', "`", "[", "]")):
             raise Unreadable(f"{token.kind} {token.text} is no unit")
-    if size != 1 and not any(kinds.values()):
-        raise Unreadable("a ratio of units")
-    if len(words) > 6:
-        raise Unreadable("a sentence is no unit")
-    return Unit(tuple(sorted((kind, power) for kind, power in kinds.items() if power)), size, scale, percent, known)
+
+    def word(self, tokens: Tokens, place: int, token: Token, word: str) -> None:
+        """Take a word, a degree or a currency sign."""
+        if (
+            is_qualifier(word)
+            or word in CHANGERS
+            or _is_mathematics(token)
+            or token.text in _LARGE_LETTERS
+            or number_in_words([word]) is not None
+        ):
+            raise Unreadable(f"«{word}» is no unit")
+        if (multiplier := MULTIPLIERS.get(word) or MULTIPLIERS.get(word.removesuffix("s"))) is not None:
+            self.scale *= multiplier
+        elif word in ("squared", "cubed"):
+            if self.last is None:
+                raise Unreadable("a power of the number")
+            self.raise_last(_SQUARED[word])
+        elif word in _SQUARED:
+            self.power = _SQUARED[word]
+        elif not (word in ORDINALS or (word in _FILLERS and not _is_inch(tokens, place))):
+            self.last = _one(token.kind, token.text, self.sign * self.power)
+            self.power = 1
+            if self.last[0] not in _BASES:
+                self.known = False
+                self.words.append(self.last[0])
+            self.multiply(*self.last)
+
+    def inside(self, token: Token) -> None:
+        """Take a group, or a fraction of units."""
+        inner = read_unit(token.args[0])
+        if token.kind == "frac":
+            inner = _over(inner, read_unit(token.args[1]))
+        for kind, power in inner.kinds:
+            self.kinds[kind] = self.kinds.get(kind, 0) + self.sign * power
+        self.size *= inner.size**self.sign
+        self.scale *= inner.scale
+        self.percent, self.known = self.percent or inner.percent, self.known and inner.known
+
+    def multiply(self, kind: str, size: Fraction, power: int) -> None:
+        """Multiply by a power of one unit."""
+        self.kinds[kind] = self.kinds.get(kind, 0) + power
+        self.size *= size**power
+
+    def raise_last(self, power: int) -> None:
+        """Raise the unit that was read last to a power."""
+        if self.last is not None:
+            kind, size, own = self.last
+            self.multiply(kind, size, own * (power - 1))
+
+
+def _sorted(kinds: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((kind, power) for kind, power in kinds.items() if power))
 
 
 def _over(top: Unit, bottom: Unit) -> Unit:
     kinds = dict(top.kinds)
     for kind, power in bottom.kinds:
         kinds[kind] = kinds.get(kind, 0) - power
-    return top._replace(kinds=tuple(sorted((kind, power) for kind, power in kinds.items() if power)), size=top.size / bottom.size)
+    return top._replace(kinds=_sorted(kinds), size=top.size / bottom.size)
 
 
 def _is_mathematics(token: Token) -> bool:
