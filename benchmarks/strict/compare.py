@@ -218,7 +218,7 @@ def _spelled_out(tokens: Tokens) -> Tokens:
 def _without_repeats(found: list[Item]) -> list[Item]:
     kept: list[Item] = []
     for item in found[:LONGEST_LIST]:
-        if not any(item.label == other.label and _safely(lambda item=item, other=other: _same_item(item, other)) for other in kept):  # type: ignore[misc]
+        if not any(item.label == other.label and _agrees(item, other) for other in kept):
             kept.append(item)
     return kept + found[LONGEST_LIST:]
 
@@ -313,16 +313,17 @@ def _same_in_order(found: Sequence[Item], wanted: Sequence[Item]) -> bool:
 def _matched(found: list[Item], wanted: list[Item]) -> bool:
     left = list(found)
     for item in wanted:
-        place = next((index for index, other in enumerate(left) if _safely(lambda other=other: _same_item(other, item))), None)  # type: ignore[misc]  # noqa: B023
+        place = next((index for index, other in enumerate(left) if _agrees(other, item)), None)
         if place is None:
             return False
         del left[place]
     return not left
 
 
-def _safely(check: Callable[[], bool]) -> bool:
+def _agrees(found: Item, wanted: Item) -> bool:
+    """Is one member the other?  One that cannot be read is not."""
     try:
-        return check()
+        return _same_item(found, wanted)
     except _FAILURES:
         return False
 
