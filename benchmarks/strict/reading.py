@@ -8,6 +8,7 @@ remark    the same value said again: `(\approx 0.33)`, `\pmod{1000}`, `(four hun
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 from typing import NamedTuple
@@ -117,9 +118,16 @@ def _from_chain(parts: list[Tokens], relations: list[str], with_symbols: bool) -
         raise Unreadable("members that differ")
     label = symbol_of(parts[0]) or symbol_of(parts[-1])
     others = [part for part, one in zip(parts, found, strict=True) if one is None and symbol_of(part) is None]
+    for part, one in zip(parts, found, strict=True):
+        if with_symbols and one is not None and one is not value and _is_formula(part) and not _agree(value, one):
+            others.append(part)
     if with_symbols and (any(_is_formula(part) for part in others) or any(label in symbols(tree) for tree in value.trees)):
         raise Unreadable("an equation")
     return value._replace(label=label, named=not any(_is_formula(part) for part in others))
+
+
+def _agree(value: Quantity, other: Quantity) -> bool:
+    return len(value.trees) == len(other.trees) and all(equal(a, b) for a, b in zip(value.trees, other.trees, strict=True))
 
 
 def _is_denied(part: Tokens) -> bool:
@@ -182,7 +190,8 @@ def _rounds(longer: Quantity, decimal: Quantity) -> bool:
     scaled = a * 10.0**decimal.decimals
     if abs(scaled - round(scaled)) < 1e-9:
         return abs(a - b) < 1e-12 * max(1.0, abs(a))
-    return abs(a - b) < 0.9999 * 10.0**-decimal.decimals
+    last = round(b * 10.0**decimal.decimals)
+    return last in (math.floor(abs(scaled)) * (1 if a > 0 else -1), round(scaled))
 
 
 def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
