@@ -319,7 +319,7 @@ def _root(size: Fraction, power: int) -> Fraction:
     for candidate in (Fraction(1), Fraction(1, 10), Fraction(1, 100), Fraction(1, 1000)):
         if candidate**power == size:
             return candidate
-    raise Unreadable("a unit")  # pragma: no cover
+    raise ValueError(f"the table has a unit of size {size} in {power} dimensions: only powers of ten are meant")
 
 
 def _power(tokens: Tokens) -> int:

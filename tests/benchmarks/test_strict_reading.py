@@ -11,8 +11,8 @@ from benchmarks.strict.expressions import Tree, parse, values_of
 from benchmarks.strict.latex import tokenize
 from benchmarks.strict.reading import quantity
 from benchmarks.strict.sets import read_set, same_set
-from benchmarks.strict.tokens import Tokens, Unreadable
-from benchmarks.strict.units import Unit, read_unit, same_kind
+from benchmarks.strict.tokens import Token, Tokens, Unreadable
+from benchmarks.strict.units import UNIT_WORDS, Unit, read_unit, same_kind
 from benchmarks.strict.values import exact
 from benchmarks.strict.votes import joined_answer
 
@@ -403,3 +403,12 @@ def test_what_states_no_single_value_is_unreadable(text: str) -> None:
 )
 def test_votes_are_counted_by_the_value_of_plain_numbers(text: str, key: Fraction | str) -> None:
     assert joined_answer(text) == key
+
+
+def test_every_unit_of_the_table_can_be_read() -> None:
+    for word in sorted(UNIT_WORDS - {"min", "sec", "deg"}):
+        try:
+            unit = read_unit((Token("word", word),))
+        except Unreadable:
+            continue  # a word that also says «at least» and the like
+        assert unit.size > 0, word
