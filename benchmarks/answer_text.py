@@ -25,8 +25,9 @@ def final_text(
     """
     if finish_reason == "length":
         return None
-    closed, opened = response.rfind("</think>"), response.rfind("<think>")
-    if opened > closed or (closed < 0 and thinking == "required"):
+    closed = response.rfind("</think>")
+    opened_again = response.find("<think>", max(closed, 0)) >= 0
+    if opened_again or (closed < 0 and thinking == "required"):
         return None
     return response if closed < 0 else response[closed + len("</think>") :]
 

@@ -14,10 +14,13 @@ NEAR = 300
 _OPENERS = re.compile(r"(?:[\s$*({\[`:：]|\\[(\[,;! ]|\\(?:text|mathrm|displaystyle)|(?<![a-zA-Z\\])[a-zA-Z]\s*=)+$")
 
 
+_UNEQUAL = re.compile(r"(?:\\neq?|\\not\s*=|≠)\s*$")
+
+
 def before(text: str, box: Box) -> str:
     """The text before a box without what opens mathematics and without a label «x =»."""
     left = text[max(0, box.start - NEAR) : box.start]
-    if re.search(r"(?:\\neq?|\\not\s*=|≠)\s*$", left):
+    if _UNEQUAL.search(left):
         return left
     opened = _OPENERS.search(left[-60:])
     return left[: len(left) - len(opened.group())] if opened else left

@@ -31,13 +31,23 @@ _EMPTY = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|phantom|hspace|display
 
 
 _HOLE = "\ue002"
+_DOUBLED = re.compile(rf"(?<!\\)\\\\(?={_COMMAND})")
+_WITHOUT_BACKSLASH = re.compile(r"(?<![\\a-zA-Z])boxed(?=\{)")
+_MARKS = re.compile(r"\\text|[{}$]")
+_PERCENT_BEHIND = re.compile(r"\s*\\?%")
+_DIGIT_AT_END = re.compile(r"\d\s*$")
+_MINUEND = re.compile(r"[\w)}]\s*[-−–]\s*\{?\s*$")
+_MINUEND_PLAIN = re.compile(r"[\w)}][-−–]$")
+_EQUALS_SOMETHING = re.compile(r"\s*=(?!=)\s*\S")
+_LETTER, _DIGIT = re.compile(r"[a-zA-Z]"), re.compile(r"\d")
+_EQUALS = re.compile(r"(?<![<>!\\])=")
 
 
 def repaired(text: str) -> str:
     r"""The text with `\x08oxed`, `\\boxed` and `boxed{` as `\boxed`, and tags of a box as a box."""
     text = text.replace("\x08oxed", "\\boxed").replace("\x0crac", "\\frac")
-    text = re.sub(rf"(?<!\\)\\\\(?={_COMMAND})", r"\\", text)
-    text = re.sub(r"(?<![\\a-zA-Z])boxed(?=\{)", r"\\boxed", text)
+    text = _DOUBLED.sub(r"\\", text)
+    text = _WITHOUT_BACKSLASH.sub(r"\\boxed", text)
     return _TAGGED.sub(r"\\boxed{\1}", text)
 
 
@@ -46,7 +56,7 @@ def is_placeholder(content: str) -> bool:
     if len(content) > 200:
         return False
     bare = _EMPTY.sub("", content)
-    return not bare or phrases.PLACEHOLDER.fullmatch(re.sub(r"\\text|[{}$]", "", content).strip()) is not None
+    return not bare or phrases.PLACEHOLDER.fullmatch(_MARKS.sub("", content).strip()) is not None
 
 
 def without_boxes(text: str, boxes: list[Box]) -> str:
@@ -140,16 +150,16 @@ def formula_around(text: str, box: Box) -> str:
     content = box.content
     if (bound := _bounded(left, right, inside)) is not None:
         return f"{bound if inside else _plain_tail(bound)}({content}){'' if bound else right}".strip()
-    if re.match(r"\s*\\?%", right) and re.search(r"\d\s*$", content):
+    if _PERCENT_BEHIND.match(right) and _DIGIT_AT_END.search(content):
         content = f"{content.strip()}\\%"
     before, behind = (_LEFT, _RIGHT) if inside else (_LEFT_PLAIN, _RIGHT_PLAIN)
-    subtracts = re.search(r"[\w)}]\s*[-−–]\s*\{?\s*$" if inside else r"[\w)}][-−–]$", left)
+    subtracts = (_MINUEND if inside else _MINUEND_PLAIN).search(left)
     signed = _SIGN.search(left) and (inside or left.endswith(("-", "−", "–"))) and not subtracts
     if signed and not behind.match(right):
         return f"-({content})"
     joined = before.search(left) or behind.match(right)
-    names_something = re.match(r"\s*=(?!=)\s*\S", right) and re.search(r"[a-zA-Z]", content) and not re.search(r"\d", content)
-    if not names_something and (not joined or (inside and re.search(r"(?<![<>!\\])=", right))):
+    names_something = _EQUALS_SOMETHING.match(right) and _LETTER.search(content) and not _DIGIT.search(content)
+    if not names_something and (not joined or (inside and _EQUALS.search(right))):
         return content
     if not inside:
         left = _plain_tail(left)

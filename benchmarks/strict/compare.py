@@ -45,6 +45,8 @@ _FAILURES = (Unreadable, NoValue, Unbounded)
 
 def same_answer(answer: str, gold: str, answer_type: AnswerType | None = None) -> bool:
     """Does the text of an answer denote the gold answer?"""
+    if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold) and answer_type in (None, "integer"):
+        return int(answer) == int(gold)
     if _plainly_same(answer, gold):
         return True
     try:
@@ -60,6 +62,9 @@ def same_answer(answer: str, gold: str, answer_type: AnswerType | None = None) -
         return False
 
 
+_INTEGER = re.compile(r"-?[0-9]{1,200}")
+
+
 def _is_ambiguous(gold: Gold) -> bool:
     """Is a gold one number in brackets only because a comma was read as a separator of thousands?"""
     return has_comma_groups(gold.text) and enclosed(gold.tokens) is not None and len(list_parts(gold.tokens[1:-1])) == 1
@@ -67,9 +72,10 @@ def _is_ambiguous(gold: Gold) -> bool:
 
 def _plainly_same(answer: str, gold: str) -> bool:
     squeezed = _SPACE.sub("", answer)
-    return squeezed == _SPACE.sub("", gold) and re.search(r"[^\W_]", squeezed) is not None
+    return squeezed == _SPACE.sub("", gold) and _SAYS.search(squeezed) is not None
 
 
+_SAYS = re.compile(r"[^\W_]")
 _SPACE = re.compile(r"^\s+|\s+$|\s+(?=\W)|(?<=\W)\s+")
 """Space that no two letters or digits need between them."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from benchmarks.strict.characters import spelled
 from benchmarks.strict.commands import (
@@ -34,6 +35,8 @@ from benchmarks.strict.tokens import Token, Tokens, Unreadable
 DEEPEST = 40
 
 
+_DOLLAR = re.compile(r"(?<!\\)\$")
+_DOLLAR_BEFORE_NUMBER = re.compile(r"(?<!\\)\$\s*[\d.]")
 _POWER = re.compile(r"\*\*\s*[\w({\\+-]")
 
 
@@ -57,6 +60,7 @@ _ESCAPED_ONCE = re.compile(r"(?<!\\)\\(?:\\\\)*[a-zA-Z]")
 """`\\\\frac` where no command has one backslash alone: the text was escaped twice."""
 
 
+@lru_cache(256)
 def tokenize(text: str, lists: bool = False) -> Tokens:
     """Tokens of a formula.  `lists`: `1,037` is two numbers.  Raises Unreadable for what is nested too deeply or not closed."""
     if _ESCAPED_TWICE.search(text) and not _ESCAPED_ONCE.search(text):
@@ -69,8 +73,8 @@ class _Scanner:
     def __init__(self, text: str, lists: bool) -> None:
         self.text, self.lists = text, lists
         self.at, self.depth = 0, 0
-        bare = len(re.findall(r"(?<!\\)\$", text))
-        self.dollar_is_money = bare == 1 and re.search(r"(?<!\\)\$\s*[\d.]", text) is not None
+        bare = len(_DOLLAR.findall(text)) if "$" in text else 0
+        self.dollar_is_money = bare == 1 and _DOLLAR_BEFORE_NUMBER.search(text) is not None
 
     def run(self) -> Tokens:
         """All tokens."""

@@ -18,6 +18,8 @@ _BETWEEN = r"(?:\\text\{,\}|\\thinspace\s*|,\s*\\!\s*|\{,\}\s?|\\,\s?|\\ |\\;|\\
 _GROUPS = re.compile(rf"\d{{1,3}}(?:{_BETWEEN}\d{{3}})+(?!\d)")
 _COMMA_GROUPS = re.compile(r"\d{1,3}(?:,(?:\\[,;: ])?\d{3})+(?!\d)")
 _DIGITS = re.compile(r"\d+")
+_DIGITS_ALONE = re.compile(r"\d+(?![\d.,'~ eE{\\])")
+"""Digits that nothing can continue as a number."""
 _DECIMALS = re.compile(r"\.\d+")
 _EXPONENT = re.compile(r"[eE]([+-]?\d{1,6})(?![\d.a-zA-Z])")
 _PERIOD = re.compile(r"\\(?:overline|bar|dot)\s*(?:\{\s*(\d{1,60})\s*\}|(\d))((?:\d{0,60}\\dot\s*\{?\s*(\d)\s*\}?)?)")
@@ -38,6 +40,8 @@ def read_number(text: str, start: int, lists: bool) -> tuple[Token, int]:
     Raises:
         Unreadable: it is too long.
     """
+    if (alone := _DIGITS_ALONE.match(text, start)) and alone.end() - start <= _LONGEST:
+        return Token("num", "integer", value=Fraction(int(alone.group()))), alone.end()
     commas = _COMMA_GROUPS.match(text, start)
     if commas and lists and not re.search(r"(?<=\D)0", commas.group()):  # 1,037 is never 1 and 37
         commas = None

@@ -91,14 +91,16 @@ def _is_negation(part: str, wanted: Wanted) -> bool:
 
 def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
     behind = cleaned(text[boxes[-1].end :][:PROSE_WINDOW])
-    if _denied_before(text, boxes[-1]) and len(boxes) > 1 and not _SENTENCE_END.search(text[boxes[-2].end : boxes[-1].start][-NEAR:]):
+    if len(boxes) > 1 and _denied_before(text, boxes[-1]) and not _SENTENCE_END.search(text[boxes[-2].end : boxes[-1].start][-NEAR:]):
         boxes = boxes[:-1]
     group = _group(text, boxes)
     kept = [box for box in group if not _denied_before(text, box)]
-    if later := _later_answer(behind, group[-1], wanted):
+    if _A_WORD.search(behind) is None:
+        behind = ""
+    if behind and (later := _later_answer(behind, group[-1], wanted)):
         return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later, wanted))
     taken_back = doubts.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
-    retracted = not kept or taken_back or _taken_back(behind) or is_part_of_more(text, group)
+    retracted = not kept or taken_back or bool(behind and _taken_back(behind)) or is_part_of_more(text, group)
     kept = kept or group
     parts = tuple(_with_points(part, text) for part in _contents(text, kept))
     if len(parts) == 1 and (multiplier := MULTIPLIER_BEHIND.match(text, kept[-1].end)):
@@ -107,20 +109,26 @@ def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
     return Statement((*parts, *more), "box", beside, retracted)
 
 
+_A_WORD = re.compile(r"\w")
+_ONE_NUMBER = re.compile(r"\s*\$?\s*[-−–]?\d+(?:,|\{,\})\d+\s*\$?(?:\s*\\?%)?\.?\s*")
+
+
 def _with_points(part: str, text: str) -> str:
     """A box or statement that is one number, with a decimal point where the language writes a comma."""
-    if re.fullmatch(r"\s*\$?\s*[-−–]?\d+(?:,|\{,\})\d+\s*\$?(?:\s*\\?%)?\.?\s*", part) and uses_decimal_comma(text[-PROSE_WINDOW:]):
+    if _ONE_NUMBER.fullmatch(part) and uses_decimal_comma(text[-PROSE_WINDOW:]):
         return decimal_points(part)
     return part
 
 
 def _contents(text: str, group: list[Box]) -> tuple[str, ...]:
     """What each box stands for: its content, or the formula that it is a part of; a bracketed list is one part."""
+    if len(group) == 1:
+        return (formula_around(text, group[0]),)
     first, last = group[0], group[-1]
     left, right = text[max(0, first.start - 20) : first.start].rstrip(), text[last.end : last.end + 20].lstrip()
     bracketed = re.search(r"(?<!\\)\($|\\langle$", left) and re.match(r"\)|\\(?:right\)|rangle)", right)
     commas = all(re.fullmatch(r"\s*,(?:\s|\\[,;! ])*", text[a.end : b.start]) for a, b in pairwise(group))
-    if len(group) > 1 and bracketed and commas:
+    if bracketed and commas:
         return ("(" + ", ".join(box.content for box in group) + ")",)
     return tuple(formula_around(text, box) for box in group)
 
@@ -158,11 +166,14 @@ def _belong_together(between: str) -> bool:
     return bool(re.search(rf",|，|{phrases.AND}|{phrases.OR}", between, re.IGNORECASE))
 
 
+_ASKS_WHY_NOT = re.compile(r"\b(?:if|why|or)\s+not\s*$", re.IGNORECASE)
+
+
 def _denied_before(text: str, box: Box) -> bool:
     left = before(text, box)[-80:]
     if doubts.BOUND_BEFORE.search(left):
         return True
-    return doubts.NOT_BEFORE.search(left) is not None and not re.search(r"\b(?:if|why|or)\s+not\s*$", left, re.IGNORECASE)
+    return doubts.NOT_BEFORE.search(left) is not None and _ASKS_WHY_NOT.search(left) is None
 
 
 def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:

@@ -20,6 +20,10 @@ _OTHER_BEFORE = re.compile(
     r"|number\s+of\s+\w+\s+of|divisors?\s+of|multiple\s+of|all\s+but|any(?:thing)?\s+(?:but|except)|(?:square|cube)\s+of|all\s+\w+\s+except)[\s$*\\(]*$",
     re.IGNORECASE,
 )
+_DIGIT_BEFORE = re.compile(r"\d\.?$|\d\s*[/×]\s*\$*$")
+_FIRST_OF_MORE = re.compile(r"[({,]\s*$")
+_MORE_BEHIND = re.compile(r"\s*,\s*[\d\\a-z(-]")
+_FORMULA_OPENS = re.compile(r"\\\(\s*$")
 _DIGITS_BEHIND = re.compile(r"(?:\.\d|(?:,|\{,\})\d{3}|\d)")
 _DISOWNED = re.compile(
     r"\b(?:never\s+mind|oops|scratch\s+that|i\s+meant?\b|(?:this|it|which)\s+(?:is\s+(?:extraneous|rejected)|(?:over|double)-?\s?counts?|contradicts)"
@@ -34,11 +38,11 @@ def is_part_of_more(text: str, group: list[Box]) -> bool:
     left, right = text[max(0, first.start - 80) : first.start], text[last.end : last.end + 200]
     if (
         _OTHER_BEFORE.search(left)
-        or re.search(r"\d\.?$|\d\s*[/×]\s*\$*$", left)
+        or _DIGIT_BEFORE.search(left)
         or _DIGITS_BEHIND.match(right)
         or _CHANGED_BEHIND.match(right)
     ):
         return True
-    if re.search(r"[({,]\s*$", left) and re.match(r"\s*,\s*[\d\\a-z(-]", right) and not re.search(r"\\\(\s*$", left):
+    if _FIRST_OF_MORE.search(left) and _MORE_BEHIND.match(right) and not _FORMULA_OPENS.search(left):
         return True
     return _DISOWNED.search(right) is not None

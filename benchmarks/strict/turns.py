@@ -14,6 +14,8 @@ _BLOCK = re.compile(
     rf"|<\|(?P<shut4>/|end_of_|end_|END_|(?:begin_of_|begin_|start_|START_)?)(?P<tag4>{_NAME})\|>",
     re.IGNORECASE,
 )
+_ANALYSIS = re.compile(r"\s*analysis")
+_LEAD = re.compile(r"(?:\s|<[^<>]{0,60}>)*")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<\n]{0,60}(?:<\|message\|>)?")
 _NEXT_TURN = re.compile(
     r"<\|im_start\|>\s*(?:user|system|human)\b|<\|start_header_id\|>\s*(?:user|system)\b|<start_of_turn>\s*user\b|<\|start\|>\s*user\b"
@@ -28,7 +30,7 @@ def spoken(text: str) -> str | None:
         if channels[-1].group(1) != "final":
             return None
         text = text[channels[-1].end() :]
-    elif re.match(r"\s*analysis", text) and (final := text.rfind("assistantfinal")) >= 0:
+    elif _ANALYSIS.match(text) and (final := text.rfind("assistantfinal")) >= 0:
         text = text[final + len("assistantfinal") :]
     without = _without_thoughts(text)
     return without if without is None else _first_turn(without)
@@ -64,6 +66,6 @@ def _without_thoughts(text: str) -> str | None:
 
 def _first_turn(text: str) -> str:
     """The text before a turn of the user or after an end of text, when something stands before it."""
-    lead = re.match(r"(?:\s|<[^<>]{0,60}>)*", text)
+    lead = _LEAD.match(text)
     turn = _NEXT_TURN.search(text, lead.end() if lead else 0)
     return text[: turn.start()] if turn else text

@@ -1,6 +1,6 @@
 """The judges against the loop of the released one, in alternation, on 1,920 responses of 150 KB of real reasoning text.
 
-And `strict` against what it was before it read answers by itself, on 2,000 mixed short answers.
+And against what they were before `strict` read answers by itself: on those responses, and on 2,000 mixed short answers.
 """
 
 from __future__ import annotations
@@ -71,10 +71,8 @@ def timed(work: Callable[[], list[bool]]) -> tuple[float, list[bool]]:
 
 
 def test_judges_are_faster_than_the_released_loop(report, responses, pool):
-    items = [(text, gold, None) for text, gold in responses]
-
-    def ours(grader: str) -> list[bool]:
-        return [grade.correct for grade in pool.grade_many(items, grader)]
+    def ours(judge: str) -> list[bool]:
+        return [grade.correct for grade in pool.grade_many(responses, judge)]
 
     ours("klear"), ours("strict")
     klear, strict, seconds = [], [], []
@@ -93,8 +91,8 @@ def test_judges_are_faster_than_the_released_loop(report, responses, pool):
 
 
 @pytest.fixture
-def before(tmp_path: Path, root: Path) -> Iterator[Callable[[list[Answer]], tuple[float, list[bool]]]]:
-    """Seconds and verdicts of `strict` as it was at the commit BEFORE, with as many workers."""
+def before(tmp_path: Path, root: Path) -> Iterator[Callable[..., tuple[float, list[bool]]]]:
+    """Seconds and verdicts of the judges as they were at the commit BEFORE, with as many workers."""
     git = shutil.which("git")
     archive = tmp_path / "before.tar"
     command = [str(git), "-C", str(root), "archive", "--output", str(archive), BEFORE, "benchmarks", "sandbox"]
@@ -102,18 +100,38 @@ def before(tmp_path: Path, root: Path) -> Iterator[Callable[[list[Answer]], tupl
         pytest.skip(f"no git history back to {BEFORE} here: nothing to compare with")
     shutil.unpack_archive(archive, tmp_path, filter="data")
     rival = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("strict_before.py")), str(WORKERS)],
+        [sys.executable, str(Path(__file__).with_name("judges_before.py")), str(WORKERS)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
 
-    def judged(answers: list[Answer]) -> tuple[float, list[bool]]:
-        print(json.dumps([[answer.text, answer.gold] for answer in answers]), file=rival.stdin, flush=True)
+    def judged(pairs: list[tuple[str, str]], judge: str = "strict") -> tuple[float, list[bool]]:
+        print(json.dumps([judge, pairs]), file=rival.stdin, flush=True)
         spent, verdicts = json.loads(rival.stdout.readline())
         return spent, verdicts
 
     with rival:
         yield judged
         rival.stdin.close()
+
+
+def test_judges_are_no_slower_than_before(report: Any, responses: list[tuple[str, str]], pool: GraderPool, before: Any) -> None:
+    def ours(judge: str) -> list[bool]:
+        return [grade.correct for grade in pool.grade_many(responses, judge)]
+
+    for judge in ("klear", "strict"):
+        before(responses[:20], judge), ours(judge)
+        gains = []
+        for _ in range(ROUNDS):
+            before_s, before_verdicts = before(responses, judge)
+            now_s, verdicts = timed(lambda: ours(judge))
+            assert verdicts == before_verdicts
+            gains.append(before_s / now_s)
+        note = f"at {BEFORE}, the same verdicts; median of {ROUNDS}, {min(gains):.2f} to {max(gains):.2f}"
+        report(f"grading-{judge}-before", statistics.median(gains), "x", 0.95, note)
+
+
+def pairs_of(answers: list[Answer]) -> list[tuple[str, str]]:
+    return [(answer.text, answer.gold) for answer in answers]
 
 
 def as_meant(answers: list[Answer], verdicts: list[bool]) -> int:
@@ -124,13 +142,13 @@ def test_strict_judges_mixed_short_answers_five_times_as_fast_as_before(report: 
     with GraderPool(workers=WORKERS) as fresh:
 
         def now(answers: list[Answer]) -> tuple[float, list[bool]]:
-            return timed(lambda: [grade.correct for grade in fresh.grade_many([(one.text, one.gold) for one in answers])])
+            return timed(lambda: [grade.correct for grade in fresh.grade_many(pairs_of(answers))])
 
-        before(short_answers(len(KINDS), 0)), now(short_answers(len(KINDS), 0))
+        before(pairs_of(short_answers(len(KINDS), 0))), now(short_answers(len(KINDS), 0))
         gains, rates, meant = [], [], {"before": 0, "now": 0}
         for seed in range(1, ROUNDS + 1):  # other pairs in every round: nothing is remembered
             answers = short_answers(ANSWERS, seed)
-            before_s, before_verdicts = before(answers)
+            before_s, before_verdicts = before(pairs_of(answers))
             now_s, verdicts = now(answers)
             gains.append(before_s / now_s)
             rates.append(ANSWERS / before_s)
