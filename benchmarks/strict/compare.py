@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
+from benchmarks.strict.domains import renamed, without_domain
 from benchmarks.strict.expressions import has_plus_minus, sign_choices
 from benchmarks.strict.gold import Gold, names_of, read_base, read_gold, type_of, without_dollars
 from benchmarks.strict.latex import tokenize
@@ -21,7 +22,6 @@ from benchmarks.strict.parts import (
     members,
     symbol_of,
     trimmed,
-    without_domain,
     without_remark,
     without_words,
     without_words_before,
@@ -91,8 +91,10 @@ def _same_read(answer: str, wanted: Gold, lists: bool) -> bool:
 def same_tokens(given: Tokens, gold: Gold) -> bool:
     """The same for tokens that are read already."""
     given, domain = without_domain(trimmed(given))
-    if not _same_domain(domain, gold):
+    if not _same_domain(domain.letter, gold):
         return False
+    if gold.domain.letter and len(gold.domain.names) == len(domain.names) == 1 and gold.domain.names != domain.names:
+        given = _with_other_symbol(given, domain.names[0], gold.domain.names[0])
     try:
         if given and given[0].kind == "rows" and len(given) == 1:
             given = _joined_rows(given[0])
@@ -101,15 +103,21 @@ def same_tokens(given: Tokens, gold: Gold) -> bool:
         return False
 
 
+def _with_other_symbol(tokens: Tokens, old: str, new: str) -> Tokens:
+    """The tokens with the symbol that runs over a set called as in the gold, unless that name is taken."""
+    return tokens if renamed(tokens, new, "") != tokens else renamed(tokens, old, new)
+
+
 def _same_domain(domain: str, gold: Gold) -> bool:
     """May an answer say that its symbol runs over this set?"""
+    wanted = gold.domain.letter
     if domain == "?":
-        return gold.domain == "?"
-    if domain in ("", gold.domain) or (domain == "R" and not gold.domain):
+        return wanted == "?"
+    if domain in ("", wanted) or (domain == "R" and not wanted):
         return True
     name = str(symbol_of(members(gold.tokens)[0][0]))
     of_a_function = gold.type == "equation" and (name.endswith("()") or "_" in name)  # f(x) = …, x_n = …
-    return not gold.domain and (of_a_function or gold.type not in ("interval", "equation"))
+    return not wanted and (of_a_function or gold.type not in ("interval", "equation"))
 
 
 def _joined_rows(token: Token) -> Tokens:

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from benchmarks.strict.domains import Domain, without_domain
 from benchmarks.strict.expressions import Tree, has_plus_minus, parse
 from benchmarks.strict.latex import tokenize
 from benchmarks.strict.number_words import number_in_words
@@ -19,7 +20,6 @@ from benchmarks.strict.parts import (
     members,
     symbol_of,
     trimmed,
-    without_domain,
     without_words_before,
 )
 from benchmarks.strict.reading import quantity
@@ -40,8 +40,8 @@ class Gold(NamedTuple):
     type: AnswerType
     names: tuple[str, ...] = ()
     """What the members of a tuple are called, in its order (`(p, q) = …`)."""
-    domain: str = ""
-    """The set that a symbol runs over."""
+    domain: Domain = Domain()
+    """The set that its symbols run over."""
 
 
 @lru_cache(8192)

@@ -84,73 +84,6 @@ def list_parts(given: Tokens) -> list[Tokens]:
     return [part for part in (trimmed(part) for part in cut(given, "sep", (",", ";", "and", "or", "row"))) if part]
 
 
-def without_domain(tokens: Tokens) -> tuple[Tokens, str]:
-    r"""Without what says which numbers a symbol runs over: `, k \in \mathbb{Z}`, «for all n», «where a, b are real».
-
-    Returns:
-        The rest, and the letter of the set (R, Z, N, …), empty if there is none.
-    """
-    domain = ""
-    for place, _ in at_top(tokens):
-        if place and _begins_domain(tokens[place : place + 2]):
-            if not any(other.kind == "num" or (other.kind == "rel" and other.text != "∈") for other in tokens[place:]):
-                domain = _domain_in_words(tokens[place:])
-                tokens = trimmed(tokens[:place])
-            break
-    parts = cut(tokens, "sep", (",", ";"))
-    while len(parts) > 1 and _is_domain(trimmed(parts[-1])):
-        domain = _letter_of_domain(parts[-1])
-        tokens = trimmed(tokens[: len(tokens) - len(parts[-1])])
-        parts = parts[:-1]
-    start = _last_bracket(tokens) if tokens else None
-    if start and _is_domain(tokens[start + 1 : -1]):
-        domain = _letter_of_domain(tokens[start + 1 : -1])
-        tokens = trimmed(tokens[:start])
-    return tokens, domain
-
-
-def _letter_of_domain(part: Tokens) -> str:
-    r"""The set's letter, and a mark for what stands behind it (`\mathbb{Z}^+`)."""
-    place = next(index for index, token in enumerate(part) if token.kind == "set")
-    rest = part[place + 1 :]
-    return part[place].text + ("" if not rest else "+" if len(rest) == 1 and rest[0].kind in ("sup", "sub") else "?")
-
-
-_NUMBER_WORDS = "integer integers real whole number numbers all any every each some an a is are constant be in"
-_ABOUT_NUMBERS = frozenset(_NUMBER_WORDS.split())
-
-
-def _begins_domain(tokens: Tokens) -> bool:
-    """Do the tokens begin with ∀, «where», «with», or «for all»?"""
-    first = letters_of(tokens[0])
-    if (tokens[0].kind == "unknown" and tokens[0].text == "forall") or first in ("where", "with"):
-        return True
-    return (
-        first == "for"
-        and len(tokens) > 1
-        and letters_of(tokens[1]) in ("all", "any", "every", "each", "some", "integer", "integers", "real")
-    )
-
-
-def _domain_in_words(tail: Tokens) -> str:
-    """The set that «for all integers k» or «where k ∈ ℤ» names; a mark for one that is not known."""
-    words = [letters_of(token) for token in tail[1:] if len(letters_of(token)) > 1 or token.kind == "word"]
-    named = next((_letter_of_domain(tail[place:]) for place, token in enumerate(tail) if token.kind == "set"), "")
-    if any(word not in _ABOUT_NUMBERS and len(word) > 1 for word in words):
-        return "?"
-    if named or "some" not in words:
-        return named or ("Z" if {"integer", "integers"} & set(words) else "R" if "real" in words else "")
-    return "Z" if {"integer", "integers"} & set(words) else "R" if "real" in words or "constant" in words else "?"
-
-
-def _is_domain(part: Tokens) -> bool:
-    sides, relations = members(part)
-    if relations != ["∈"] or not sides[1] or sides[1][0].kind != "set":
-        return False
-    names = list_parts(sides[0])
-    return bool(names) and all(symbol_of(name) is not None for name in names)
-
-
 def letters_of(token: Token) -> str:
     """The word that a token is, in small letters; empty for anything else."""
     return token.text.lower() if token.kind in ("word", "run") or (token.kind == "function" and token.text in ("min", "sec", "max")) else ""
@@ -217,7 +150,7 @@ def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
         if mod is not None and not any(token.kind == "rel" for token in tokens[mod:]):
             tokens = _reduced(tokens[:mod], tokens[mod + 1 :])
             continue
-        start = _last_bracket(tokens)
+        start = last_bracket(tokens)
         if start is None or start == 0 or not _is_remark(tokens[start + 1 : -1]):
             break
         inside, tokens = tokens[start + 1 : -1], trimmed(tokens[:start])
@@ -253,7 +186,8 @@ def _reduced(tokens: Tokens, modulus: Tokens) -> Tokens:
     return tokens
 
 
-def _last_bracket(tokens: Tokens) -> int | None:
+def last_bracket(tokens: Tokens) -> int | None:
+    """The place of the round bracket that the tokens' last one closes; None if they end otherwise."""
     if tokens[-1].kind != "close" or tokens[-1].text != ")":
         return None
     depth = 0
