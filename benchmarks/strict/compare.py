@@ -27,7 +27,8 @@ from benchmarks.strict.parts import (
     without_words_before,
 )
 from benchmarks.strict.quantities import same_quantity
-from benchmarks.strict.reading import Quantity, quantity, together
+from benchmarks.strict.ratios import ratio, same_ratio
+from benchmarks.strict.reading import Quantity, quantity, together, with_spelled_number
 from benchmarks.strict.relations import same_equation, same_relation
 from benchmarks.strict.sets import read_set, same_set
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
@@ -149,13 +150,16 @@ def same_parts(parts: Sequence[str], gold: str, answer_type: AnswerType | None =
 def is_several(answer: str) -> bool:
     """Does an answer offer several values, or one with an alternative?"""
     try:
-        given = trimmed(tokenize(without_dollars(answer)))
+        given = with_spelled_number(trimmed(tokenize(without_dollars(answer))))
     except Unreadable:
         return False
     return len(list_parts(given)) > 1 or has_plus_minus(given)
 
 
 def _same_value(given: Tokens, gold: Gold) -> bool:
+    given = with_spelled_number(given)
+    if (terms := ratio(gold.tokens)) is not None and (others := ratio(given)) is not None:
+        return same_ratio(terms, others)
     wanted = _gold_quantity(gold.tokens)
     with_symbols = any(symbols(tree) for tree in wanted.trees)
     parts = list_parts(given)

@@ -17,6 +17,8 @@ _PARTS = {
 _CHINESE = {character: number for number, character in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
 _CHINESE_LARGE = {"万": 10**4, "亿": 10**8}
+_COUNTED_BY = frozenset("个 個 人 名 位 种 種 次 天 只 条 元 块 张 本 组 件 棵 辆 岁 年 米 克 度".split())
+"""What stands behind a number in Chinese: measure words and units."""
 _CHINESE_NUMBER = re.compile("[零一二三四五六七八九两〇十百千万亿]{1,20}")
 
 
@@ -25,10 +27,37 @@ def number_in_words(words: Sequence[str]) -> Fraction | None:
     if len(words) == 1 and not words[0].isascii():
         return _chinese(words[0])
     parts = [part for word in words for part in word.lower().split("-")]
-    if len(parts) > 1 and (below := _PARTS.get(parts[-1].removesuffix("s"))) is not None:
-        above = Fraction(1) if parts[:-1] in (["a"], ["an"]) else _whole(parts[:-1])
-        return None if above is None else above / below
-    return _whole(parts)
+    if len(parts) > 1 and parts[0] in ("negative", "minus"):
+        positive = None if parts[1] in ("negative", "minus") else number_in_words(parts[1:])
+        return None if positive is None else -positive
+    if "point" in parts:
+        return _with_decimals(parts)
+    for place, word in enumerate(parts[:-2]):
+        if word == "and" and (whole := _whole(parts[:place])) is not None and (rest := _part(parts[place + 1 :])) is not None and rest < 1:
+            return whole + rest
+    return Fraction(1, 2) if parts == ["half"] else _part(parts) if len(parts) > 1 and _is_part(parts[-1]) else _whole(parts)
+
+
+def _is_part(word: str) -> bool:
+    return word.removesuffix("s") in _PARTS
+
+
+def _part(parts: Sequence[str]) -> Fraction | None:
+    """«two thirds», «a half»."""
+    if len(parts) < 2 or not _is_part(parts[-1]):
+        return None
+    above = Fraction(1) if parts[:-1] in (["a"], ["an"]) else _whole(parts[:-1])
+    return None if above is None else above / _PARTS[parts[-1].removesuffix("s")]
+
+
+def _with_decimals(parts: Sequence[str]) -> Fraction | None:
+    """«three point one four»."""
+    place = parts.index("point")
+    whole = Fraction(0) if place == 0 else _whole(parts[:place])
+    digits = [_SMALL.get(word, 10) for word in parts[place + 1 :]]
+    if whole is None or not digits or max(digits) > 9:
+        return None
+    return whole + Fraction(int("".join(map(str, digits))), 10 ** len(digits))
 
 
 def _whole(parts: Sequence[str]) -> Fraction | None:
@@ -48,6 +77,14 @@ def _whole(parts: Sequence[str]) -> Fraction | None:
         elif word != "and" or not said:
             return None
     return Fraction(total + group) if said else None
+
+
+def without_measure_word(word: str) -> tuple[str, str]:
+    """A number in Chinese characters and its measure word («九个» as «九» and «个»); the word and nothing if it is no such pair."""
+    number = _CHINESE_NUMBER.match(word)
+    if number is None or word[number.end() :] not in _COUNTED_BY:
+        return word, ""
+    return number.group(), word[number.end() :]
 
 
 def _chinese(text: str) -> Fraction | None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from benchmarks.strict.equality import equal, value_near
 from benchmarks.strict.expressions import Tree, values_of, without_degrees
-from benchmarks.strict.number_words import number_in_words
+from benchmarks.strict.number_words import number_in_words, without_measure_word
 from benchmarks.strict.parts import (
     at_top,
     cut,
@@ -204,7 +204,10 @@ def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
         sign, tokens = tokens[:1], tokens[1:]
     if tokens and (tokens[0].kind == "money" or (letters_of(tokens[0]) in ("usd", "eur", "rs", "inr") and len(tokens) > 1)):
         money, tokens = tokens[:1], tokens[1:]
+    tokens = _with_chinese_apart(tokens)
     words = [letters_of(token) for token in tokens]
+    if tuple(words) in _ENDLESS:
+        return Quantity((_ENDLESS[tuple(words)],))
     if tokens and all(words) and (said := _said(words)) is not None:
         number, length = said
         unit = read_unit(money + tokens[length:]) if money or tokens[length:] else Unit(())
@@ -216,6 +219,33 @@ def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
     if len(tokens) >= 2 and enclosed(tokens) == "()" and len(cut(tokens[1:-1], "sep", ",")) == 1 and not _opens(tokens[1:-1]):
         return _plain(sign + money + tokens[1:-1], with_symbols)._replace(beside=beside)
     return _with_unit(sign + tokens, money, with_symbols)._replace(beside=beside)
+
+
+def with_spelled_number(tokens: Tokens) -> Tokens:
+    """The tokens with a number in words at their start as one token, if «and» is among its words («two hundred and four»)."""
+    words = ["and" if token.kind == "sep" and token.text == "and" else letters_of(token) for token in tokens]
+    count = next((place for place, word in enumerate(words) if not word), len(words))
+    for length in range(min(count, _MOST_NUMBER_WORDS), 2, -1):
+        if "and" in words[1 : length - 1] and (number := number_in_words(words[:length])) is not None:
+            return (Token("num", "integer", value=number), *tokens[length:])
+    return tokens
+
+
+_MOST_NUMBER_WORDS = 20
+
+
+def _with_chinese_apart(tokens: Tokens) -> Tokens:
+    """«九个» as number and measure word, «二 〇 四» as one word."""
+    if not tokens or not all(token.kind == "word" and not token.text.isascii() for token in tokens):
+        return tokens
+    number, measure = without_measure_word("".join(token.text for token in tokens))
+    return (Token("word", number), Token("word", measure)) if measure else (Token("word", number),)
+
+
+_ENDLESS: dict[tuple[str, ...], Tree] = {
+    ("infinity",): ("const", "inf"), ("positive", "infinity"): ("const", "inf"), ("plus", "infinity"): ("const", "inf"),
+    ("negative", "infinity"): ("neg", ("const", "inf")), ("minus", "infinity"): ("neg", ("const", "inf")),
+}  # fmt: skip
 
 
 def _said(words: list[str]) -> tuple[Fraction, int] | None:

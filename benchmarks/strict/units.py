@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from benchmarks.strict.commands import FUNCTIONS, NAMES
+from benchmarks.strict.expressions import matching
 from benchmarks.strict.number_words import number_in_words
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
@@ -90,6 +91,7 @@ MULTIPLIERS = {
 }
 PERCENT = {"percent", "percents", "percentage", "pct"}
 ORDINALS = {"th", "st", "nd", "rd"}
+_RATES = {"mph": ("mi", "h"), "kph": ("km", "h"), "kmph": ("km", "h"), "kmh": ("km", "h"), "mps": ("m", "s"), "fps": ("ft", "s")}
 _SQUARED = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 _FILLERS = {"a", "an", "the", "of", "in", "each", "total", "altogether", "exactly", "only", "then", "all", "for", "at", "on"}
 _QUALIFIERS = """
@@ -111,7 +113,7 @@ bound short off error mistake doubtful modulo sometimes often likely unlikely su
 sevenths twelfth twelfths sixteenth sixteenths twentieth twentieths millionth millionths doubled tripled halved ish unverified
 contradiction fails conditional depending tops ppm bn mn mln myriad quadrillion zillion googol mega тысяч тысячи тысяча миллион миллиона
 миллионов миллиард миллиарда миллиардов millionen milliarden tausend dutzend millones millón millón cuadrado más less
-excluded minimum maximum onwards upwards downwards grand contradicts needs negative positive подходит too
+excluded tsd 成 minimum maximum onwards upwards downwards grand contradicts needs negative positive подходит too
 """
 CHANGERS = frozenset(_CHANGERS.split())
 """Words behind a number that change it, or doubt it."""
@@ -182,9 +184,21 @@ def read_unit(tokens: Tokens) -> Unit:
         Unreadable: they are none, or change the number.
     """
     reader = _Reader()
+    end = 0
     for place, token in enumerate(tokens):
+        if place < end:
+            continue
+        if token.kind == "open" and place and tokens[place - 1].text == "/":  # J/(kg K)
+            end = matching(tokens, place) + 1
+            token = Token("group", args=(tokens[place + 1 : end - 1],))
         reader.read(tokens, place, token)
     return reader.unit()
+
+
+def letters_after(tokens: Tokens, place: int) -> str:
+    """The word behind a place, in small letters; empty if there is none."""
+    following = tokens[place + 1] if place + 1 < len(tokens) else None
+    return following.text.lower() if following is not None and following.kind in ("word", "run") else ""
 
 
 class _Reader:
@@ -210,8 +224,10 @@ class _Reader:
         word = token.text.lower() if token.kind in ("word", "run", "function") else ""
         if token.kind == "run" and len(token.text) == 1 and token.text not in LETTERS | {"C", "F"} and place:
             raise Unreadable("a symbol is no unit")
-        if token.kind == "percent" or word in PERCENT:
-            self.percent = True
+        if token.kind == "percent" or word in PERCENT or (self.sign < 0 and word == "cent"):
+            self.percent, self.sign = True, 1
+            if letters_after(tokens, place) == "of" and place + 2 < len(tokens):
+                raise Unreadable("a percentage of something else")
         elif token.kind == "sup" and self.last is not None:
             self.raise_last(_power(token.args[0]))
         elif (token.kind == "op" and token.text == "/") or word == "per":
@@ -225,11 +241,15 @@ class _Reader:
 
     def word(self, tokens: Tokens, place: int, token: Token, word: str) -> None:
         """Take a word, a degree or a currency sign."""
+        if word == "times" and place == len(tokens) - 1 and not self.words:
+            return
+        if word in ORDINALS and place + 1 < len(tokens):
+            raise Unreadable("the place of something in a row")
         if (
             is_qualifier(word)
             or word in CHANGERS
             or _is_mathematics(token)
-            or token.text in _LARGE_LETTERS
+            or (token.text in _LARGE_LETTERS and place == 0)
             or number_in_words([word]) is not None
         ):
             raise Unreadable(f"«{word}» is no unit")
@@ -241,6 +261,9 @@ class _Reader:
             self.raise_last(_SQUARED[word])
         elif word in _SQUARED:
             self.power = _SQUARED[word]
+        elif word in _RATES:
+            for name, power in zip(_RATES[word], (1, -1), strict=True):
+                self.multiply(*_one("word", name, self.sign * power))
         elif not (word in ORDINALS or (word in _FILLERS and not _is_inch(tokens, place))):
             self.last = _one(token.kind, token.text, self.sign * self.power)
             self.power = 1
