@@ -7,7 +7,7 @@ from benchmarks.strict.tokens import Token
 _FUNCTIONS = {
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "coth", "log", "ln",
     "lg", "exp", "max", "min", "gcd", "lcm", "deg", "det", "dim", "ker", "Re", "Im", "arg", "sgn", "sign", "Pr", "sqrt", "abs",
-    "floor", "ceil", "binom", "asin", "acos", "atan", "cosec", "ctg", "tg", "cbrt",
+    "floor", "ceil", "binom", "asin", "acos", "atan", "cosec", "ctg", "tg", "cbrt", "cis",
 }  # fmt: skip
 
 

@@ -50,6 +50,8 @@ def ordered(tree: Tree) -> Tree:
             return ("num", value)
     except (NoValue, Unbounded):
         pass
+    if tree[0] == "pow" and (primitive := _primitive_power(tree[1], tree[2])) is not None:
+        return primitive
     if tree[0] not in ("add", "mul"):
         return tuple(ordered(part) if isinstance(part, tuple) else part for part in tree)
     parts, open_ones = [], [tree]
@@ -60,6 +62,21 @@ def ordered(tree: Tree) -> Tree:
         else:
             parts.append(ordered(one))
     return (tree[0], *sorted(parts, key=_sort_key))
+
+
+def _primitive_power(base: Tree, exponent: Tree) -> Tree | None:
+    """A power of a whole number with the smallest base (`4^n` as `2^{2n}`); None for any other, or if it is that already."""
+    try:
+        number, power = exact(base), exact(exponent)
+    except (NoValue, Unbounded):
+        return None
+    if number is None or power is None or number.denominator != 1 or not 1 < number < 2**64:
+        return None
+    for index in range(int(number).bit_length(), 1, -1):
+        root = round(int(number) ** (1 / index))
+        if root > 1 and root**index == number:
+            return ("pow", ("num", Fraction(root)), ("num", power * index))
+    return None
 
 
 def _sort_key(tree: Tree) -> str:
@@ -136,7 +153,8 @@ def _agree_or_skip(a: Tree, b: Tree, point: Mapping[str, Fraction], complex_too:
 def _points(names: tuple[str, ...]) -> tuple[tuple[dict[str, Fraction], ...], tuple[dict[str, Fraction], ...]]:
     """Points to try: of any numbers, small and large, positive and negative; and of whole ones, some with many divisors."""
     draw = random.Random("klear " + " ".join(names))
-    ranges = ((1, 30), (-30, -1), (31, 90), (-90, 90), (100, 500), (-500, -100), (1_000, 50_000), (-50_000, -1_000), (1, 9), (-9, 90))
+    ranges = ((1, 30), (-30, -1), (31, 90), (-90, 90), (100, 500), (-500, -100), (1_000, 50_000), (-50_000, -1_000), (1, 9), (-9, 90),
+              (10**8, 10**9), (-(10**9), -(10**8)))  # fmt: skip
     real = tuple({name: Fraction(draw.randint(low, high) * 101 + 7, 1009) for name in names} for low, high in ranges)
     small = tuple({name: Fraction(draw.randint(1, high)) for name in names} for high in (4, 7, 12, 15, 20, 9, 11, 30, 60, 200))
     large = tuple(

@@ -213,6 +213,11 @@ class _Parser:
         """Is there an exclamation mark?"""
         return place < len(self.tokens) and self.tokens[place].kind == "op" and self.tokens[place].text == "!"
 
+    def opens_bracket(self) -> bool:
+        """Does a round bracket open here?"""
+        following = self.peek()
+        return following is not None and following.kind == "open" and following.text == "("
+
     def atom(self) -> Tree:
         """One operand."""
         token = self.peek()
@@ -221,10 +226,10 @@ class _Parser:
         self.at += 1
         if token.kind == "num":
             return self.number(token)
+        if token.kind == "function" or (token.kind == "word" and token.text in FUNCTIONS and self.opens_bracket()):
+            return self.function(token.text)
         if token.kind in ("run", "word", "name"):
             return self.symbol(token)
-        if token.kind == "function":
-            return self.function(token.text)
         if token.kind in ("sup", "sub") or (token.kind == "group" and not token.args[0]):
             return self.selections(token)
         if token.kind == "group":
@@ -391,6 +396,8 @@ class _Parser:
             tree = ("div", ("fn", "ln", arguments[0]), ("fn", "ln", ("num", Fraction(10))))
         elif name == "exp":
             tree = ("pow", ("const", "e"), arguments[0])
+        elif name == "cis":
+            tree = ("pow", ("const", "e"), ("mul", ("const", "i"), arguments[0]))
         elif name in ("sqrt", "cbrt"):
             tree = ("pow", arguments[0], ("num", Fraction(1, 2 if name == "sqrt" else 3)))
         else:

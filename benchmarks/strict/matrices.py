@@ -36,16 +36,54 @@ def same_matrix(given: Tokens, gold: Gold) -> bool:
     sides, relations = members(given)
     if relations and all(relation == "=" for relation in relations):
         given = trimmed(sides[-1])
-    if enclosed(given) in ("()", "<>") and not any(token.kind == "matrix" for token in given):
-        cells = [[parse(part)] for part in list_parts(given[1:-1])]
-        found = (cells if all(len(row) == 1 for row in wanted[0]) else [[cell[0] for cell in cells]], False)
-    else:
-        found = _matrix(given)
+    found = _written_otherwise(given, all(len(row) == 1 for row in wanted[0])) or _matrix(given)
     return (
         wanted[1] == found[1]
         and len(wanted[0]) == len(found[0])
         and all(len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True)) for a, b in zip(wanted[0], found[0], strict=True))
     )
+
+
+def _written_otherwise(given: Tokens, is_column: bool) -> tuple[list[list[Tree]], bool] | None:
+    r"""A tuple, `(1, 2)^T`, `[[1, 2], [3, 4]]`, `\binom{1}{2}` or `\mathbf{i} + 2\mathbf{j}` as a matrix; None for anything else."""
+    if any(token.kind == "matrix" for token in given):
+        return None
+    if (parts := unit_vector_parts(given)) is not None:
+        cells = [parse(part) for part in parts]
+    elif len(given) == 1 and given[0].kind == "binom":
+        return [[parse(trimmed(part))] for part in given[0].args], False
+    elif given and given[-1].kind == "sup" and _is_transposed(given[-1]) and enclosed(given[:-1]) in ("()", "[]"):
+        return [[parse(part)] for part in list_parts(given[1:-2])], False
+    elif enclosed(given) == "[]" and all(enclosed(row) == "[]" for row in list_parts(given[1:-1])):
+        return [[parse(cell) for cell in list_parts(row[1:-1])] for row in list_parts(given[1:-1])], False
+    elif enclosed(given) in ("()", "<>"):
+        cells = [parse(part) for part in list_parts(given[1:-1])]
+    else:
+        return None
+    return ([[cell] for cell in cells] if is_column else [cells]), False
+
+
+def unit_vector_parts(tokens: Tokens) -> list[Tokens] | None:
+    r"""The factors of `\mathbf{i}`, `\mathbf{j}` and `\mathbf{k}` (or with hats or arrows) in a sum; None if it has fewer than two of them."""
+    letters = {letter for token in tokens if (letter := _unit_vector(token))}
+    if len(letters) < 2:
+        return None
+    return [
+        tuple(Token("num", "integer", value=Fraction(letter == other)) if (other := _unit_vector(token)) else token for token in tokens)
+        for letter in ("ijk" if "k" in letters else "ij")
+    ]
+
+
+def _unit_vector(token: Token) -> str:
+    while token.kind in ("group", "accent") and len(token.args[0]) == 1:
+        token = token.args[0][0]._replace(spaced=True)
+        if token.kind in ("run", "name", "word"):
+            return token.text if token.text in ("i", "j", "k") else ""
+    return ""
+
+
+def _is_transposed(token: Token) -> bool:
+    return [inside.text for inside in token.args[0]] in (["T"], ["top"])
 
 
 def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:
@@ -55,7 +93,8 @@ def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:
         tokens = trimmed(tokens[1:-1])
     for place in range(len(tokens) - 2):
         if tokens[place].kind == "open" and tokens[place + 1].kind == "matrix" and tokens[place + 2].kind == "close":
-            tokens = (*tokens[:place], tokens[place + 1], *tokens[place + 3 :])
+            matrix = tokens[place + 1]._replace(text="vmatrix") if tokens[place].text == "|" else tokens[place + 1]
+            tokens = (*tokens[:place], matrix, *tokens[place + 3 :])
             break
     places = [place for place, token in enumerate(tokens) if token.kind == "matrix"]
     if len(places) != 1:
@@ -63,7 +102,7 @@ def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:
     place = places[0]
     matrix = tokens[place]
     before, after = tokens[:place], tokens[place + 1 :]
-    if len(after) == 1 and after[0].kind == "sup" and [token.text for token in after[0].args[0]] in (["T"], ["top"]):
+    if len(after) == 1 and after[0].kind == "sup" and _is_transposed(after[0]):
         matrix, after = matrix._replace(rows=tuple(zip(*matrix.rows, strict=True))), ()
     if after and not (after[0].kind == "op" and after[0].text in "*/"):
         raise Unreadable("something behind a matrix")

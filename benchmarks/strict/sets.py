@@ -8,7 +8,7 @@ from typing import NamedTuple
 from benchmarks.strict.equality import equal, value_near
 from benchmarks.strict.expressions import Tree, parse
 from benchmarks.strict.parts import at_top, cut, enclosed, letters_of, members, symbol_of, trimmed, without_words_before
-from benchmarks.strict.tokens import Tokens, Unreadable
+from benchmarks.strict.tokens import Token, Tokens, Unreadable
 from benchmarks.strict.values import substituted, symbols
 
 INFINITY: Tree = ("const", "inf")
@@ -51,9 +51,17 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
             symbol = symbol_of(tokens[:place])
             if symbol is None:
                 raise Unreadable("a relation of several symbols")
-            return read_set(tokens[place + 1 :])[0], symbol
+            return read_set(_with_one_in(tokens[place + 1 :], symbol))[0], symbol
+        if token.kind == "rel" and token.text == "=" and place and looks_like_set(tokens[:place]) and enclosed(trimmed(tokens[place + 1 :])):
+            first, name = read_set(tokens[:place])
+            second, other = read_set(tokens[place + 1 :])
+            if not same_set(first, second):
+                raise Unreadable("members that differ")
+            return second, name or other
         if token.kind == "rel" and token.text == "⇒":
             return read_set(tokens[place + 1 :])
+    if (place := _last_minus(tokens)) is not None:
+        return _difference(tokens, place)
     pieces = [piece for part in cut(tokens, "op", "∪") for piece in cut(part, "sep", ("or",))]
     found: list[Interval] = []
     names: set[str] = set()
@@ -64,6 +72,15 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
     if len(names) > 1:
         raise Unreadable("several symbols")
     return _ordered(found), next(iter(names), None)
+
+
+def _with_one_in(tokens: Tokens, symbol: str) -> Tokens:
+    """`A or x ∈ B` as `A or B`."""
+    found = list(tokens)
+    for place, token in reversed(list(at_top(tokens))):
+        if token.kind == "rel" and token.text == "∈" and place and symbol_of(tokens[place - 1 : place]) == symbol:
+            del found[place - 1 : place + 1]
+    return tuple(found)
 
 
 def _builder(inside: Tokens) -> tuple[Intervals, str | None]:
@@ -87,12 +104,10 @@ def _builder(inside: Tokens) -> tuple[Intervals, str | None]:
 
 
 def _piece(tokens: Tokens) -> tuple[list[Interval], str | None]:
-    difference = cut(tokens, "op", "\\")
-    if len(difference) == 2 and enclosed(trimmed(difference[1])) == "{}":
-        whole, name = _piece(trimmed(difference[0]))
-        return _without(whole, _builder(trimmed(difference[1])[1:-1])[0]), name
     if _is_reals(tokens):
         return list(REALS), None
+    if len(tokens) == 2 and _is_reals(tokens[:1]) and tokens[1].kind == "sub" and tokens[1].args[0][:1] and tokens[1].args[0][0].kind == "rel":
+        return _inequality((Token("run", "x"), *tokens[1].args[0]))[0], None  # \mathbb{R}_{\le 0}
     if enclosed(tokens) == "{}":
         intervals, name = _builder(tokens[1:-1])
         return list(intervals), name
@@ -109,23 +124,49 @@ def _piece(tokens: Tokens) -> tuple[list[Interval], str | None]:
 
 
 def _is_reals(tokens: Tokens) -> bool:
+    if len(tokens) == 1 and tokens[0].kind == "group":
+        return [token.text for token in tokens[0].args[0]] == ["R"]  # bold type
     return len(tokens) == 1 and tokens[0].kind == "set" and tokens[0].text == "R"
 
 
-def _without(whole: list[Interval], points: Intervals) -> list[Interval]:
-    """A set without single numbers."""
-    if any(point.low != point.high for point in points):
-        raise Unreadable("a difference of sets")
-    for point in points:
-        value = value_near(point.low)
-        found = []
-        for one in whole:
-            if value_near(one.low) < value < value_near(one.high):
-                found += [one._replace(high=point.low, high_closed=False), one._replace(low=point.low, low_closed=False)]
-            else:
-                low, high = equal(one.low, point.low), equal(one.high, point.low)
-                found.append(one._replace(low_closed=one.low_closed and not low, high_closed=one.high_closed and not high))
-        whole = found
+def _last_minus(tokens: Tokens) -> int | None:
+    r"""The place of the last `\setminus`, of a minus before a set in braces, or of «except»."""
+    found = None
+    for place, token in at_top(tokens):
+        following = tokens[place + 1 : place + 2]
+        before_set = token.kind == "op" and token.text == "-" and following and following[0].kind == "open" and following[0].text == "{"
+        if place and (before_set or (token.kind == "op" and token.text == "\\") or letters_of(token) in ("except", "excluding")):
+            found = place
+    return found
+
+
+def _difference(tokens: Tokens, place: int) -> tuple[Intervals, str | None]:
+    """One set without another; «except» may also stand before single numbers."""
+    whole, name = read_set(tokens[:place])
+    taken = trimmed(tuple(token for token in tokens[place + 1 :] if letters_of(token) != "for"))
+    if letters_of(tokens[place]) and not looks_like_set(taken) and enclosed(taken) != "{}":
+        parts = [trimmed(part) for part in cut(taken, "sep", (",", "and", ";"))]
+        taken = tuple(token for part in parts for token in (Token("sep", ","), *_without_symbol(part, name)))[1:]
+        away = _builder(taken)[0]
+    else:
+        away, other = read_set(taken)
+        if None not in (name, other) and name != other:
+            raise Unreadable("several symbols")
+    return _ordered(_without(list(whole), away)), name
+
+
+def _without_symbol(part: Tokens, name: str | None) -> Tokens:
+    """`2` of `x = 2`."""
+    sides, relations = members(part)
+    return trimmed(sides[1]) if relations == ["="] and symbol_of(sides[0]) in (name, "x") else part
+
+
+def _without(whole: list[Interval], away: Intervals) -> list[Interval]:
+    """What is left of a set without another one."""
+    for one in away:
+        below = Interval(MINUS_INFINITY, False, one.low, not one.low_closed)
+        above = Interval(one.high, not one.high_closed, INFINITY, False)
+        whole = [both for kept in whole for side in (below, above) if (both := _overlap(kept, side)) is not None]
     return whole
 
 
@@ -219,11 +260,23 @@ def _ordered(intervals: list[Interval]) -> Intervals:
     found: list[Interval] = []
     for interval in sorted(intervals, key=lambda one: (value_near(one.low), not one.low_closed)):
         last = found[-1] if found else None
-        if last is not None and equal(last.high, interval.low) and (last.high_closed or interval.low_closed):
-            found[-1] = Interval(last.low, last.low_closed, interval.high, interval.high_closed)
+        if last is not None and _reaches(last, interval):
+            end = max((last, interval), key=lambda one: (value_near(one.high), one.high_closed))
+            found[-1] = Interval(last.low, last.low_closed or _closes_low(last, interval), end.high, end.high_closed)
         else:
             found.append(interval)
     return tuple(found)
+
+
+def _reaches(last: Interval, following: Interval) -> bool:
+    """Does an interval overlap or touch the one behind it?"""
+    if equal(last.high, following.low):
+        return last.high_closed or following.low_closed
+    return value_near(last.high) > value_near(following.low)
+
+
+def _closes_low(last: Interval, following: Interval) -> bool:
+    return following.low_closed and equal(last.low, following.low)
 
 
 def same_set(a: Intervals, b: Intervals) -> bool:

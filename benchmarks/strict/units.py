@@ -172,7 +172,7 @@ def is_unit_word(word: str) -> bool:
     if len(word) == 1:
         return False
     lower = word.lower()
-    if len(word) > 4 or (len(word) == 4 and lower not in ("sinx", "cosx", "tanx") and bool(set(lower[1:]) & set("aeiouy"))):
+    if len(word) > 4 or (len(word) == 4 and lower not in ("sinx", "cosx", "tanx") and bool(set(lower[1:]) & set("aeiou"))):
         return True
     return lower in _NO_PRODUCTS or known_unit(word) is not None
 
@@ -313,7 +313,7 @@ def _is_mathematics(token: Token) -> bool:
     return (
         token.text in NAMES - {"angle"}
         or token.text in FUNCTIONS - {"min", "sec", "deg"}
-        or token.text in ("infinity", "cosine", "sine", "sqrt")
+        or token.text in ("infinity", "cosine", "sine", "sqrt", "lim", "int", "sum", "prod")
     )
 
 

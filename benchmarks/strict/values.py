@@ -302,7 +302,7 @@ class Evaluation:
             return self._whole(name, first)
         if name == "root":
             return self._root(first, numbers[1])
-        if name in ("max", "min", "gcd", "lcm", "binom", "factorial"):
+        if name in ("max", "min", "gcd", "lcm", "binom", "factorial", "double factorial"):
             return self._several(name, numbers)
         if name == "ln" and first == 0:
             raise NoValue
@@ -353,6 +353,10 @@ class Evaluation:
             return mpmath.mpf((math.gcd if name == "gcd" else math.lcm)(*(int(number) for number in numbers)))
         if max(abs(number) for number in numbers) > LARGEST_FACTORIAL:
             raise Unbounded
+        if name == "double factorial":
+            if numbers[0] != mpmath.nint(numbers[0]) or numbers[0] < -1:
+                raise NoValue
+            return mpmath.fac2(numbers[0])
         try:
             return mpmath.factorial(numbers[0]) if name == "factorial" else mpmath.binomial(*numbers)
         except ValueError as error:  # a pole of the gamma function
