@@ -12,12 +12,13 @@ from benchmarks.strict.domains import renamed, without_domain
 from benchmarks.strict.expressions import has_plus_minus, sign_choices
 from benchmarks.strict.gold import Gold, names_of, read_base, read_gold, type_of, without_dollars
 from benchmarks.strict.latex import tokenize
-from benchmarks.strict.matrices import column, same_matrix
+from benchmarks.strict.matrices import column, same_matrix, unit_vector_parts
 from benchmarks.strict.numerals import has_comma_groups
 from benchmarks.strict.parts import (
     at_top,
     cut,
     enclosed,
+    letters_of,
     list_parts,
     members,
     symbol_of,
@@ -158,6 +159,7 @@ def is_several(answer: str) -> bool:
 
 def _same_value(given: Tokens, gold: Gold) -> bool:
     given = with_spelled_number(given)
+    given = _single_member(given)
     if (terms := ratio(gold.tokens)) is not None and (others := ratio(given)) is not None:
         return same_ratio(terms, others)
     wanted = _gold_quantity(gold.tokens)
@@ -172,6 +174,15 @@ def _same_value(given: Tokens, gold: Gold) -> bool:
     if any(not same_quantity(wanted, quantity(other, with_symbols)) for other in found.beside):
         return False
     return same_quantity(wanted, found)
+
+
+def _single_member(tokens: Tokens) -> Tokens:
+    r"""`x = 5` of `x \in \{5\}`."""
+    sides, relations = members(tokens)
+    inside = trimmed(sides[-1])
+    if relations != ["∈"] or symbol_of(sides[0]) is None or enclosed(inside) != "{}" or len(list_parts(inside[1:-1])) != 1:
+        return tokens
+    return (*sides[0], Token("rel", "="), *inside[1:-1])
 
 
 @lru_cache(8192)
@@ -205,7 +216,9 @@ def _same_base(given: Tokens, gold: Gold) -> bool:
 
 def _same_list(given: Tokens, gold: Gold) -> bool:
     wanted = items(gold.tokens)
-    given = _spelled_out(without_words_before(given))
+    given = _last_of_chain(_spelled_out(_all_named(without_words_before(given))))
+    if given is None or _offers_one_of(given):
+        return False
     if enclosed(given) == "()" and len(list_parts(given[1:-1])) > 1 and len(wanted) > 1 and not has_plus_minus(given):
         return _same_in_order(_items_of(given[1:-1]), wanted)
     found = items(given)
@@ -219,6 +232,18 @@ def _same_list(given: Tokens, gold: Gold) -> bool:
     if len(set(labels[0])) > 1 and not any(label is None for label in labels[0]) and all(label is None for label in labels[1]):
         return _same_in_order(found, wanted)  # x = 1, y = 2 against 1, 2
     return _matched(found, wanted)
+
+
+def _last_of_chain(tokens: Tokens) -> Tokens | None:
+    r"""`x = 1 \pm 2` of `x = \frac{2 \pm 4}{2} = 1 \pm 2`; None if the members are not the same numbers."""
+    sides, relations = members(tokens)
+    if len(sides) < 3 or set(relations) != {"="} or not has_plus_minus(sides[-1]) or len(list_parts(tokens)) > 1:
+        return tokens
+    last = items(sides[-1])
+    start = int(symbol_of(sides[0]) is not None)
+    if not all(_matched(items(side), last) for side in sides[start:-1]):
+        return None
+    return (*sides[0], Token("rel", "="), *sides[-1]) if start else sides[-1]
 
 
 def _spelled_out(tokens: Tokens) -> Tokens:
@@ -260,7 +285,7 @@ def items(tokens: Tokens) -> list[Item]:
     for separators in ((";", "or", "row"), (";", "or", "row", "and")):
         groups = [part for part in (trimmed(part) for part in cut(tokens, "sep", separators)) if part]
         if len(groups) > 1 and all(len(_labels(group)) > 1 for group in groups):  # p=5, q=2; p=7, q=2
-            bracketed = [(Token("open", "("), *_values_in_order(group), Token("close", ")")) for group in groups]
+            bracketed = [(Token("open", "("), *_values_by_name(group), Token("close", ")")) for group in groups]
             return [Item(group) for group in bracketed]
     sides, relations = members(tokens)
     if relations and set(relations) == {"="} and enclosed(trimmed(sides[-1])) == "{}":
@@ -273,19 +298,19 @@ def _labels(tokens: Tokens) -> set[str | None]:
     return set() if None in found else found
 
 
-def _values_in_order(tokens: Tokens) -> Tokens:
-    found: list[Token] = []
-    for part in list_parts(tokens):
-        if found:
-            found.append(Token("sep", ","))
-        found += _labelled(part)[1]
-    return tuple(found)
+def _values_by_name(tokens: Tokens) -> Tokens:
+    """The values of `q = 2, p = 5` in the order of their names."""
+    named = [Item(value, label) for label, value in map(_labelled, list_parts(tokens))]
+    found = [token for item in _named_in_order(named, ()) for token in (Token("sep", ","), *item.tokens)]
+    return tuple(found[1:])
 
 
 def _labelled(part: Tokens) -> tuple[str | None, Tokens]:
     sides, relations = members(part)
     if len(sides) == 2 and relations == ["="]:
-        if names_of(trimmed(sides[0])):
+        if names := names_of(trimmed(sides[0])):
+            if list(names) != sorted(names) and tuple(sorted(names)) in _ALPHABETICAL:
+                raise Unreadable("members in another order than that of the alphabet")
             return None, trimmed(sides[1])
         if (name := symbol_of(sides[0])) is not None:
             return name, trimmed(sides[1])
@@ -346,8 +371,31 @@ def _agrees(found: Item, wanted: Item) -> bool:
         return False
 
 
+def _all_named(tokens: Tokens) -> Tokens:
+    """`x = 2 \\quad y = 3` with a comma, and `x = y = 1` as `x = 1, y = 1`.  Raises Unreadable for `x = y = 1, 2`."""
+    found: list[Token] = []
+    for place, token in enumerate(tokens):
+        named = place > 2 and token.spaced and symbol_of((token,)) is not None and [one.text for one in tokens[place + 1 : place + 2]] == ["="]
+        if named and tokens[place - 1].kind not in ("op", "rel", "sep") and any(one.kind == "rel" for one in tokens[:place]):
+            found.append(Token("sep", ","))
+        found.append(token)
+    parts = list_parts(tuple(found))
+    sides, relations = members(parts[0]) if parts else ([], [])
+    if len(sides) < 3 or set(relations) != {"="} or any(symbol_of(side) is None for side in sides[:-1]):
+        return tuple(found)
+    if len(parts) > 1:
+        raise Unreadable("several symbols with several values")
+    return tuple(token for side in sides[:-1] for token in (Token("sep", ","), *side, Token("rel", "="), *sides[-1]))[1:]
+
+
+def _offers_one_of(tokens: Tokens) -> bool:
+    """Is it «x = 2 or y = 3», which does not say both?"""
+    labels = [_labelled(trimmed(part))[0] for part in cut(tokens, "sep", ("or",))]
+    return len(labels) > 1 and None not in labels and len(set(labels)) == len(labels)
+
+
 def _same_tuple(given: Tokens, gold: Gold) -> bool:
-    given = without_words(given)
+    given = _all_named(without_words(given))
     sides, relations = members(given)
     names = names_of(trimmed(sides[0])) if relations == ["="] else ()
     given = _without_name(given)
@@ -355,9 +403,15 @@ def _same_tuple(given: Tokens, gold: Gold) -> bool:
     brackets = enclosed(gold.tokens) or "()"
     if len(given) == 1 and given[0].kind == "matrix":
         return brackets != "[]" and _same_in_order([Item(cell) for cell in column(given[0])], wanted)
+    if (parts := unit_vector_parts(given)) is not None:
+        return brackets != "[]" and _same_in_order([Item(trimmed(part)) for part in parts], wanted)
+    if len(given) > 2 and given[0] == Token("rel", "<") and given[-1] == Token("rel", ">"):
+        given = (Token("open", "<"), *given[1:-1], Token("close", ">"))
     found_brackets = enclosed(given)
+    if found_brackets is None and _offers_one_of(given):
+        return False
     if found_brackets is None:
-        if _is_range(given) or (given and given[0].kind == "close"):
+        if _is_range(given) or (given and given[0].kind == "close") or cut(given, "op", "∪") != [given]:
             return len(wanted) == 2 and _same_interval(given, gold)
         return brackets != "[]" and _same_in_order(_named_in_order(_items_of(given), gold.names), wanted)
     if found_brackets != brackets and {found_brackets, brackets} != {"()", "<>"}:
@@ -368,7 +422,7 @@ def _same_tuple(given: Tokens, gold: Gold) -> bool:
     return _same_in_order(_named_in_order(found, gold.names), wanted)
 
 
-_ALPHABETICAL = {tuple(names) for names in ("xy", "xyz", "ab", "abc", "abcd", "mn", "pq", "pqr", "uv", "st", "rs", "jk", "hk")}
+_ALPHABETICAL = {tuple(names) for names in ("xy", "xyz", "ab", "abc", "abcd", "mn", "pq", "pqr", "uv", "st", "rs", "jk", "hk")} | {("r", "theta")}
 """Symbols whose order in a tuple is that of the alphabet."""
 
 
@@ -388,7 +442,11 @@ def _named_in_order(found: list[Item], names: tuple[str, ...]) -> list[Item]:
 
 
 def _without_name(tokens: Tokens) -> Tokens:
-    """A tuple without what it is called: `(x, y) = (8, -2)`, `D(8, -2)`."""
+    """A tuple without what it is called: `(x, y) = (8, -2)`, `D(8, -2)`, «point (8, -2)»."""
+    if len(tokens) > 1 and letters_of(tokens[0]) in ("point", "points", "pair", "triple", "vertex", "vector"):
+        tokens = tokens[1:]
+    while enclosed(tokens) in ("{}", "()") and enclosed(trimmed(tokens[1:-1])) == "()" and len(list_parts(tokens[1:-1])) == 1:
+        tokens = trimmed(tokens[1:-1])  # {(8, -2)}
     sides, relations = members(tokens)
     chain = bool(relations) and all(relation in "=∈" for relation in relations)
     if chain and (len(relations) == 1 or (enclosed(tokens) is None and len(list_parts(tokens)) == 1)):
@@ -399,9 +457,9 @@ def _without_name(tokens: Tokens) -> Tokens:
         and first.kind in ("run", "word")
         and len(first.text) == 1
         and first.text.isupper()
-        and enclosed(tokens[1:]) == "()"
     ):
-        return tokens[1:]
+        rest = tokens[2:] if tokens[1] == Token("op", "'") else tokens[1:]
+        return rest if enclosed(rest) == "()" else tokens
     return tokens
 
 

@@ -137,6 +137,8 @@ def _is_text(text: str, tokens: Tokens) -> bool:
 def read_base(tokens: Tokens) -> tuple[str, int | None] | None:
     """The digits and the base of `4210_5`, `(52)_8` or `2A_{16}`; None for anything else."""
     digits, place = "", 0
+    if len(tokens) == 2 and tokens[0].kind == "accent" and tokens[0].text == "overline":
+        tokens = (*tokens[0].args[0], tokens[1])  # \overline{4210}_5
     if len(tokens) > 3 and tokens[0].text == "(" and tokens[2].text == ")" and tokens[3].kind == "sub":
         tokens = (tokens[1], *tokens[3:])  # (52)_8
     while place < len(tokens) and tokens[place].kind in ("num", "run", "word"):
@@ -155,6 +157,8 @@ def read_base(tokens: Tokens) -> tuple[str, int | None] | None:
         return None
     if len(rest) == 1 and rest[0].kind == "sub":
         return _base_of(digits, rest[0].args[0])
+    if letters_of(rest[0]) == "in" and len(rest) > 2 and letters_of(rest[1]) == "base":
+        rest = rest[1:]
     if letters_of(rest[0]) == "base" and len(rest) > 1:
         return _base_of(digits, rest[1:])
     return None

@@ -203,6 +203,8 @@ class _Scanner:
             found.append(Token("degree"))
         elif kind == "sup" and len(argument) == 1 and argument[0].kind == "unknown" and argument[0].text == "prime":
             found.append(Token("op", "'"))
+        elif kind == "sub" and len(found) > 1 and found[-1].kind == "sup" and found[-2].kind in ("run", "name"):
+            found.insert(-1, Token(kind, args=(argument,)))  # a^2_1
         else:
             found.append(Token(kind, args=(argument,)))
 

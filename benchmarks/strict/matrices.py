@@ -68,10 +68,18 @@ def unit_vector_parts(tokens: Tokens) -> list[Tokens] | None:
     letters = {letter for token in tokens if (letter := _unit_vector(token))}
     if len(letters) < 2:
         return None
-    return [
-        tuple(Token("num", "integer", value=Fraction(letter == other)) if (other := _unit_vector(token)) else token for token in tokens)
-        for letter in ("ijk" if "k" in letters else "ij")
-    ]
+    return [_component(tokens, letter) for letter in ("ijk" if "k" in letters else "ij")]
+
+
+def _component(tokens: Tokens, letter: str) -> Tokens:
+    """The sum with 1 for one unit vector and 0 for the others."""
+    found: list[Token] = []
+    for token in tokens:
+        other = _unit_vector(token)
+        if other and found and found[-1].kind != "op":
+            found.append(Token("op", "*"))
+        found.append(Token("num", "integer", value=Fraction(letter == other)) if other else token)
+    return tuple(found)
 
 
 def _unit_vector(token: Token) -> str:

@@ -111,6 +111,8 @@ def without_words_before(tokens: Tokens) -> Tokens:
     return trimmed(tokens[end:]) if end and end < len(tokens) else tokens
 
 
+_NO_OTHER = frozenset(["the", "only", "unique", "solution", "answer", "root", "value", "exact", "exactly", "is"])
+"""Words of a remark that says no more than that this is the answer."""
 _OTHERS = """
 negative reciprocal square squared cube opposite inverse logarithm log root half twice double before after nobody no-one someone everybody
 doubtful said says claim claimed false wrong without minus plus sum difference
@@ -118,6 +120,7 @@ doubtful said says claim claimed false wrong without minus plus sum difference
 _OTHER_QUANTITY = frozenset(_OTHERS.split())
 _NO_LABELS = """
 previous candidate impossible untrue overestimate underestimate approximation estimate rounded hypothesis rejected exceeds multiple
+complement outside forbidden contradiction reject exclude suppose assume assuming derivative converse negation not
 factor fausse falsch guess mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt
 """
 _NEVER_A_LABEL = frozenset(_NO_LABELS.split())
@@ -158,6 +161,8 @@ def without_remark(tokens: Tokens) -> tuple[Tokens, tuple[Tokens, ...]]:
             tokens = _reduced(tokens, inside[1:])
         elif inside[0].kind in ("sep", "rel") and inside[0].text in ("or", "="):
             beside.append(trimmed(inside))
+        elif {letters_of(token) for token in inside} <= _NO_OTHER:
+            continue
         elif number_in_words([letters_of(token) for token in inside]) is not None:
             beside.append(inside)
         elif letters_of(inside[0]) in UNIT_WORDS | {"base"}:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from benchmarks.strict.domains import renamed
 from benchmarks.strict.equality import equal
 from benchmarks.strict.expressions import Tree, parse
 from benchmarks.strict.gold import Gold
-from benchmarks.strict.parts import members, symbol_of, trimmed, without_words
+from benchmarks.strict.parts import enclosed, members, symbol_of, trimmed, without_words
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 from benchmarks.strict.values import substituted, symbols
 
@@ -31,7 +32,7 @@ def same_equation(given: Tokens, gold: Gold) -> bool:
     Raises:
         Unreadable: it is no equation.
     """
-    given = without_words(given)
+    given = without_words(_as_equation(given, gold.tokens))
     wanted, _ = _difference(gold.tokens, "=")
     sides, relations = members(given)
     if not relations:
@@ -43,6 +44,28 @@ def same_equation(given: Tokens, gold: Gold) -> bool:
         given = (*sides[0], Token("rel", "="), *sides[-1])
     found, _ = _difference(given, "=")
     return _proportional(wanted, found, False)
+
+
+def _as_equation(given: Tokens, gold: Tokens) -> Tokens:
+    r"""`f(x) = 2x` of `f(x) \equiv 2x`, of `f: x \mapsto 2x`, and of `f(t) = 2t` where the gold says x."""
+    given = tuple(Token("rel", "=") if token == Token("rel", "≡", spaced=token.spaced) else token for token in given)
+    sides, relations = members(given)
+    if relations == [":", "→"] and symbol_of(sides[0]) and symbol_of(sides[1]):
+        given = (*trimmed(sides[0]), Token("open", "("), *trimmed(sides[1]), Token("close", ")"), Token("rel", "="), *sides[2])
+    named, wanted = _argument(given), _argument(gold)
+    if named is None or wanted is None or named[0] != wanted[0] or named[1] == wanted[1] or renamed(given, wanted[1], "") != given:
+        return given
+    return renamed(given, named[1], wanted[1])
+
+
+def _argument(tokens: Tokens) -> tuple[str, str] | None:
+    """The names of a function and its argument where an equation begins with `f(x) =`; None for any other."""
+    sides, relations = members(tokens)
+    first = trimmed(sides[0])
+    if relations != ["="] or len(first) != 4 or enclosed(first[1:]) != "()":
+        return None
+    name, argument = symbol_of(first[:1]), symbol_of(first[2:3])
+    return None if name is None or argument is None else (name, argument)
 
 
 def _defined(tokens: Tokens) -> tuple[str | None, Tree | None]:

@@ -43,9 +43,12 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
     tokens = trimmed(tokens)
     if enclosed(tokens) == "{}":
         return _builder(tokens[1:-1])
-    tokens = without_words_before(tokens)
+    tokens = _without_all(without_words_before(tokens))
     if says_all_reals(tokens):
         return REALS, None
+    kept = [part for part in cut(tokens, "sep", (",", ";")) if not _is_real(trimmed(part))]
+    if len(kept) == 1:
+        tokens = trimmed(kept[0])
     for place, token in at_top(tokens):
         if token.kind == "rel" and token.text == "∈":
             symbol = symbol_of(tokens[:place])
@@ -72,6 +75,25 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
     if len(names) > 1:
         raise Unreadable("several symbols")
     return _ordered(found), next(iter(names), None)
+
+
+_COUNTERS = frozenset("nkmpqij")
+"""Symbols of whole numbers: «all integers n ≥ 3» is `n ≥ 3`, but «all integers x > 2» is not `x > 2`."""
+
+
+def _without_all(tokens: Tokens) -> Tokens:
+    """`x < 2` of «all real numbers x < 2»."""
+    words = [letters_of(token) for token in tokens]
+    end = next((place for place, word in enumerate(words) if word not in ("all", "any", "every", "real", "numbers", "values", "of", "integers")), 0)
+    if not end or words[0] not in ("all", "any", "every") or symbol_of(tokens[end : end + 1]) is None:
+        return tokens
+    return tokens if "integers" in words[:end] and words[end] not in _COUNTERS else tokens[end:]
+
+
+def _is_real(part: Tokens) -> bool:
+    r"""Is it `x \in \mathbb{R}`, which says nothing beside another condition?"""
+    sides, relations = members(part)
+    return relations == ["∈"] and symbol_of(sides[0]) is not None and _is_reals(trimmed(sides[1]))
 
 
 def _with_one_in(tokens: Tokens, symbol: str) -> Tokens:
@@ -124,9 +146,7 @@ def _piece(tokens: Tokens) -> tuple[list[Interval], str | None]:
 
 
 def _is_reals(tokens: Tokens) -> bool:
-    if len(tokens) == 1 and tokens[0].kind == "group":
-        return [token.text for token in tokens[0].args[0]] == ["R"]  # bold type
-    return len(tokens) == 1 and tokens[0].kind == "set" and tokens[0].text == "R"
+    return len(tokens) == 1 and tokens[0].kind in ("set", "run") and tokens[0].text == "R"  # a run: R in bold type
 
 
 def _last_minus(tokens: Tokens) -> int | None:

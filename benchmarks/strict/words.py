@@ -31,8 +31,10 @@ def _choice(tokens: Tokens) -> str | None:
         letters = [token.text or token.args[0][0].text for token in tokens[:place] if token.kind in ("word", "run", "group")]
         return letters[0] if letters and not _takes_back(tokens[place:]) else None
     words = [token for token in tokens if letters_of(token) not in ("option", "choice", "answer", "选项")]
-    if enclosed(tuple(words)) == "()":
+    if enclosed(tuple(words)) in ("()", "[]"):
         words = words[1:-1]
+    if len(words) > 1 and words[0].kind == "group" and words[1].kind == "num" and words[1].spaced and not _takes_back(tuple(words[1:])):
+        words = list(trimmed(words[:1]))  # \mathbf{B} 12
     if len(words) == 1 and words[0].kind in ("word", "run") and len(words[0].text) == 1:
         return words[0].text.upper()
     return None
