@@ -44,6 +44,7 @@ _BAR = re.compile(r"\s*(?:\||\\vert(?![a-zA-Z]))")
 _COMMAND = re.compile(r"\\([a-zA-Z]+\*?|.)", re.DOTALL)
 
 
+_ARGUMENT = re.compile(r"\s*(?:\\left\s*)?\(")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -330,6 +331,8 @@ class _Scanner:
             text = inside[0].text
             kind = "function" if text in FUNCTIONS else "run" if len(text) == 1 else "word"
             inside = (Token(kind, text, spaced=inside[0].spaced),)
+        elif len(inside) == 1 and inside[0].text in FUNCTIONS and _ARGUMENT.match(self.text, self.at):
+            inside = (inside[0]._replace(kind="function"),)
         if len(inside) == 1 and inside[0].spaced and found and inside[0].text in ("y", "e", "o", "u", "и"):
             found.append(Token("sep", "or" if inside[0].text in "ou" else "and", spaced=True))
             return
@@ -420,7 +423,7 @@ class _Scanner:
 
 
 def _is_degree(argument: Tokens) -> bool:
-    return len(argument) == 1 and (argument[0].kind == "degree" or argument[0] == Token("run", "o"))
+    return len(argument) == 1 and (argument[0].kind == "degree" or argument[0] in (Token("run", "o"), Token("word", "o")))
 
 
 def _cjk_word(letters: str) -> str:

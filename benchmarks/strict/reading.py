@@ -88,6 +88,8 @@ def _ratio(parts: list[Tokens], relations: list[str]) -> Quantity:
 
 def _from_chain(parts: list[Tokens], relations: list[str], with_symbols: bool) -> Quantity:
     found: list[Quantity | None] = []
+    if len(parts) > 1 and len(last := trimmed(parts[-1])) == 1 and last[0].text == "open" and relations[-1] == "=":
+        parts, relations = [*parts[:-1], (last[0]._replace(text="decimal"),)], [*relations[:-1], "≈"]  # \sqrt2 = 1.414…
     for place, part in enumerate(parts):
         part = trimmed(part)
         symbol = symbol_of(part)
@@ -202,6 +204,8 @@ def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
     sign: Tokens = ()
     if tokens and tokens[0].kind == "op" and tokens[0].text in "-+" and len(tokens) > 1 and tokens[1].kind == "money":
         sign, tokens = tokens[:1], tokens[1:]
+    if len(tokens) > 1 and letters_of(tokens[0]) in ("us", "hk", "au") and tokens[1] == Token("money", "dollar"):
+        tokens = tokens[1:]  # US$ 5
     if tokens and (tokens[0].kind == "money" or (letters_of(tokens[0]) in ("usd", "eur", "rs", "inr") and len(tokens) > 1)):
         money, tokens = tokens[:1], tokens[1:]
     tokens = _with_chinese_apart(tokens)
@@ -346,6 +350,8 @@ def _is_unit_group(tokens: Tokens) -> bool:
 def _letters_start(tokens: Tokens) -> int:
     """The place of letters that are a unit because the gold has no symbols: `5 m`, `540m`, `3 men`.  Raises Unreadable."""
     for place, token in enumerate(tokens):
+        if place and token.kind == "name" and (token.text == "Omega" or (token.text == "mu" and place + 1 < len(tokens))):
+            return place
         if place and token.kind in ("run", "word"):
             single = token.text in LETTERS and (token.spaced or token.text in "msghL")
             if single or (token.spaced and re.fullmatch(r"(?i)[b-df-hj-np-tv-z][aeiou][a-z]", token.text)):

@@ -43,7 +43,7 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
     tokens = trimmed(tokens)
     if enclosed(tokens) == "{}":
         return _builder(tokens[1:-1])
-    tokens = _without_all(without_words_before(tokens))
+    tokens = _without_all(without_words_before(_with_element_sign(tokens)))
     if says_all_reals(tokens):
         return REALS, None
     kept = [part for part in cut(tokens, "sep", (",", ";")) if not _is_real(trimmed(part))]
@@ -79,6 +79,15 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
 
 _COUNTERS = frozenset("nkmpqij")
 """Symbols of whole numbers: «all integers n ≥ 3» is `n ≥ 3`, but «all integers x > 2» is not `x > 2`."""
+
+
+def _with_element_sign(tokens: Tokens) -> Tokens:
+    """`x ∈ A` of «x is in A»."""
+    words = [letters_of(token) for token in tokens]
+    end = next((place for place, word in enumerate(words[1:], 1) if word not in ("is", "in", "lies", "belongs", "to", "the", "interval")), 0)
+    if end < 2 or "in" not in words[:end] and "to" not in words[:end] or symbol_of(tokens[:1]) is None:
+        return tokens
+    return (tokens[0], Token("rel", "∈"), *tokens[end:])
 
 
 def _without_all(tokens: Tokens) -> Tokens:

@@ -51,6 +51,7 @@ joule 1 joule | j
 watt 1 watt | w
 volt 1 volt | v
 ampere 1 ampere | amp a
+ohm 1 ohm
 unit 1 unit | 单位
 米 1 m
 厘米 1/100 m
@@ -232,6 +233,12 @@ class _Reader:
             self.raise_last(_power(token.args[0]))
         elif (token.kind == "op" and token.text == "/") or word == "per":
             self.sign = -1
+        elif token.kind == "name" and token.text in ("Omega", "mu"):
+            if token.text == "mu":
+                self.size /= 10**6
+            else:
+                self.last = ("ohm", Fraction(1), self.sign)
+                self.multiply(*self.last)
         elif token.kind in ("degree", "money") or word:
             self.word(tokens, place, token, word)
         elif token.kind in ("group", "accent", "frac") and token.args:

@@ -10,15 +10,6 @@ from benchmarks.strict.parts import choice_label, enclosed, letters_of, opened, 
 from benchmarks.strict.tokens import Tokens
 from benchmarks.strict.units import is_qualifier
 
-_ARTICLES = {"a", "an", "the", "due", "is", "are", "it", "only", "just"}
-"""Words that a text answer is compared without."""
-_SAME_WORDS = {
-    "dne": "doesnotexist", "undefined": "doesnotexist", "none": "nosolution", "nosolutions": "nosolution", "norealsolution": "nosolution",
-    "norealsolutions": "nosolution", "nosuchnumber": "nosolution",
-}  # fmt: skip
-"""Texts that mean the same, without spaces."""
-
-
 def same_choice(given: Tokens, gold: Gold) -> bool:
     """Does an answer choose the letter of the gold?"""
     return (letter := _choice(given)) is not None and letter == _choice(gold.tokens)
@@ -52,6 +43,7 @@ def _takes_back(rest: Tokens) -> bool:
     )
 
 
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _ARTICLES = {"a", "an", "the", "due", "is", "are", "it", "only", "just"}
 
 
@@ -70,8 +62,40 @@ def same_text(given: Tokens, gold: Gold) -> bool:
         return False
     if found == wanted:
         return True
+    if found.removesuffix(" function").removesuffix(" number") == wanted:
+        return True
+    if wanted in ("yes", "no", "true", "false") and _opens_with(given, wanted):
+        return True
     labelled = without_words_before(given)
-    return labelled != given and _words(labelled) == wanted
+    return labelled != given and _words(labelled) == wanted and _is_about_the_answer(given[: len(given) - len(labelled)])
+
+
+_LIMITS = frozenset(["but", "if", "unless", "except", "only", "or", "maybe", "perhaps", "sometimes", "when", "wait", "yes", "true", "actually"])
+_DENIALS = frozenset(["not", "no", "never", "none", "false", "cannot", "impossible", "isn't", "can't", "doesn't"])
+
+
+def _opens_with(given: Tokens, word: str) -> bool:
+    """«Yes, it is possible»: the word, and behind a comma or a full stop nothing that limits it, nor denies a yes."""
+    given = trimmed(given)
+    if len(given) < 3 or letters_of(given[0]) != word or not (given[1].kind == "sep" or given[1].text in (".", "-", ":", "!")):
+        return False
+    rest = {"or" if token.kind == "sep" and token.text == "or" else letters_of(token) for token in given[2:]}
+    return not rest & _LIMITS and not (word in ("yes", "true") and rest & _DENIALS)
+
+
+_GENERAL = """
+answer final result solution correct right value choice it this that these they there he she we i is are was were be must can should the a an
+thus so hence therefore then and function number numbers integer sequence series graph curve shape conic section equation figure polynomial
+matrix triangle quadrilateral polygon angle solid surface set relation statement claim assertion sentence proposition day month weekday date
+time person student player winner team runner name word colour color letter sum product total parity type kind required expression group ring
+game direction position place has have problem system lines line planes plane vectors vector circles distribution event events by symmetry of for to
+"""
+_ABOUT_THE_ANSWER = frozenset(_GENERAL.split())
+
+
+def _is_about_the_answer(label: Tokens) -> bool:
+    """Does a label name what was asked for («the function is»), rather than something else («the loser is», «yesterday was»)?"""
+    return all(word in _ABOUT_THE_ANSWER or len(word) == 1 or not word.isascii() for token in label if (word := letters_of(token)))
 
 
 def _words(tokens: Tokens) -> str:
@@ -99,5 +123,7 @@ def _words(tokens: Tokens) -> str:
         else:
             return ""
     words = " ".join(part for part in (re.sub(r"[^\w:]", "", part) for part in found) if part)
+    words = re.sub(r"\b(\d+) (?:st|nd|rd|th)\b", r"\1", words).removeprefix("on ")
+    words = re.sub(rf"\b(\d{{1,2}}) (?:of )?({_MONTHS})\b", r"\2 \1", words)
     joined = re.sub(r"(?<=\b\w) (?=\w\b)", "", words)  # «p. m.» is «pm»
     return _SAME_WORDS.get(joined, joined)
