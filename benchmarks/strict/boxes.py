@@ -114,18 +114,21 @@ _BOUND = re.compile(
 )
 _SIGN = re.compile(r"(?:^|[=<>(\[{,:≈\s]|\\(?:approx|leq?|geq?|in|to|equiv|left[(\[]?)\s*)[-−–]\s*\{?\s*$")
 _LEFT = re.compile(
-    r"(?:[-−–+*/^_×·÷±√]|\\(?:cdot|times|div|pm|mp|ast|pi|sqrt|log|ln|sin|cos|tan)(?![a-zA-Z])|(?:\\[dt]?frac|\\sqrt|\\binom"
+    r"(?:[-−–+*/^_×·÷±√∉∖]|\\(?:notin|setminus|not\s*\\in)(?![a-zA-Z])|\\(?:cdot|times|div|pm|mp|ast|pi|sqrt|log|ln|sin|cos|tan)(?![a-zA-Z])|(?:\\[dt]?frac|\\sqrt|\\binom"
     r"|[\^_])\s*(?:\[\w+\]|\{[^{}]*\})?\s*\{"
     r"|\d|(?<![\\a-zA-Z])[a-zA-Z])(?:\s|\\[,;! ])*$"
 )
 _RIGHT = re.compile(
     r"(?:\s|\\[,;! ])*(?:\^(?!\s*\{?\s*\\circ)|[-−–+*/_×·÷!±]|\\(?:cdot|times|div|pm|mp|pi|sqrt|[dt]?frac)(?![a-zA-Z])|\d"
-    r"|[abcdefijknopqrtuvwxyz](?![a-zA-Z]))"
+    r"|[abcdefijknopqrtuvwxyz](?![a-zA-Z])|\((?=[^()=]{0,10}[a-z])(?=[^()=]{0,20}[-+])[^()=a-z]{0,8}[a-z][^()=a-zA-Z]{0,12}\))"
 )
 _LEFT_PLAIN = re.compile(r"[\d)}](?:\s*(?:[*/^+×·÷]|\\cdot|\\times)|\s*[-−]|\s+[-−])\s*$")
 _RIGHT_PLAIN = re.compile(r"\s?(?:\^(?!\s*\{?\s*\\circ)|[*/+×·÷](?!\*)|\\cdot|\\times|!(?=\s*[=+*]))\s*[\d(\\a-z=]")
 
 
+_BRACKETED_LEFT = re.compile(r"(?:\\left\s*)?\(\s*$")
+_BRACKETED_RIGHT = re.compile(r"\s*(?:\\right\s*)?\)(?P<power>\s*\^)?")
+_ANOTHER_VALUE = re.compile(r"\s*=\s*(?:-?\d+(?:\.\d+)?|[a-z]\s*[-+]\s*\d+)\s*$")
 _LESS_OR_MORE = r"(?:\\(?:leq?|geq?|lt|gt|leqslant|geqslant|lesssim|gtrsim|ll|gg)(?![a-zA-Z])|[≤≥≪≫])"
 _SPACES = r"(?:[\s~&{]|\\[,;! ])*"
 _BOUNDED_LEFT = re.compile(rf"(?:{_LESS_OR_MORE}|(?<![-=<>|])[<>]=?){_SPACES}$")
@@ -157,7 +160,11 @@ def formula_around(text: str, box: Box) -> str:
     signed = _SIGN.search(left) and (inside or left.endswith(("-", "−", "–"))) and not subtracts
     if signed and not behind.match(right):
         return f"-({content})"
+    if inside and not left.strip(" $") and _ANOTHER_VALUE.match(right):
+        return f"{content}{right}"
     joined = before.search(left) or behind.match(right)
+    if inside and _BRACKETED_LEFT.search(left) and (power := _BRACKETED_RIGHT.match(right)) and (power["power"] or before.search(_BRACKETED_LEFT.sub("", left))):
+        return f"{left}{content}{right}"
     names_something = _EQUALS_SOMETHING.match(right) and _LETTER.search(content) and not _DIGIT.search(content)
     if not names_something and (not joined or (inside and _EQUALS.search(right))):
         return content

@@ -21,6 +21,7 @@ from benchmarks.strict.parts import (
     letters_of,
     list_parts,
     members,
+    qualified,
     symbol_of,
     trimmed,
     without_remark,
@@ -98,8 +99,7 @@ def same_tokens(given: Tokens, gold: Gold) -> bool:
     if gold.domain.letter and len(gold.domain.names) == len(domain.names) == 1 and gold.domain.names != domain.names:
         given = _with_other_symbol(given, domain.names[0], gold.domain.names[0])
     try:
-        if given and given[0].kind == "rows" and len(given) == 1:
-            given = _joined_rows(given[0])
+        given = _joined_rows(given, gold.type == "matrix")
         return _COMPARED[gold.type](given, gold)
     except _FAILURES:
         return False
@@ -122,8 +122,14 @@ def _same_domain(domain: str, gold: Gold) -> bool:
     return not wanted and (of_a_function or gold.type not in ("interval", "equation"))
 
 
-def _joined_rows(token: Token) -> Tokens:
-    """The rows of `aligned` as one chain, or as a list where a row starts something new."""
+def _joined_rows(tokens: Tokens, matrix: bool) -> Tokens:
+    r"""The rows of `aligned` as one chain, or as a list where a row starts something new; of a column of equations (`array`), too."""
+    rows = tokens[1:] if len(tokens) == 2 and tokens[0].kind == "open" and tokens[0].text == "{" else tokens
+    token = rows[0] if len(rows) == 1 else None
+    if token is None or token.kind not in ("rows", "matrix"):
+        return tokens
+    if token.kind == "matrix" and (matrix or any(len(row) > 1 or all(one.kind != "rel" for one in row[0]) for row in token.rows)):
+        return tokens
     if token.text == "cases" and any(len(row) > 1 for row in token.rows):
         raise Unreadable("cases")
     found: list[Token] = []
@@ -145,6 +151,9 @@ def same_parts(parts: Sequence[str], gold: str, answer_type: AnswerType | None =
             given += [Token("sep", ";"), *trimmed(tokenize(without_dollars(part), lists))]
     except Unreadable:
         return False
+    if wanted.type == "interval":
+        union = tuple(token._replace(text="or") if token.text == ";" else token for token in given)
+        return same_tokens(union, wanted) or same_tokens(tuple(given), wanted)
     return same_tokens(tuple(given), wanted)
 
 
@@ -448,6 +457,8 @@ def _without_name(tokens: Tokens) -> Tokens:
     while enclosed(tokens) in ("{}", "()") and enclosed(trimmed(tokens[1:-1])) == "()" and len(list_parts(tokens[1:-1])) == 1:
         tokens = trimmed(tokens[1:-1])  # {(8, -2)}
     sides, relations = members(tokens)
+    if qualified(sides[0]):
+        raise Unreadable("a denial")
     chain = bool(relations) and all(relation in "=∈" for relation in relations)
     if chain and (len(relations) == 1 or (enclosed(tokens) is None and len(list_parts(tokens)) == 1)):
         tokens = trimmed(sides[-1])

@@ -30,10 +30,10 @@ _LATIN_BOUND = (
 _ASIAN_BOUND = r"大于|小于|大於|小於|至少|至多|最多|最少|超过|超過|不少于|不多于|不到|多于|少于|不超过|介于"
 BOUND_BEFORE = re.compile(
     r"(?:\bat\s+(?:least|most|best|worst|the\s+(?:very\s+)?(?:least|most))"
-    r"|(?<!nothing\s)\b(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)\s+than(?:\s+or\s+equal\s+to)?"
+    r"|(?:upper|lower)\s+bound\s+(?:is|of)|\bbetween\s+[^\s$]{1,20}\s+and|(?<!nothing\s)\b(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)\s+than(?:\s+or\s+equal\s+to)?"
     r"|\b(?:is|are|was|were|be|just|only|well|slightly|a\s+little|somewhat)\s+(?:over|under|above|below|beyond|up\s+to)"
     r"|\bexceed(?:s|ing)?|\bbounded\s+(?:above\s+|below\s+)?by|\bno\s+(?:more|fewer|less)\s+than"
-    rf"|\b(?:{_LATIN_BOUND})|{_ASIAN_BOUND})(?:\s+(?:exactly|the\s+number|about|of))?" + _MARKS,
+    rf"|\b(?:{_LATIN_BOUND})|(?:{_ASIAN_BOUND})[是为為]?)(?:\s+(?:exactly|the\s+number|about|of))?" + _MARKS,
     I_CASE,
 )
 """What stands before an answer that is only a bound."""
@@ -53,6 +53,8 @@ TAKEN_BACK = re.compile(
     r"|\bI\s+(?:have\s+|had\s+|['’]ve\s+)?(?:made|find|found|see|spot(?:ted)?)\s+(?:an?|my|the)\s+(?:\w+\s+)?(?:mistake|error|slip)"
     r"|\b(?:I|we)\s+(?:had\s+|have\s+|['’]ve\s+)?(?:missed|overlooked|miscounted|miscalculated|misread|overcounted|undercounted|misinterpreted"
     r"|double[\s-]counted|forgot(?:ten)?(?!\s+to\s+(?:mention|say|add\s+that)))\b|\bI\s+(?:really\s+|actually\s+)?meant\b(?!\s+(?:that|by)\b)"
+    r"|\bthat\s+does(?:n['’]t|\s+not)\s+(?:account|include|count|consider|cover)\b"
+    r"|\b(?:but|hmm|wait)\b[^.\n]{0,10}\b(?:on|after|upon)\s+(?:re-?check\w*|re-?count\w*|re-?examin\w*|reflection|(?:a\s+)?closer\s+(?:look|inspection))\b"
     r"|\bthat\s+(?:(?:double|over|under)[\s-]?counts|misses|overlooks|forgets)\b"
     r"|\bI\s+(?:was|am|['’]m)\s+(?:wrong|mistaken|torn|undecided)\b|\bcan(?:no|['’])t\s+(?:decide|choose)\b|\b(?:scratch|ignore|disregard|retract|forget|strike)\s+(?:that|this|it|the\s+above|my)\b(?!\s+(?:case|factor|we|the))"
     r"|\btake\s+(?:that|it|this)\s+back|不对|这是错的|错误的|有误|算错|это\s+неверно|c['’]est\s+faux|das\s+ist\s+falsch"
@@ -62,7 +64,7 @@ TAKEN_BACK = re.compile(
 """The text behind an answer that withdraws it."""
 _CLOSES = r"(?:[\s$.,*}~)\]]|\\[)\],;! ]|\\text\s*\{[^{}]{0,30}\})*"
 WITHDRAWN_AT_ONCE = re.compile(
-    rf"{_CLOSES}(?:(?:[-–—(]\s*|\bis\s+|\bwas\s+|\bseems\s+|\blooks\s+|\bwould\s+be\s+|\bbut\s+)(?:actually\s+|clearly\s+|also\s+|still\s+"
+    rf"{_CLOSES}(?:[-–—(]\s*(?:extraneous|spurious|rejected|discarded|inadmissible)\b|(?:[-–—(]\s*|\bis\s+|\bwas\s+|\bseems\s+|\blooks\s+|\bwould\s+be\s+|\bbut\s+)(?:actually\s+|clearly\s+|also\s+|still\s+"
     rf"|that\s+is\s+|no,\s*)?{_BAD}\b(?!\s+(?:answer|value|result|approach|count|root|option|choice|to\b))"
     r"|(?:is|are|was|seems|looks)\s+(?:clearly\s+|still\s+|much\s+|far\s+|slightly\s+|a\s+bit\s+)?too\s+(?:small|large|big|high|low|few"
     r"|many|much|little|great)"
@@ -75,7 +77,7 @@ WITHDRAWN_AT_ONCE = re.compile(
 )
 """What stands right behind an answer that it withdraws."""
 CORRECTION = re.compile(
-    r"[\s(—–-]*(?:(?:oops|hold\s+on|on\s+second\s+thoughts?|correction|scratch\s+that|sorry|wait|no|nope|hmm+|actually|edit|update|rather|or"
+    r"[\s($*.;,—–-]*(?:(?:oops|hold\s+on|on\s+second\s+thoughts?|correction|scratch\s+that|sorry|wait|no|nope|hmm+|actually|edit|update|rather|or"
     r"\s+rather|wrong|incorrect|I\s+meant?|I\s+mean)\b[\s,.:!—–-]*){1,4}(?:(?:so|then|and|but)\s+)?(?:(?:it|that|this)(?:['’]s|\s+is"
     r"|\s+should\s+(?:have\s+been|be)|\s+must\s+be)\s+|make\s+(?:it|that)\s+|I\s+(?:now\s+)?(?:mean|meant|get|got)\s+)?(?:actually\s+|really\s+)?[:\s]*",
     I_CASE,
@@ -87,6 +89,10 @@ OTHER_CASE = re.compile(
     I_CASE,
 )
 """A sentence that tells the answer to another question."""
+OTHER_CASE_BEFORE = re.compile(
+    r"\b(?:if|had|were|without|unless|suppose|supposing|assuming)\b[^.;\n]{0,200}\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)\s*[:$*\s\\(]*$", I_CASE
+)
+"""The same before a value."""
 OTHER_ANSWER = re.compile(
     r"\b(?:for|by)\s+(?:comparison|reference|contrast)\b"
     r"|\b(?:naive|naïve|incorrect|wrong|false|tempting|intuitive|common|erroneous|original|previous|earlier|student['’]s)\s+(?:\w+\s+)?answer\s+"
@@ -115,7 +121,7 @@ QUALIFIER = re.compile(
 AFTER_VALUE = re.compile(
     r"[\s,(]*(?:give\s+or\s+take|more\s+or\s+less)\b|\s*(?:(?:more|less|fewer|greater|smaller)\s+than|times\b|squared|cubed|factorial|out\s+of|to\s+the|or\s+(?:more|less|so|fewer"
     r"|higher|greater|above|below)|and\s+(?:a|one)\s+(?:half|third|quarter)"
-    r"|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|otherwise"
+    r"|(?:less|fewer|more)\b(?!\s+\w)|-\w|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|otherwise"
     r"|when\b[^.]*\b(?:when|if|otherwise)\b|以上|以下|左右|之间|이상|이하|is\s+(?:not|wrong|incorrect|too|impossible)|(?:is|are)n['’]t"
     r"|does(?:n['’]t|\s+not)"
     r"|cannot|fails|at\s+(?:most|least|best|worst|the\s+(?:very\s+)?(?:most|least))|max(?:imum)?\b|min(?:imum)?\b|o\s+(?:más|menos)\b"
@@ -144,7 +150,9 @@ BLURRED = re.compile(
 )
 """What a statement has in it that states no value, in words that are no part of one."""
 DOUBTED = re.compile(
-    r"\b(?:doubt|doubtful|wonder|whether|unsure|unlikely|den(?:y|ies)|reject|if|refute|disprove)\b[^,;:.\n]{0,60}$"
+    r"\b(?:assum(?:e|ing)|suppos(?:e|ing)|imagine|pretend)\b[^,;:.\n]{0,60}$"
+    r"|\b(?:my|his|her|their|a|the)\s+(?:friend|classmate|colleague|brother|sister|neighbou?r|student)\s+\w+s\b[^,;:.\n]{0,40}$"
+    r"|\b(?:doubt|doubtful|wonder|whether|unsure|unlikely|den(?:y|ies)|reject|if|refute|disprove)\b[^,;:.\n]{0,60}$"
     r"|\bfalse\s+that\b[^,;:.\n]{0,60}$|\bневерно,?\s+что\b[^.\n]{0,40}$"
     r"|\b(?:some|people|others|many|students?)\s+(?:\w+\s+)?(?:say|claim|think|believe|argue|guess)\w*\b[^,;:.\n]{0,60}$"
     r"|(?:n['’]t|\bnot)\s+(?:\w+\s+)?(?:think|believe|sure|certain|convinced|say|claim|conclude|mean|true|the\s+case|clear|know|possible|follow)"

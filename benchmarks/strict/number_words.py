@@ -35,16 +35,17 @@ def number_in_words(words: Sequence[str]) -> Fraction | None:
     for place, word in enumerate(parts[:-2]):
         if word == "and" and (whole := _whole(parts[:place])) is not None and (rest := _part(parts[place + 1 :])) is not None and rest < 1:
             return whole + rest
-    return Fraction(1, 2) if parts == ["half"] else _part(parts) if len(parts) > 1 and _is_part(parts[-1]) else _whole(parts)
+    return Fraction(1, 2) if parts == ["half"] else _part(parts) if len(parts) > 1 and is_part(parts[-1]) else _whole(parts)
 
 
-def _is_part(word: str) -> bool:
+def is_part(word: str) -> bool:
+    """Is it a word such as «third», singular or plural?"""
     return word.removesuffix("s") in _PARTS
 
 
 def _part(parts: Sequence[str]) -> Fraction | None:
     """«two thirds», «a half»."""
-    if len(parts) < 2 or not _is_part(parts[-1]):
+    if len(parts) < 2 or not is_part(parts[-1]):
         return None
     above = Fraction(1) if parts[:-1] in (["a"], ["an"]) else _whole(parts[:-1])
     return None if above is None else above / _PARTS[parts[-1].removesuffix("s")]

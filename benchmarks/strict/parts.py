@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.strict.expressions import matching
-from benchmarks.strict.number_words import number_in_words
+from benchmarks.strict.number_words import is_part, number_in_words
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 from benchmarks.strict.units import UNIT_WORDS, is_qualifier, is_unit_word
 
@@ -106,7 +106,7 @@ def without_words_before(tokens: Tokens) -> Tokens:
                 end = place + 1
         elif not _is_label(token):
             break
-    if end and (qualified(tokens[:end]) or _names_another(tokens[:end])):
+    if end and (qualified(tokens[:end]) or names_another(tokens[:end]) or (tokens[0].kind, tokens[0].text) == ("op", "-")):
         raise Unreadable("a bound, a denial or another quantity")
     return trimmed(tokens[end:]) if end and end < len(tokens) else tokens
 
@@ -123,17 +123,18 @@ previous candidate impossible untrue overestimate underestimate approximation es
 complement outside forbidden contradiction reject exclude suppose assume assuming derivative converse negation not
 factor fausse falsch guess mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt
 """
-_NEVER_A_LABEL = frozenset(_NO_LABELS.split())
+NEVER_A_LABEL = frozenset(_NO_LABELS.split())
+"""Words of what is no answer, or another one."""
 _APPROXIMATELY = frozenset(["approx", "approximately", "about", "roughly", "around", "nearly"])
 
 
-def _names_another(label: Tokens) -> bool:
+def names_another(label: Tokens) -> bool:
     """Does a label name another quantity than the answer («the square of the answer is», «a common mistake is»)?"""
     listed = [letters_of(token) for token in label]
     words = set(listed)
-    if "of" in listed and "answer" in listed[listed.index("of") :]:
+    if "of" in listed and ("answer" in listed[listed.index("of") :] or any(is_part(word) for word in listed)):
         return True
-    return bool(words & _NEVER_A_LABEL) or (bool(words & {"answer", "result"}) and bool(words & _OTHER_QUANTITY))
+    return bool(words & NEVER_A_LABEL) or (bool(words & {"answer", "result"}) and bool(words & _OTHER_QUANTITY))
 
 
 def _is_label(token: Token) -> bool:

@@ -18,7 +18,7 @@ _ENGLISH = (
     rf"|\b{_KIND}{{1,3}}(?:choice|option|solution|value|response|result){_ABOUT}{_IS}"
     r"|\bans\s*[.:=]|\bans\s+is\b"
     r"|\bit\s+should\s+(?:actually\s+)?(?:have\s+been|be)\b(?!\s+(?:noted|clear|mentioned|remembered|emphasi|obvious|checked))"
-    r"|\bcorrection\s*[:：]"
+    r"|\b(?:correction|final)\s*[:：]"
 )
 _ASIAN = (
     r"(?:答案|正确选项|正確選項|最终结果|最終結果)(?:应该|应当|应|應該|應)?\s*(?:是|为|為|等于|選|选|：|:|=)+"

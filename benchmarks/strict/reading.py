@@ -17,6 +17,7 @@ from benchmarks.strict.equality import equal, value_near
 from benchmarks.strict.expressions import Tree, values_of, without_degrees
 from benchmarks.strict.number_words import number_in_words, without_measure_word
 from benchmarks.strict.parts import (
+    NEVER_A_LABEL,
     at_top,
     cut,
     enclosed,
@@ -134,6 +135,10 @@ def _agree(value: Quantity, other: Quantity) -> bool:
 
 def _is_denied(part: Tokens) -> bool:
     words = tuple(token for token in part if letters_of(token) not in ("mod", "modulo"))
+    said = {letters_of(token) for token in (*part, *(one for token in part for argument in token.args for one in argument))}
+    changed = any(token.kind in ("op", "sup", "frac", "sqrt") for token in part)
+    if said & NEVER_A_LABEL or (changed and said & {"answer", "result"}) or (bool(part) and part[-1].kind == "op" and part[-1].text == "/"):
+        return True
     return qualified(words) or any(token.kind == "unknown" and token.text in ("lnot", "neg", "nexists", "not") for token in part)
 
 

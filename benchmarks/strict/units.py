@@ -103,7 +103,7 @@ every i otherwise mille some many few several half twice double bigger
 higher lower beyond instead root 大于 小于 不是 至少 至多 不 非 约
 大约 左右 以上 以下 超过 不到 不等于 如果 多于 少于 多 余 折 的平方 的倒数 分之 错
 吗 以内 相反数 倒数 阶乘 误差 ではない 未満 以下 이상 이하 미만 초과 не неверно минимум nicht falsch
-faux falso não moins mindestens höchstens
+faux falso não non niet nie menos lo moins mindestens höchstens
 """
 QUALIFIERS = frozenset(_QUALIFIERS.split())
 _CHANGERS = """
@@ -260,6 +260,10 @@ class _Reader:
             or number_in_words([word]) is not None
         ):
             raise Unreadable(f"«{word}» is no unit")
+        if word[:1] in ("万", "亿") and known_unit(word[1:]) is not None:
+            self.scale *= MULTIPLIERS[word[0]]
+            self.word(tokens, place, token._replace(text=word[1:]), word[1:])
+            return
         if (multiplier := MULTIPLIERS.get(word) or MULTIPLIERS.get(word.removesuffix("s"))) is not None:
             self.scale *= multiplier
         elif word in ("squared", "cubed"):

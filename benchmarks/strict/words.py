@@ -100,7 +100,9 @@ def _is_about_the_answer(label: Tokens) -> bool:
 
 def _words(tokens: Tokens) -> str:
     """The letters and digits of the words in one string, without articles.  Empty if the tokens are a formula."""
-    tokens, _ = without_remark(trimmed(tokens))
+    tokens, beside = without_remark(trimmed(tokens))
+    if beside:
+        return ""
     if not tokens or (len(tokens) == 1 and tokens[0].text == "emptyset") or [token.text for token in tokens] == ["{", "}"]:
         return "no solution" if tokens else ""
     found = []
