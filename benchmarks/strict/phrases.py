@@ -124,15 +124,25 @@ HARMLESS = re.compile(
     I_CASE,
 )
 """A sentence that states nothing new."""
-VERB = re.compile(
+_VERBS = (
     r"\b(?:is|are|was|were|be|equals?|gets?|got|makes?|made|takes?|took|needs?|has|have|had|gives?|yields?|totals?|becomes?|costs?"
     r"|earns?|pays?|paid|spends?|spent|sells?|sold|owes?|saves?|saved"
     r"|obtains?|finds?|found|leaves?|remains?|contains?|requires?|receives?|drove|runs?|ran|walks?|reads?|eats?|ate|uses|used|lasts?"
     r"|weighs?|measures?|amounts\s+to|exactly|to\s+be|conclude\s+that|say"
     r"|ist|sind|beträgt|est|sont|vaut|es|son|é|são|è|sono|равна|равен|равно|составляет|получаем|получим)\b"
-    r"|等于|解得|求得|得到|共有|一共|为|是|得|有|は|が|[=＝]",
-    I_CASE,
+    r"|等于|解得|求得|得到|共有|一共|为|是|得|有|は|が|[=＝]"
 )
+VERB = re.compile(_VERBS, I_CASE)
+_ARTICLES = "the a an el la il le les los das der die la o um uma un una dem den"
+_QUIET = (
+    "total sum of exactly precisely simply just equal to only indeed therefore thus so hence then now also given by value number integer fraction decimal "
+    "answer result quantity amount about approximately clearly obviously usd eur rs inr and he she it they we i you there that is are in all"
+)
+_LEADING = "|".join((*_ARTICLES.split(), *_QUIET.split()))
+LEADS_TO_VALUE = re.compile(
+    rf"(?:[^\n]*(?:{_VERBS}|[:：=≈≡⇒→]|[\u3040-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff\u0900-\u0e7f])\s*)?(?:\W|\b(?:{_LEADING})\b)*", I_CASE
+)
+"""What may stand between the words that mark an answer and its value: a clause that ends in a verb, and words that say nothing."""
 FILLER = re.compile(
     r"\s*(?:(?:wait|no|actually|oh|hmm|sorry|oops|correction)\b(?=\s*[,.:!-])|(?:step|part|question|problem|total)\s*\(?\w{0,3}\)?\s*:"
     r"|(?:therefore|thus|hence|so|then|and|finally|consequently|in\s+conclusion|now|we\s+(?:get|have|obtain|find|conclude)"

@@ -73,23 +73,31 @@ def stated(clause: str, wanted: Wanted) -> str | None:
         return letters.pop() if len(letters) == 1 and not doubts.CHOICE_DOUBT.search(clause) else clause or None
     if wanted == "words":
         return clause or None
-    return _value_in(clause)
+    return _value_in(clause, marked=True)
 
 
-def _value_in(clause: str, start: int = 0) -> str | None:
-    """The first value at or after `start`, with the words that qualify it; the whole clause where they follow it."""
+def _value_in(clause: str, start: int = 0, marked: bool = False) -> str | None:
+    """The first value at or after `start`, with the words that qualify it; the whole clause where they follow it.
+
+    `marked`: the clause stands behind «the answer is», so that a phrase before the value is what the answer is.
+    """
     shadow = masked(clause)
     found = EXPRESSION.search(shadow, start)
     if found is None:
         return None
     before, after = shadow[start : found.start()], shadow[found.end() :]
-    one_in = clause[found.end() - 1].isdigit() and re.match(r"\s*(?:in|to|of)\s+[\\$€£]*\d", after)
+    one_in = _OF_ANOTHER.match(after) and re.search(r"(?:\d|%|\bper\s?cent)\s*$", clause[: found.end()])
     behind = doubts.AFTER_VALUE.match(after) or phrases.OFFERS_MORE.search(after) or doubts.BEHIND_VALUE.search(shadow, found.start())
     if one_in or behind or doubts.LABELLED.search(before) or phrases.OR_AT_END.search(before):
         return clause[start:].strip()
+    if marked and re.match(r"\W*[a-z]", before) and not phrases.LEADS_TO_VALUE.fullmatch(before):
+        return clause.strip()  # «the answer is the number of subsets of a set of size 5»
     qualifier = doubts.QUALIFIER.search(before)
     first = start + qualifier.start() if qualifier else found.start()
     return _trimmed(clause[first : _token_end(shadow, found.end())]) if qualifier else _whole_tokens(clause, shadow, found)
+
+
+_OF_ANOTHER = re.compile(r"\s*(?:in|to|of)\s+[\\$€£]*\d")
 
 
 def _whole_tokens(clause: str, shadow: str, found: re.Match[str]) -> str:
@@ -100,8 +108,11 @@ def _whole_tokens(clause: str, shadow: str, found: re.Match[str]) -> str:
     return _trimmed(clause[first : _token_end(shadow, found.end())])
 
 
+_WRITTEN_ON = re.compile(r"[A-Za-z0-9_^(₀-₉][A-Za-z0-9_^(){}+*/₀-₉-]*")
+
+
 def _token_end(shadow: str, end: int) -> int:
-    written_on = re.compile(r"[A-Za-z0-9_^(][A-Za-z0-9_^(){}+*/-]*").match(shadow, end)
+    written_on = _WRITTEN_ON.match(shadow, end)
     return written_on.end() if written_on else end
 
 
@@ -154,11 +165,11 @@ def _said_at(text: str, marker: re.Match[str], wanted: Wanted, behind_box: bool)
     if asked or doubts.DOUBTED.search(text[max(0, marker.start() - 120) : marker.start()]):
         return end, None if behind_box else f"not {clause}"
     if wanted == "value" and behind_box:
-        value = _value_in(clause)
+        value = _value_in(clause, marked=True)
         words = len(re.findall(r"[a-z]{2,}", clause.partition(value or clause)[0]))
         return end, value if words <= MOST_WORDS else None
     if wanted == "value":
-        return end, _value_in(clause) or clause
+        return end, _value_in(clause, marked=True) or clause
     return end, stated(clause, wanted)
 
 
