@@ -163,7 +163,8 @@ def formula_around(text: str, box: Box) -> str:
     if inside and not left.strip(" $") and _ANOTHER_VALUE.match(right):
         return f"{content}{right}"
     joined = before.search(left) or behind.match(right)
-    if inside and _BRACKETED_LEFT.search(left) and (power := _BRACKETED_RIGHT.match(right)) and (power["power"] or before.search(_BRACKETED_LEFT.sub("", left))):
+    bracketed = _BRACKETED_LEFT.search(left) and _BRACKETED_RIGHT.match(right) if inside else None
+    if bracketed and (bracketed["power"] or before.search(_BRACKETED_LEFT.sub("", left))):
         return f"{left}{content}{right}"
     names_something = _EQUALS_SOMETHING.match(right) and _LETTER.search(content) and not _DIGIT.search(content)
     if not names_something and (not joined or (inside and _EQUALS.search(right))):

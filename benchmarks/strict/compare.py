@@ -225,9 +225,10 @@ def _same_base(given: Tokens, gold: Gold) -> bool:
 
 def _same_list(given: Tokens, gold: Gold) -> bool:
     wanted = items(gold.tokens)
-    given = _last_of_chain(_spelled_out(_all_named(without_words_before(given))))
-    if given is None or _offers_one_of(given):
+    chain = _last_of_chain(_spelled_out(_all_named(without_words_before(given))))
+    if chain is None or _offers_one_of(chain):
         return False
+    given = chain
     if enclosed(given) == "()" and len(list_parts(given[1:-1])) > 1 and len(wanted) > 1 and not has_plus_minus(given):
         return _same_in_order(_items_of(given[1:-1]), wanted)
     found = items(given)
@@ -384,7 +385,8 @@ def _all_named(tokens: Tokens) -> Tokens:
     """`x = 2 \\quad y = 3` with a comma, and `x = y = 1` as `x = 1, y = 1`.  Raises Unreadable for `x = y = 1, 2`."""
     found: list[Token] = []
     for place, token in enumerate(tokens):
-        named = place > 2 and token.spaced and symbol_of((token,)) is not None and [one.text for one in tokens[place + 1 : place + 2]] == ["="]
+        equals = [one.text for one in tokens[place + 1 : place + 2]] == ["="]
+        named = place > 2 and token.spaced and equals and symbol_of((token,)) is not None
         if named and tokens[place - 1].kind not in ("op", "rel", "sep") and any(one.kind == "rel" for one in tokens[:place]):
             found.append(Token("sep", ","))
         found.append(token)
@@ -431,7 +433,8 @@ def _same_tuple(given: Tokens, gold: Gold) -> bool:
     return _same_in_order(_named_in_order(found, gold.names), wanted)
 
 
-_ALPHABETICAL = {tuple(names) for names in ("xy", "xyz", "ab", "abc", "abcd", "mn", "pq", "pqr", "uv", "st", "rs", "jk", "hk")} | {("r", "theta")}
+_LETTERS = ("xy", "xyz", "ab", "abc", "abcd", "mn", "pq", "pqr", "uv", "st", "rs", "jk", "hk")
+_ALPHABETICAL = {*map(tuple, _LETTERS), ("r", "theta")}
 """Symbols whose order in a tuple is that of the alphabet."""
 
 

@@ -1,4 +1,7 @@
-r"""Which numbers a symbol runs over: `, k \in \mathbb{Z}`, «for all n», «where a, b are real», `(n \ge 1)`, `\{2k\pi \mid k \in \mathbb{Z}\}`."""
+r"""Which numbers a symbol runs over: `, k \in \mathbb{Z}`, «for all n», «where a, b are real», `(n \ge 1)`.
+
+A set such as `\{2k\pi \mid k \in \mathbb{Z}\}` is read as `2k\pi, k \in \mathbb{Z}`.
+"""
 
 from __future__ import annotations
 

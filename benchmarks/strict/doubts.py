@@ -90,7 +90,9 @@ OTHER_CASE = re.compile(
 )
 """A sentence that tells the answer to another question."""
 OTHER_CASE_BEFORE = re.compile(
-    r"\b(?:if|had|were|without|unless|suppose|supposing|assuming)\b[^.;\n]{0,200}\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)\s*[:$*\s\\(]*$", I_CASE
+    r"\b(?:if|had|were|without|unless|suppose|supposing|assuming)\b[^.;\n]{0,200}\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)"
+    r"[:$*\s\\(]*$",
+    I_CASE,
 )
 """The same before a value."""
 OTHER_ANSWER = re.compile(
@@ -101,7 +103,7 @@ OTHER_ANSWER = re.compile(
 )
 """A sentence that tells an answer that is not the speaker's."""
 QUALIFIER = re.compile(
-    r"\b(?:not|never|no|neither|nor|at\s+(?:least|most)|(?:no\s+)?(?:more|less|fewer|greater|smaller|larger|bigger|higher"
+    r"\b(?:not|never|no|neither|nor|divides?|\w+er\s+than|at\s+(?:least|most)|(?:no\s+)?(?:more|less|fewer|greater|smaller|larger|bigger|higher"
     r"|lower)(?:\s+than)?|about|approximately|approx|around|nearly"
     r"|almost|roughly|between|above|below|exceeds?|exceeding|twice|half|double|triple|thrice|minus|plus|negative|times|squared?|cubed?"
     r"|sum|product|difference|factorial"
@@ -121,7 +123,7 @@ QUALIFIER = re.compile(
 AFTER_VALUE = re.compile(
     r"[\s,(]*(?:give\s+or\s+take|more\s+or\s+less)\b|\s*(?:(?:more|less|fewer|greater|smaller)\s+than|times\b|squared|cubed|factorial|out\s+of|to\s+the|or\s+(?:more|less|so|fewer"
     r"|higher|greater|above|below)|and\s+(?:a|one)\s+(?:half|third|quarter)"
-    r"|(?:less|fewer|more)\b(?!\s+\w)|-\w|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|otherwise"
+    r"|(?:less|fewer|more)\b(?!\s+\w)|-\w|(?:=>|->|→|⇒)\s*\d|minus|plus|divided|multiplied|hundred|thousand|million|billion|trillion|dozen|if\b|unless\b|depending|otherwise"
     r"|when\b[^.]*\b(?:when|if|otherwise)\b|以上|以下|左右|之间|이상|이하|is\s+(?:not|wrong|incorrect|too|impossible)|(?:is|are)n['’]t"
     r"|does(?:n['’]t|\s+not)"
     r"|cannot|fails|at\s+(?:most|least|best|worst|the\s+(?:very\s+)?(?:most|least))|max(?:imum)?\b|min(?:imum)?\b|o\s+(?:más|menos)\b"

@@ -123,7 +123,8 @@ def _is_text(text: str, tokens: Tokens) -> bool:
         return True  # «yes», «odd», «tea»
     if len(tokens) == 1 and tokens[0].kind == "run" and re.fullmatch(r"[A-Z]{2,}", tokens[0].text):
         return True  # points: «BCD»
-    if _CLOCK.fullmatch(re.sub(r"\\(?:text|mbox|mathrm)\s*\{|\}|\\[!,;: ]", "", text)) and re.search(r"[AaPp]\.?\s*[Mm]|^\D*\d?\d:\d\d\D*$", text):
+    plain = re.sub(r"\\(?:text|mbox|mathrm)\s*\{|\}|\\[!,;: ]", "", text)
+    if _CLOCK.fullmatch(plain) and re.search(r"[AaPp]\.?\s*[Mm]|^\D*\d?\d:\d\d\D*$", text):
         return re.search(r"[AaPp]\.?\s*\\?[Mm]", text) is not None or re.fullmatch(r"\s*(?:[01]?\d|2[0-4]):[0-5]0\s*", text) is not None
     if not any((token.kind == "word" and len(token.text) > 1) or (token.kind == "run" and is_unit_word(token.text)) for token in tokens):
         return False

@@ -64,7 +64,7 @@ def _written_otherwise(given: Tokens, is_column: bool) -> tuple[list[list[Tree]]
 
 
 def unit_vector_parts(tokens: Tokens) -> list[Tokens] | None:
-    r"""The factors of `\mathbf{i}`, `\mathbf{j}` and `\mathbf{k}` (or with hats or arrows) in a sum; None if it has fewer than two of them."""
+    r"""The factors of `\mathbf{i}`, `\mathbf{j}` and `\mathbf{k}` (or with hats or arrows) in a sum; None if it has fewer than two."""
     letters = {letter for token in tokens if (letter := _unit_vector(token))}
     if len(letters) < 2:
         return None

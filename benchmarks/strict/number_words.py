@@ -17,7 +17,7 @@ _PARTS = {
 _CHINESE = {character: number for number, character in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
 _CHINESE_LARGE = {"万": 10**4, "亿": 10**8}
-_COUNTED_BY = frozenset("个 個 人 名 位 种 種 次 天 只 条 元 块 张 本 组 件 棵 辆 岁 年 米 克 度".split())
+_COUNTED_BY = frozenset("个個人名位种種次天只条元块张本组件棵辆岁年米克度")
 """What stands behind a number in Chinese: measure words and units."""
 _CHINESE_NUMBER = re.compile("[零一二三四五六七八九两〇十百千万亿]{1,20}")
 

@@ -120,7 +120,7 @@ doubtful said says claim claimed false wrong without minus plus sum difference
 _OTHER_QUANTITY = frozenset(_OTHERS.split())
 _NO_LABELS = """
 previous candidate impossible untrue overestimate underestimate approximation estimate rounded hypothesis rejected exceeds multiple
-complement outside forbidden contradiction reject exclude suppose assume assuming derivative converse negation not
+complement outside forbidden such contradiction reject exclude suppose assume assuming derivative converse negation not
 factor fausse falsch guess mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt
 """
 NEVER_A_LABEL = frozenset(_NO_LABELS.split())
@@ -133,6 +133,8 @@ def names_another(label: Tokens) -> bool:
     listed = [letters_of(token) for token in label]
     words = set(listed)
     if "of" in listed and ("answer" in listed[listed.index("of") :] or any(is_part(word) for word in listed)):
+        return True
+    if listed and listed[-1] == "of" and (listed.count("of") > 1 or words & _OTHER_QUANTITY):
         return True
     return bool(words & NEVER_A_LABEL) or (bool(words & {"answer", "result"}) and bool(words & _OTHER_QUANTITY))
 

@@ -70,7 +70,8 @@ def stated(clause: str, wanted: Wanted) -> str | None:
         clause = clause[filler.end() :]
     if wanted == "choice":
         letters = set(_LETTERS.findall(clause))
-        return letters.pop() if len(letters) == 1 and not doubts.CHOICE_DOUBT.search(clause) else clause or None
+        plain = len(letters) == 1 and not doubts.CHOICE_DOUBT.search(clause) and phrases.LEADS_TO_LETTER.match(clause)
+        return letters.pop() if plain else clause or None
     if wanted == "words":
         return clause or None
     return _value_in(clause, marked=True)

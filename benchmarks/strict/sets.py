@@ -55,7 +55,8 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
             if symbol is None:
                 raise Unreadable("a relation of several symbols")
             return read_set(_with_one_in(tokens[place + 1 :], symbol))[0], symbol
-        if token.kind == "rel" and token.text == "=" and place and looks_like_set(tokens[:place]) and enclosed(trimmed(tokens[place + 1 :])):
+        equals = token.kind == "rel" and token.text == "=" and place
+        if equals and looks_like_set(tokens[:place]) and enclosed(trimmed(tokens[place + 1 :])):
             first, name = read_set(tokens[:place])
             second, other = read_set(tokens[place + 1 :])
             if not same_set(first, second):
@@ -63,8 +64,8 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
             return second, name or other
         if token.kind == "rel" and token.text == "⇒":
             return read_set(tokens[place + 1 :])
-    if (place := _last_minus(tokens)) is not None:
-        return _difference(tokens, place)
+    if (minus := _last_minus(tokens)) is not None:
+        return _difference(tokens, minus)
     pieces = [piece for part in cut(tokens, "op", "∪") for piece in cut(part, "sep", ("or",))]
     found: list[Interval] = []
     names: set[str] = set()
@@ -77,6 +78,8 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
     return _ordered(found), next(iter(names), None)
 
 
+_IS_IN = ("is", "in", "lies", "belongs", "to", "the", "interval")
+_ALL_NUMBERS = ("all", "any", "every", "real", "numbers", "values", "of", "integers")
 _COUNTERS = frozenset("nkmpqij")
 """Symbols of whole numbers: «all integers n ≥ 3» is `n ≥ 3`, but «all integers x > 2» is not `x > 2`."""
 
@@ -84,7 +87,7 @@ _COUNTERS = frozenset("nkmpqij")
 def _with_element_sign(tokens: Tokens) -> Tokens:
     """`x ∈ A` of «x is in A»."""
     words = [letters_of(token) for token in tokens]
-    end = next((place for place, word in enumerate(words[1:], 1) if word not in ("is", "in", "lies", "belongs", "to", "the", "interval")), 0)
+    end = next((place for place, word in enumerate(words[1:], 1) if word not in _IS_IN), 0)
     if end < 2 or "in" not in words[:end] and "to" not in words[:end] or symbol_of(tokens[:1]) is None:
         return tokens
     return (tokens[0], Token("rel", "∈"), *tokens[end:])
@@ -93,7 +96,7 @@ def _with_element_sign(tokens: Tokens) -> Tokens:
 def _without_all(tokens: Tokens) -> Tokens:
     """`x < 2` of «all real numbers x < 2»."""
     words = [letters_of(token) for token in tokens]
-    end = next((place for place, word in enumerate(words) if word not in ("all", "any", "every", "real", "numbers", "values", "of", "integers")), 0)
+    end = next((place for place, word in enumerate(words) if word not in _ALL_NUMBERS), 0)
     if not end or words[0] not in ("all", "any", "every") or symbol_of(tokens[end : end + 1]) is None:
         return tokens
     return tokens if "integers" in words[:end] and words[end] not in _COUNTERS else tokens[end:]
@@ -137,7 +140,7 @@ def _builder(inside: Tokens) -> tuple[Intervals, str | None]:
 def _piece(tokens: Tokens) -> tuple[list[Interval], str | None]:
     if _is_reals(tokens):
         return list(REALS), None
-    if len(tokens) == 2 and _is_reals(tokens[:1]) and tokens[1].kind == "sub" and tokens[1].args[0][:1] and tokens[1].args[0][0].kind == "rel":
+    if len(tokens) == 2 and _is_reals(tokens[:1]) and tokens[1].kind == "sub" and members(tokens[1].args[0])[1]:
         return _inequality((Token("run", "x"), *tokens[1].args[0]))[0], None  # \mathbb{R}_{\le 0}
     if enclosed(tokens) == "{}":
         intervals, name = _builder(tokens[1:-1])

@@ -100,7 +100,8 @@ def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
     if behind and (later := _later_answer(behind, group[-1], wanted)):
         return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later, wanted))
     taken_back = doubts.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
-    retracted = not kept or taken_back or _is_other_case(text, group[0]) or bool(behind and _taken_back(behind)) or is_part_of_more(text, group)
+    retracted = not kept or taken_back or bool(behind and _taken_back(behind)) or is_part_of_more(text, group)
+    retracted = retracted or _is_other_case(text, group[0])
     kept = kept or group
     parts = tuple(_with_points(part, text) for part in _contents(text, kept))
     if len(parts) == 1 and (multiplier := MULTIPLIER_BEHIND.match(text, kept[-1].end)):
@@ -137,8 +138,9 @@ def _contents(text: str, group: list[Box]) -> tuple[str, ...]:
     if bracketed and commas:
         return ("(" + ", ".join(box.content for box in group) + ")",)
     labels = [_LABEL_BEFORE.search(text, max(0, box.start - 30), box.start) for box in group]
-    if all(labels) and len({label[1] for label in labels if label}) == len(group):
-        return tuple(f"{label[1]} = {box.content}" for label, box in zip(labels, group, strict=True) if label)
+    names = [label[1] for label in labels if label]
+    if len(set(names)) == len(group):
+        return tuple(f"{name} = {box.content}" for name, box in zip(names, group, strict=True))
     return tuple(formula_around(text, box) for box in group)
 
 
@@ -190,8 +192,8 @@ def _denied_before(text: str, box: Box) -> bool:
 
 def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:
     """A plain statement behind the last box whose content is another one."""
-    if found := _IS_THE_ANSWER.search(behind):
-        return found[1]
+    if concluded := _IS_THE_ANSWER.search(behind):
+        return concluded[1]
     said = [sentence for sentence in sentences(behind) if not (doubts.OTHER_CASE.search(sentence) or doubts.OTHER_ANSWER.search(sentence))]
     later = marked_statement("\n".join(said), wanted, behind_box=True)
     if wanted == "value" and later is None:
@@ -204,7 +206,9 @@ def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:
     return later
 
 
-_IS_THE_ANSWER = re.compile(rf"(?:[a-zA-Z]\s*=\s*)?({VALUE})\s+is\s+(?:therefore\s+|thus\s+)?(?:the|my|our)\s+(?:final\s+|correct\s+|right\s+)?answer\b")
+_IS_THE_ANSWER = re.compile(
+    rf"(?:[a-zA-Z]\s*=\s*)?({VALUE})\s+is\s+(?:therefore\s+|thus\s+)?(?:the|my|our)\s+(?:final\s+|correct\s+|right\s+)?answer\b"
+)
 
 
 def _corrected(said: list[str]) -> str | None:

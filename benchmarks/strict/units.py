@@ -99,7 +99,7 @@ _QUALIFIERS = """
 or and not more less fewer than least most about approximately approx around roughly nearly almost if when unless where
 between to over up under above below except but maybe possibly perhaps probably plus minus times without no never cannot
 wrong incorrect either neither nor greater smaller larger at-least isn't n't mod base exceeding through until versus vs any
-every i otherwise mille some many few several half twice double bigger
+every i otherwise out mille some many few several half twice double bigger
 higher lower beyond instead root 大于 小于 不是 至少 至多 不 非 约
 大约 左右 以上 以下 超过 不到 不等于 如果 多于 少于 多 余 折 的平方 的倒数 分之 错
 吗 以内 相反数 倒数 阶乘 误差 ではない 未満 以下 이상 이하 미만 초과 не неверно минимум nicht falsch

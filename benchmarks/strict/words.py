@@ -10,6 +10,7 @@ from benchmarks.strict.parts import choice_label, enclosed, letters_of, opened, 
 from benchmarks.strict.tokens import Tokens
 from benchmarks.strict.units import is_qualifier
 
+
 def same_choice(given: Tokens, gold: Gold) -> bool:
     """Does an answer choose the letter of the gold?"""
     return (letter := _choice(given)) is not None and letter == _choice(gold.tokens)
@@ -25,7 +26,7 @@ def _choice(tokens: Tokens) -> str | None:
     if enclosed(tuple(words)) in ("()", "[]"):
         words = words[1:-1]
     if len(words) > 1 and words[0].kind == "group" and words[1].kind == "num" and words[1].spaced and not _takes_back(tuple(words[1:])):
-        words = list(trimmed(words[:1]))  # \mathbf{B} 12
+        words = list(trimmed(tuple(words[:1])))  # \mathbf{B} 12
     if len(words) == 1 and words[0].kind in ("word", "run") and len(words[0].text) == 1:
         return words[0].text.upper()
     return None
@@ -70,25 +71,27 @@ def same_text(given: Tokens, gold: Gold) -> bool:
     return labelled != given and _words(labelled) == wanted and _is_about_the_answer(given[: len(given) - len(labelled)])
 
 
-_LIMITS = frozenset(["but", "if", "unless", "except", "only", "or", "maybe", "perhaps", "sometimes", "when", "wait", "yes", "true", "actually"])
+_LIMITING = "but if unless except only or maybe perhaps sometimes when wait yes true actually"
+_LIMITS = frozenset(_LIMITING.split())
 _DENIALS = frozenset(["not", "no", "never", "none", "false", "cannot", "impossible", "isn't", "can't", "doesn't"])
 
 
 def _opens_with(given: Tokens, word: str) -> bool:
     """«Yes, it is possible»: the word, and behind a comma or a full stop nothing that limits it, nor denies a yes."""
     given = trimmed(given)
-    if len(given) < 3 or letters_of(given[0]) != word or not (given[1].kind == "sep" or given[1].text in (".", "-", ":", "!")):
+    if len(given) < 3 or letters_of(given[0]) != word or given[1].text not in (",", ";", ".", "-", ":", "!"):
         return False
     rest = {"or" if token.kind == "sep" and token.text == "or" else letters_of(token) for token in given[2:]}
     return not rest & _LIMITS and not (word in ("yes", "true") and rest & _DENIALS)
 
 
 _GENERAL = """
-answer final result solution correct right value choice it this that these they there he she we i is are was were be must can should the a an
-thus so hence therefore then and function number numbers integer sequence series graph curve shape conic section equation figure polynomial
-matrix triangle quadrilateral polygon angle solid surface set relation statement claim assertion sentence proposition day month weekday date
-time person student player winner team runner name word colour color letter sum product total parity type kind required expression group ring
-game direction position place has have problem system lines line planes plane vectors vector circles distribution event events by symmetry of for to
+answer final result solution correct right value choice it this that these they there he she we i is are was were be must can should the a
+an thus so hence therefore then and function number numbers integer sequence series graph curve shape conic section equation figure
+polynomial matrix triangle quadrilateral polygon angle solid surface set relation statement claim assertion sentence proposition day month
+weekday date time person student player winner team runner name word colour color letter sum product total parity type kind required
+expression group ring game direction position place has have problem system lines line planes plane vectors vector circles distribution
+event events by symmetry of for to
 """
 _ABOUT_THE_ANSWER = frozenset(_GENERAL.split())
 

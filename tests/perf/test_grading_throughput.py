@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_judges_are_no_slower_than_before(report: Any, responses: list[tuple[str
         gains = []
         for _ in range(ROUNDS):
             before_s, before_verdicts = before(responses, judge)
-            now_s, verdicts = timed(lambda: ours(judge))
+            now_s, verdicts = timed(partial(ours, judge))
             assert verdicts == before_verdicts
             gains.append(before_s / now_s)
         note = f"at {BEFORE}, the same verdicts; median of {ROUNDS}, {min(gains):.2f} to {max(gains):.2f}"
