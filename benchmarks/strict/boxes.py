@@ -93,6 +93,8 @@ def closed_boxes(text: str) -> tuple[list[Box], bool]:
     if closing is None:
         return boxes, True
     content = text[inside : closing.start()].strip(" .")
+    if content.endswith("\\}") and "\\{" not in content:  # \boxed{185\}
+        content = content[:-2]
     if content.count("{") == content.count("}") and len(unclosed) == 1 and not closing.group().isspace():
         boxes.append(Box(content, start, closing.start()))
     return boxes, False
@@ -149,7 +151,7 @@ def formula_around(text: str, box: Box) -> str:
     In an equation (`2\cdot[box] = 10`) the box holds what is asked for.
     """
     left, right = _left_side(text, box), _right_side(text, box)
-    inside = _inside_formula(text, box)
+    inside = inside_formula(text, box)
     content = box.content
     if (bound := _bounded(left, right, inside)) is not None:
         return f"{bound if inside else _plain_tail(bound)}({content}){'' if bound else right}".strip()
@@ -193,7 +195,7 @@ _MATH_EDGE = re.compile(
 )
 
 
-def _inside_formula(text: str, box: Box) -> bool:
+def inside_formula(text: str, box: Box) -> bool:
     """Does the box stand in mathematics?  Judged by the delimiters of its paragraph."""
     start = max(text.rfind("\n\n", max(0, box.start - 2_000), box.start), box.start - 2_000, 0)
     opened = None
@@ -204,6 +206,13 @@ def _inside_formula(text: str, box: Box) -> bool:
         elif opened is None:
             opened = sign
     return opened is not None
+
+
+def after_formula(text: str, box: Box) -> str:
+    """The text behind a box, without the delimiter that ends the formula around it: the next one opens another formula."""
+    behind = text[box.end :]
+    edge = _MATH_EDGE.search(behind) if inside_formula(text, box) else None
+    return behind if edge is None else behind[: edge.start()] + " " + behind[edge.end() :]
 
 
 def _plain_tail(left: str) -> str:

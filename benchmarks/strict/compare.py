@@ -58,6 +58,8 @@ def same_answer(answer: str, gold: str, answer_type: AnswerType | None = None) -
             return _same_read(answer, read_gold(gold, answer_type, True), True)
         if _same_read(answer, wanted, False):
             return True
+        if wanted.type == "decimal" and (comma := _DECIMAL_COMMA.fullmatch(answer)) is not None:
+            return _same_read(f"{comma[1]}.{comma[2]}{comma[3]}", wanted, False)
         if has_comma_groups(gold) and wanted.type in SEVERAL:
             return _same_read(answer, read_gold(gold, answer_type, True), True)
         return has_comma_groups(answer) and _same_read(answer, wanted, True)
@@ -65,6 +67,7 @@ def same_answer(answer: str, gold: str, answer_type: AnswerType | None = None) -
         return False
 
 
+_DECIMAL_COMMA = re.compile(r"\s*\$?(-?\d+)(?:,|\{,\})(\d{1,2}|\d{4,})((?!\s*[,;\d]).{0,40})", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,200}")
 
 

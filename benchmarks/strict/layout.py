@@ -103,13 +103,16 @@ _END = re.compile(
     r"(?<![apAP]\.[mM])(?<!\bi\.e)(?<!\be\.g)(?<!\bapprox)(?<!\bsq)(?<!\b[Aa]ns)"
     r"[.!?]+(?!\s*=)(?=\s+(?![a-z])|\s*$|[\"')\]*]+(?:\s|$)|[A-Z\u3000-\uffff])|[。！？؟।]|\n+"
 )
+_END_OF_DISPLAY = re.compile(r"\.\s?(?:\$\$|\\\])(?=\s*[A-Z])")
 _END_OF_TIME = re.compile(r"[apAP]\.[mM]\.(?=\s+[A-Z\n]|\s*$)")
 
 
 def sentences(text: str) -> Iterator[str]:
     """The sentences of a text, each with its end mark; mathematics is never cut, a new line ends a sentence."""
     shadow, start = masked(text), 0
-    for end in sorted({*(m.end() for m in _END.finditer(shadow)), *(m.end() for m in _END_OF_TIME.finditer(shadow)), len(text)}):
+    displays = (m.end() for m in _END_OF_DISPLAY.finditer(text) if shadow[m.start()] == VALUE)
+    ends = (m.end() for pattern in (_END, _END_OF_TIME) for m in pattern.finditer(shadow))
+    for end in sorted({*ends, *displays, len(text)}):
         if text[start:end].strip():
             yield text[start:end].strip()
         start = end

@@ -129,7 +129,7 @@ _VERBS = (
     r"|earns?|pays?|paid|spends?|spent|sells?|sold|owes?|saves?|saved"
     r"|obtains?|finds?|found|leaves?|remains?|contains?|requires?|receives?|drove|runs?|ran|walks?|reads?|eats?|ate|uses|used|lasts?"
     r"|weighs?|measures?|amounts\s+to|exactly|to\s+be|conclude\s+that|say"
-    r"|ist|sind|beträgt|est|sont|vaut|es|son|é|são|è|sono|равна|равен|равно|составляет|получаем|получим)\b"
+    r"|ist|sind|beträgt|est|sont|vaut|es|son|é|são|è|sono|равна|равен|равно|составляет|получаем|получим|هو|هي)\b"
     r"|等于|解得|求得|得到|共有|一共|为|是|得|有|は|が|[=＝]"
 )
 VERB = re.compile(_VERBS, I_CASE)

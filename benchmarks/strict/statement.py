@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from benchmarks.answer_text import BOX_WINDOW, PROSE_WINDOW
 from benchmarks.strict import doubts, phrases
 from benchmarks.strict.beside import NEAR, VALUE, before, values_beside
-from benchmarks.strict.boxes import Box, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
+from benchmarks.strict.boxes import Box, after_formula, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
 from benchmarks.strict.layout import cleaned, decimal_points, sentences, uses_decimal_comma
 from benchmarks.strict.prose import Wanted, clause_at, closing_statement, is_value, marked_statement, stated, without_contrast
 from benchmarks.strict.surroundings import MULTIPLIER_BEHIND, is_part_of_more
@@ -90,7 +90,7 @@ def _is_negation(part: str, wanted: Wanted) -> bool:
 
 
 def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
-    behind = cleaned(text[boxes[-1].end :][:PROSE_WINDOW])
+    behind = cleaned(after_formula(text, boxes[-1])[:PROSE_WINDOW])
     if len(boxes) > 1 and _denied_before(text, boxes[-1]) and not _SENTENCE_END.search(text[boxes[-2].end : boxes[-1].start][-NEAR:]):
         boxes = boxes[:-1]
     group = _group(text, boxes)
