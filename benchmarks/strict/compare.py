@@ -293,6 +293,9 @@ def items(tokens: Tokens) -> list[Item]:
         if token.kind == "rel" and token.text == "∈" and (symbol_of(tokens[:place]) or names_of(trimmed(tokens[:place]))):
             tokens = trimmed(tokens[place + 1 :])
             break
+    union = [trimmed(part) for part in cut(tokens, "op", "∪")]
+    if len(union) > 1 and all(enclosed(part) == "{}" for part in union):
+        return _without_repeats([item for part in union for item in items(part)])
     if enclosed(tokens) == "{}":
         tokens = trimmed(tokens[1:-1])
     for separators in ((";", "or", "row"), (";", "or", "row", "and")):

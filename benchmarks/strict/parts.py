@@ -140,7 +140,7 @@ def names_another(label: Tokens) -> bool:
 
 
 def _is_label(token: Token) -> bool:
-    return token.kind in ("word", "run", "name", "function", "accent", "bar", "open", "close") or (
+    return token.kind in ("word", "run", "name", "function", "accent", "bar", "open", "close", "sub") or (
         token.kind in ("op", "sep") and token.text in ("'", "-", ",")
     )
 

@@ -192,8 +192,8 @@ def _denied_before(text: str, box: Box) -> bool:
 
 def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:
     """A plain statement behind the last box whose content is another one."""
-    if concluded := _IS_THE_ANSWER.search(behind):
-        return concluded[1]
+    if (end := _IS_THE_ANSWER.search(behind)) and (named := _VALUE_AT_END.search(behind[: end.start()][-NEAR:])):
+        return named[1]
     said = [sentence for sentence in sentences(behind) if not (doubts.OTHER_CASE.search(sentence) or doubts.OTHER_ANSWER.search(sentence))]
     later = marked_statement("\n".join(said), wanted, behind_box=True)
     if wanted == "value" and later is None:
@@ -206,9 +206,8 @@ def _later_answer(behind: str, box: Box, wanted: Wanted) -> str | None:
     return later
 
 
-_IS_THE_ANSWER = re.compile(
-    rf"(?:[a-zA-Z]\s*=\s*)?({VALUE})\s+is\s+(?:therefore\s+|thus\s+)?(?:the|my|our)\s+(?:final\s+|correct\s+|right\s+)?answer\b"
-)
+_IS_THE_ANSWER = re.compile(r"\s+is\s+(?:therefore\s+|thus\s+)?(?:the|my|our)\s+(?:final\s+|correct\s+|right\s+)?answer\b")
+_VALUE_AT_END = re.compile(rf"({VALUE})$")
 
 
 def _corrected(said: list[str]) -> str | None:

@@ -175,7 +175,7 @@ def is_unit_word(word: str) -> bool:
     lower = word.lower()
     if len(word) > 4 or (len(word) == 4 and lower not in ("sinx", "cosx", "tanx") and bool(set(lower[1:]) & set("aeiou"))):
         return True
-    return lower in _NO_PRODUCTS or known_unit(word) is not None
+    return lower in _NO_PRODUCTS or lower in _RATES or known_unit(word) is not None
 
 
 def read_unit(tokens: Tokens) -> Unit:

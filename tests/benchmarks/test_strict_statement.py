@@ -42,7 +42,7 @@ BOXES = [
     (r"First $\boxed{16}$. That is wrong; it must be $\boxed{17}$.", ("17",)),
     (r"The perimeter is $\boxed{16}$. The area is $\boxed{17}$.", ("17",)),
     (r"It is $\boxed{17}$, not $\boxed{16}$.", ("17",)),
-    (r"$x=\boxed{3}$, $y=\boxed{4}$", ("3", "4")),
+    (r"$x=\boxed{3}$, $y=\boxed{4}$", ("x = 3", "y = 4")),
     (r"$(\boxed{3}, \boxed{4})$", ("(3, 4)",)),
     (r"1) $\boxed{3}$" + "\n" + r"2) $\boxed{4}$", ("3", "4")),
     (r"(a) $\boxed{3}$ (b) $\boxed{4}$", ("3", "4")),
