@@ -115,7 +115,7 @@ QUALIFIER = re.compile(
     r"|mehr|weniger|zwischen"
     r"|knapp|fast|kein\w*|pas|environ|presque|peu\s+près|près|proche|cerca|acerca|casi|alrededor|nunca|aproximadamente|quase|circa|quasi"
     rf"|около|почти|нет|niet|geen|ongeveer|około|prawie|değil|yaklaşık|khoảng|sekitar|bukan|{_LATIN_BOUND})\b"
-    r"|[≈≥≤≠<>]|\\(?:approx|leq?|geq?|neq?)(?![a-zA-Z])|不(?!同|重复|重複|相同|妨|难|含|考虑|计|变)|非(?!负|零|空|常)|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下"
+    r"|(?<![\w\\])~\s?(?=[\d$])|[≈≥≤≠<>]|\\(?:approx|leq?|geq?|neq?)(?![a-zA-Z])|不(?!同|重复|重複|相同|妨|难|含|考虑|计|变)|非(?!负|零|空|常)|大于|小于|至少|至多|最多不|约|大约|超过|少于|多于|近|之间|左右|以上|以下"
     r"|未满|より|以上|以下|약|이상|이하|미만|초과",
     I_CASE,
 )

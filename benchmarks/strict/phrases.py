@@ -159,7 +159,8 @@ FILLER = re.compile(
     I_CASE,
 )
 UNIT_STOP = re.compile(
-    r"(?:in|at|on|of|for|to|every|each|from|by|with|is|are|was|that|which|altogether|total|left|when|where|if|because|since|as|so|and"
+    r"(?:in|at|on|of|for|to|every|each|from|by|with|is|are|was|were|be|been|do|does|did|could|would|should|must|may|might|think|thinks|say|says|need"
+    r"|needs|live|lives|went|came|come|goes?|that|which|altogether|total|left|when|where|if|because|since|as|so|and"
     r"|or|but|the|a|an|we|it|he|she|they|this|there|than|into|during"
     r"|after|before|until|while|have|has|had|gives?|makes?|who|whose|remain(?:s|ing)?|such|not|will|can|using|through|via|works?|then"
     r"|hence|thus|respectively|more|less|fewer|times|out|maybe|perhaps|possibly)\b",

@@ -241,8 +241,14 @@ def _introduction(shadow: str) -> int:
     return label.end() if value and value.end() == len(shadow) else 0
 
 
+_NUMBER_FIRST = re.compile(rf"({phrases.NUMBER_WORD.pattern}\s+(?!of\b|and\b|or\b|hundred|thousand|million|percent|more\b|less\b)[a-z]+)\s+[a-z]", re.IGNORECASE)
+"""«Ten men stay upright»: the subject of a sentence without digits."""
+
+
 def _in_words(clause: str) -> str | None:
     """A value in words behind the last verb («five», «no solution»), when it is short."""
+    if subject := _NUMBER_FIRST.match(clause):
+        return subject[1]
     verbs = [verb.end() for verb in phrases.VERB.finditer(clause)]
     said = clause[verbs[-1] if verbs else 0 :].strip()
     return said if len(said.split()) <= 5 and phrases.NUMBER_WORD.search(said) else None
