@@ -44,6 +44,25 @@ _OR_AHEAD = re.compile(rf"({VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.O
 _AND_AHEAD = re.compile(rf"({VALUE})[\s,*]*{phrases.AND}\s*$", re.IGNORECASE)
 
 
+_EITHER = re.compile(r"\b(?:either|answer\s*(?:is|:)|(?:could|might|may)\s+be|possibly|maybe)\b[^.\n]{0,40}$", re.IGNORECASE)
+_LABEL_AHEAD = re.compile(r"([a-zA-Z]\w?)\s*=[\s$\\({]*$")
+
+
+_VERB_BEHIND = re.compile(rf"{_EDGE}(?:is|are|was|has|does|gives?|works?|satisfies|leaves)\b")
+
+
+def _alternative(found: re.Match[str], ahead: str, text: str, box: Box) -> str | None:
+    """The value before «or □» where the box is another one; None where it says the same again («is 0.6, or □ cents», `2x = 8` or `x =` □)."""
+    value, joined = found[1].strip("$ "), found.group()[len(found[1]) :]
+    if not re.search(r"\d", value) or (("," in joined or value.endswith(",")) and not _EITHER.search(ahead[: found.start()])):
+        return None
+    left, equals, right = value.rpartition("=")
+    label = _LABEL_AHEAD.search(text[max(0, box.start - 30) : box.start])
+    if equals and label is not None and left.strip() != label[1]:
+        return None
+    return right if equals else found[1]
+
+
 def values_beside(text: str, group: list[Box], wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Further values of a list («1 and [box]»), and values that are offered as an alternative to the group of boxes."""
     more, beside = [], []
@@ -63,9 +82,10 @@ def values_beside(text: str, group: list[Box], wanted: Wanted) -> tuple[tuple[st
     if also := phrases.ALSO.search(behind[:160]):
         other = clause_at(cleaned(behind[also.end() :]), wanted)
         beside += [other] if other and is_value(other[:30]) and "\\boxed" not in other else []
-    if found := _OR_AHEAD.search(ahead):
-        beside.append(found.group(1))
+    if wanted != "choice" and (found := _OR_AHEAD.search(ahead)) and (other := _alternative(found, ahead, text, group[0])):
+        beside.append(other)
     elif (found := _AND_AHEAD.search(ahead)) and not re.search(r"(?:=|between)\s*$", ahead[: found.start()]):
-        unlabelled = not re.search(r"[a-zA-Z]\s*=[\s$\\({]*$", text[max(0, group[0].start - 30) : group[0].start])
+        states = _VERB_BEHIND.match(behind)  # «3 is odd, and □ is even»
+        unlabelled = not states and not re.search(r"[a-zA-Z]\s*=[\s$\\({]*$", text[max(0, group[0].start - 30) : group[0].start])
         more += [found.group(1)] if unlabelled and "=" not in found.group(1) else []
     return tuple(value.strip() for value in more), tuple(dict.fromkeys(value.strip() for value in beside))

@@ -29,7 +29,7 @@ _LATIN_BOUND = (
 )
 _ASIAN_BOUND = r"大于|小于|大於|小於|至少|至多|最多|最少|超过|超過|不少于|不多于|不到|多于|少于|不超过|介于"
 BOUND_BEFORE = re.compile(
-    r"(?:\bat\s+(?:least|most|best|worst|the\s+(?:very\s+)?(?:least|most))"
+    r"(?:(?:\b(?:is|are|was|were|be|equals?|answer)|[=:])[\s$*]*at\s+(?:least|most|best|worst|the\s+(?:very\s+)?(?:least|most))"
     r"|(?:upper|lower)\s+bound\s+(?:is|of)|\bbetween\s+[^\s$]{1,20}\s+and|(?<!nothing\s)\b(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)\s+than(?:\s+or\s+equal\s+to)?"
     r"|\b(?:is|are|was|were|be|just|only|well|slightly|a\s+little|somewhat)\s+(?:over|under|above|below|beyond|up\s+to)"
     r"|\bexceed(?:s|ing)?|\bbounded\s+(?:above\s+|below\s+)?by|\bno\s+(?:more|fewer|less)\s+than"
@@ -37,19 +37,22 @@ BOUND_BEFORE = re.compile(
     I_CASE,
 )
 """What stands before an answer that is only a bound."""
+BOUND_ALONE = re.compile(rf"(?:^|[.!?\n])\s*at\s+(?:least|most|best){_MARKS}", I_CASE)
+"""The same, where nothing but the answer follows."""
 _THIS = (
     r"(?:that|this|it|which|the\s+above|above|my\s+(?:answer|result|box|work)|the\s+(?:boxed\s+)?(?:answer|result|value"
     r"|box)(?:\s+above)?)"
 )
-_BAD = (
-    r"(?:wrong|incorrect|mistaken|false|invalid|not\s+(?:right|correct|true|valid|possible|it|the\s+(?:correct\s+|right\s+)?answer)"
-    r"|a\s+mistake|an\s+error|impossible|falsch|faux|fals[oa]|incorrect[oa]|errad[oa]|sbagliat[oa]|неверн\w*|неправильн\w*)"
+_WRONG = (
+    r"(?:wrong|incorrect|mistaken|false|invalid|not\s+(?:right|correct|true|valid|it|the\s+(?:correct\s+|right\s+)?answer)"
+    r"|a\s+mistake|an\s+error|falsch|faux|fals[oa]|incorrect[oa]|errad[oa]|sbagliat[oa]|неверн\w*|неправильн\w*)"
 )
+_BAD = rf"(?:{_WRONG}|impossible|not\s+possible)"
 TAKEN_BACK = re.compile(
     rf"\b{_THIS}\s+(?:is|was|seems|looks|must\s+be|can(?:no|['’])t\s+be(?:\s+(?:right|correct))?)(?:\s+(?:actually|clearly|obviously"
-    rf"|completely|surely|also))?\s+{_BAD}"
+    rf"|completely|surely|also))?\s+{_WRONG}"
     rf"|\b{_THIS}\s+(?:can(?:not|['’]t)\s+be|does(?:\s+not|n['’]t)\s+(?:seem|look|sound|feel))\s+(?:right|correct|true|possible)"
-    rf"|\b(?:that|this)['’]s\s+(?:actually\s+|clearly\s+)?{_BAD}|\b(?:that|this|it)\s+(?:isn|wasn)['’]t\s+(?:right|correct|true|it)"
+    rf"|\b(?:that|this)['’]s\s+(?:actually\s+|clearly\s+)?{_WRONG}|\b(?:that|this|it)\s+(?:isn|wasn)['’]t\s+(?:right|correct|true|it)"
     r"|\bI\s+(?:have\s+|had\s+|['’]ve\s+)?(?:made|find|found|see|spot(?:ted)?)\s+(?:an?|my|the)\s+(?:\w+\s+)?(?:mistake|error|slip)"
     r"|\b(?:I|we)\s+(?:had\s+|have\s+|['’]ve\s+)?(?:missed|overlooked|miscounted|miscalculated|misread|overcounted|undercounted|misinterpreted"
     r"|double[\s-]counted|forgot(?:ten)?(?!\s+to\s+(?:mention|say|add\s+that)))\b|\bI\s+(?:really\s+|actually\s+)?meant\b(?!\s+(?:that|by)\b)"
@@ -62,6 +65,8 @@ TAKEN_BACK = re.compile(
     I_CASE,
 )
 """The text behind an answer that withdraws it."""
+IMPOSSIBLE = re.compile(rf"\b{_THIS}\s+(?:is|was|seems)\s+(?:\w+\s+)?(?:impossible(?!\s+(?:for|to|that))|not\s+possible)", I_CASE)
+"""The same, right behind it: further on it may be a step of a proof."""
 _CLOSES = r"(?:[\s$.,*}~)\]]|\\[)\],;! ]|\\text\s*\{[^{}]{0,30}\})*"
 WITHDRAWN_AT_ONCE = re.compile(
     rf"{_CLOSES}(?:[-–—(]\s*(?:extraneous|spurious|rejected|discarded|inadmissible)\b|(?:[-–—(]\s*|\bis\s+|\bwas\s+|\bseems\s+|\blooks\s+|\bwould\s+be\s+|\bbut\s+)(?:actually\s+|clearly\s+|also\s+|still\s+"
@@ -163,6 +168,8 @@ DOUBTED = re.compile(
     I_CASE,
 )
 """Words before «the answer is» that take it out of the speaker's mouth."""
+CHECKS = re.compile(r"\b(?:check|verify|confirm|double-check|test)\s+(?:that\s+)?(?:our|the|my|this|your)?\s*$", I_CASE)
+"""Words before «answer:» that announce a check of it."""
 GAVE_UP = re.compile(
     r"\b(?:unable|(?:could\s*n[o'’]t|could\s+not|can\s?not|can['’]t|fail(?:ed)?\s+to|not\s+able\s+to|did(?:n['’]t|\s+not))\s+(?:be\s+)?(?:solved?"
     r"|determined?|find|found|finish|complete|answer|decide|tell|figure)\b|g[ai]ve\s+up|r[au]n\s+out|out\s+of\s+(?:time|tokens|space)"

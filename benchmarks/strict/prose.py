@@ -163,6 +163,8 @@ def _said_at(text: str, marker: re.Match[str], wanted: Wanted, behind_box: bool)
     if not clause or phrases.TELLS_NOTHING.match(clause):
         return end, None
     asked = re.search(r"[?？]\W*$|吗\W*$", text[marker.end() : end][-20:])
+    if doubts.CHECKS.search(text[max(0, marker.start() - 40) : marker.start()]):
+        return end, None
     if asked or doubts.DOUBTED.search(text[max(0, marker.start() - 120) : marker.start()]):
         return end, None if behind_box else f"not {clause}"
     if wanted == "value" and behind_box:

@@ -185,7 +185,8 @@ _ASKS_WHY_NOT = re.compile(r"\b(?:if|why|or)\s+not\s*$", re.IGNORECASE)
 
 def _denied_before(text: str, box: Box) -> bool:
     left = before(text, box)[-80:]
-    if doubts.BOUND_BEFORE.search(left):
+    alone = doubts.BOUND_ALONE.search(left) and re.match(r"[\s$.)*}]*(?:\n|$)", text[box.end : box.end + NEAR])
+    if alone or doubts.BOUND_BEFORE.search(left):
         return True
     return doubts.NOT_BEFORE.search(left) is not None and _ASKS_WHY_NOT.search(left) is None
 
@@ -226,7 +227,7 @@ def _key(part: str) -> str:
 
 
 def _taken_back(behind: str) -> bool:
-    found = list(doubts.TAKEN_BACK.finditer(behind))
+    found = [*doubts.IMPOSSIBLE.finditer(behind[:120]), *doubts.TAKEN_BACK.finditer(behind)]
     last = found[-1] if found else None
     if last is None or re.search(r"\b(?:if|unless|suppose|whether)\s+$", behind[max(0, last.start() - 12) : last.start()], re.IGNORECASE):
         return False
