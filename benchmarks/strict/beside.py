@@ -52,7 +52,7 @@ _VERB_BEHIND = re.compile(rf"{_EDGE}(?:is|are|was|has|does|gives?|works?|satisfi
 
 
 def _alternative(found: re.Match[str], ahead: str, text: str, box: Box) -> str | None:
-    """The value before «or □» where the box is another one; None where it says the same again («is 0.6, or □ cents», `2x = 8` or `x =` □)."""
+    """The value before «or □», if the box is another one; None if it says the same again («is 0.6, or □ cents», `2x = 8` or `x =` □)."""
     value, joined = found[1].strip("$ "), found.group()[len(found[1]) :]
     if not re.search(r"\d", value) or (("," in joined or value.endswith(",")) and not _EITHER.search(ahead[: found.start()])):
         return None
@@ -82,8 +82,8 @@ def values_beside(text: str, group: list[Box], wanted: Wanted) -> tuple[tuple[st
     if also := phrases.ALSO.search(behind[:160]):
         other = clause_at(cleaned(behind[also.end() :]), wanted)
         beside += [other] if other and is_value(other[:30]) and "\\boxed" not in other else []
-    if wanted != "choice" and (found := _OR_AHEAD.search(ahead)) and (other := _alternative(found, ahead, text, group[0])):
-        beside.append(other)
+    if wanted != "choice" and (found := _OR_AHEAD.search(ahead)) and (instead := _alternative(found, ahead, text, group[0])):
+        beside.append(instead)
     elif (found := _AND_AHEAD.search(ahead)) and not re.search(r"(?:=|between)\s*$", ahead[: found.start()]):
         states = _VERB_BEHIND.match(behind)  # «3 is odd, and □ is even»
         unlabelled = not states and not re.search(r"[a-zA-Z]\s*=[\s$\\({]*$", text[max(0, group[0].start - 30) : group[0].start])

@@ -177,6 +177,17 @@ def formula_around(text: str, box: Box) -> str:
     return _content(f"{left}({box.content}){right}".strip() if joined else f"{left}{box.content}{right}".strip())
 
 
+_COEFFICIENT_OF = re.compile(
+    r"\s*(?:(?:[a-z](?![a-zA-Z])(?:\^(?:\w|\{\w\}))?)+\s*(?:$|[.,]|\\end)|\\[dt]?frac\s*\{\s*(?:\\(?:text|mathrm)|$))"
+)
+
+
+def is_coefficient(text: str, box: Box) -> bool:
+    r"""Is a box at the end of a chain a factor of symbols or units (`= \boxed{37}x^3`)?"""
+    ends_chain = _left_side(text, box).rstrip(" &").endswith("=")
+    return ends_chain and inside_formula(text, box) and _COEFFICIENT_OF.match(_right_side(text, box)) is not None
+
+
 def _left_side(text: str, box: Box) -> str:
     left = text[max(0, box.start - 200) : box.start]
     ends = [bound.end() for bound in _BOUND.finditer(left)]

@@ -39,6 +39,10 @@ def judge_strict(text: str, gold: str, answer_type: AnswerType | None = None) ->
         return Judgement("wrong", shown)
     if len(found.parts) > 1:
         return Judgement(_several(list(found.parts), gold, kind, answer_type), shown)
+    if kind == "list" and found.sentences and _same_one_by_one(found.sentences, gold, answer_type):
+        return Judgement("correct", ", ".join(found.sentences)[:SHOWN])
+    if found.coefficient is not None and kind in _NUMBERS and _same(found.coefficient, gold, answer_type):
+        return Judgement("correct", found.coefficient[:SHOWN])
     answer = _ADJECTIVE.sub(r"\1", found.parts[0]) if kind == "text" and found.kind == "prose" else found.parts[0]
     if _same(answer, gold, answer_type):
         agree = kind in SEVERAL or all(_same(other, gold, answer_type) or _same(other, answer, None) for other in found.beside)
@@ -60,6 +64,15 @@ def _wanted(kind: AnswerType) -> Wanted:
 
 def _same(answer: str, gold: str, answer_type: AnswerType | None) -> bool:
     return len(answer) <= LONGEST_ANSWER and (same_answer(answer, gold, answer_type) or same_by_library(answer, gold))
+
+
+_NUMBERS: tuple[AnswerType, ...] = ("integer", "rational", "decimal", "percent", "money", "mixed number")
+
+
+def _same_one_by_one(boxes: tuple[str, ...], gold: str, answer_type: AnswerType | None) -> bool:
+    """Are the boxes of a text, wherever they stand, the members of the gold, each once?"""
+    short = all(len(box) <= LONGEST_ANSWER for box in boxes) and not any(is_several(box) for box in boxes)
+    return short and len(set(boxes)) == len(boxes) and same_parts(boxes, gold, answer_type)
 
 
 def _several(parts: list[str], gold: str, kind: AnswerType, answer_type: AnswerType | None) -> Reason:

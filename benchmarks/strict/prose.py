@@ -243,7 +243,9 @@ def _introduction(shadow: str) -> int:
     return label.end() if value and value.end() == len(shadow) else 0
 
 
-_NUMBER_FIRST = re.compile(rf"({phrases.NUMBER_WORD.pattern}\s+(?!of\b|and\b|or\b|hundred|thousand|million|percent|more\b|less\b)[a-z]+)\s+[a-z]", re.IGNORECASE)
+_NUMBER_FIRST = re.compile(
+    rf"({phrases.NUMBER_WORD.pattern}\s+(?!of\b|and\b|or\b|hundred|thousand|million|percent|more\b|less\b)[a-z]+)\s+[a-z]", re.IGNORECASE
+)
 """«Ten men stay upright»: the subject of a sentence without digits."""
 
 

@@ -14,7 +14,16 @@ from typing import Literal, NamedTuple
 from benchmarks.answer_text import BOX_WINDOW, PROSE_WINDOW
 from benchmarks.strict import doubts, phrases
 from benchmarks.strict.beside import NEAR, VALUE, before, values_beside
-from benchmarks.strict.boxes import Box, after_formula, closed_boxes, formula_around, is_placeholder, repaired, without_boxes
+from benchmarks.strict.boxes import (
+    Box,
+    after_formula,
+    closed_boxes,
+    formula_around,
+    is_coefficient,
+    is_placeholder,
+    repaired,
+    without_boxes,
+)
 from benchmarks.strict.layout import cleaned, decimal_points, sentences, uses_decimal_comma
 from benchmarks.strict.prose import Wanted, clause_at, closing_statement, is_value, marked_statement, stated, without_contrast
 from benchmarks.strict.surroundings import MULTIPLIER_BEHIND, is_part_of_more
@@ -34,6 +43,10 @@ class Statement(NamedTuple):
     """Values that the text offers as an alternative: unless each equals the answer, it is hedged."""
     retracted: bool = False
     """Negated, or taken back with nothing new offered."""
+    coefficient: str | None = None
+    """The content of the box where the part is the box with symbols behind it (`\\boxed{37}x^3`): the answer, if the gold is a number."""
+    sentences: tuple[str, ...] = ()
+    """The contents of all boxes of the text, if each stands in a sentence of its own."""
 
 
 class Missing(NamedTuple):
@@ -90,6 +103,7 @@ def _is_negation(part: str, wanted: Wanted) -> bool:
 
 
 def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
+    all_boxes = boxes
     behind = cleaned(after_formula(text, boxes[-1])[:PROSE_WINDOW])
     if len(boxes) > 1 and _denied_before(text, boxes[-1]) and not _SENTENCE_END.search(text[boxes[-2].end : boxes[-1].start][-NEAR:]):
         boxes = boxes[:-1]
@@ -107,7 +121,16 @@ def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
     if len(parts) == 1 and (multiplier := MULTIPLIER_BEHIND.match(text, kept[-1].end)):
         parts = (f"{parts[0].strip()} \\text{{ {multiplier.group(1)}}}",)
     more, beside = values_beside(text, kept, wanted)
-    return Statement((*parts, *more), "box", beside, retracted)
+    coefficient = kept[0].content if len(kept) == 1 and is_coefficient(text, kept[0]) else None
+    return Statement((*parts, *more), "box", beside, retracted, coefficient, _one_a_sentence(text, all_boxes))
+
+
+def _one_a_sentence(text: str, boxes: list[Box]) -> tuple[str, ...]:
+    """The contents of the boxes if each stands in a sentence of its own and none is denied; else none."""
+    apart = all(_SENTENCE_END.search(text, a.end, b.start) for a, b in pairwise(boxes))
+    if not apart or not 1 < len(boxes) <= MOST_BOXES or any(_denied_before(text, box) for box in boxes):
+        return ()
+    return tuple(box.content for box in boxes)
 
 
 def _is_other_case(text: str, box: Box) -> bool:
