@@ -65,7 +65,11 @@ TAKEN_BACK = re.compile(
     I_CASE,
 )
 """The text behind an answer that withdraws it."""
-IMPOSSIBLE = re.compile(rf"\b{_THIS}\s+(?:is|was|seems)\s+(?:\w+\s+)?(?:impossible(?!\s+(?:for|to|that))|not\s+possible)", I_CASE)
+IMPOSSIBLE = re.compile(
+    rf"[^.!?\n]{{0,60}}(?:[.!?]\s*)?(?:[a-z]{{1,10}},?\s{{1,2}}){{0,3}}\b{_THIS}\s+"
+    r"(?:is|was|seems)\s+(?:\w+\s+)?(?:impossible(?!\s+(?:for|to|that))|not\s+possible)",
+    I_CASE,
+)
 """The same, right behind it: further on it may be a step of a proof."""
 _CLOSES = r"(?:[\s$.,*}~)\]]|\\[)\],;! ]|\\text\s*\{[^{}]{0,30}\})*"
 WITHDRAWN_AT_ONCE = re.compile(

@@ -250,8 +250,8 @@ def _key(part: str) -> str:
 
 
 def _taken_back(behind: str) -> bool:
-    found = [*doubts.IMPOSSIBLE.finditer(behind[:120]), *doubts.TAKEN_BACK.finditer(behind)]
-    last = found[-1] if found else None
+    found = list(doubts.TAKEN_BACK.finditer(behind))
+    last = found[-1] if found else doubts.IMPOSSIBLE.match(behind)
     if last is None or re.search(r"\b(?:if|unless|suppose|whether)\s+$", behind[max(0, last.start() - 12) : last.start()], re.IGNORECASE):
         return False
     return not re.search(r"\b(?:is|was)\s+(?:indeed\s+|actually\s+)?(?:right|correct)\b", behind[last.end() :], re.IGNORECASE)
