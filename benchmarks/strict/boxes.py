@@ -68,7 +68,7 @@ def without_boxes(text: str, boxes: list[Box]) -> str:
 
 def closed_boxes(text: str) -> tuple[list[Box], bool]:
     """Outermost boxes that are closed, and whether the text breaks off inside a later one."""
-    boxes: list[Box] = []
+    found_at: list[tuple[int, int, int, int]] = []  # start of the box, start and end of its content, end of the box
     open_braces: list[tuple[int, int] | None] = []
     for token in _TOKEN.finditer(text):
         found = token.group()
@@ -77,13 +77,14 @@ def closed_boxes(text: str) -> tuple[list[Box], bool]:
         elif found == "}":
             box = open_braces.pop() if open_braces else None
             if box is not None:
-                while boxes and boxes[-1].start > box[0]:
-                    boxes.pop()
-                boxes.append(Box(_content(text[box[1] : token.start()]), box[0], token.end()))
+                while found_at and found_at[-1][0] > box[0]:
+                    found_at.pop()
+                found_at.append((*box, token.start(), token.end()))
         elif token["brace"]:
             open_braces.append((token.start(), token.end()))
         elif len(found) > 2 and "\n" not in found and (bare := _BARE.match(text, token.end(), token.end() + 120)):
-            boxes.append(Box(bare.group(), token.start(), bare.end()))
+            found_at.append((token.start(), *bare.span(), bare.end()))
+    boxes = [Box(_content(text[inside:close]), start, end) for start, inside, close, end in found_at]
     last_end = boxes[-1].end if boxes else 0
     unclosed = [box for box in open_braces if box is not None and box[0] >= last_end]
     if not unclosed:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from benchmarks.strict.domains import renamed, without_domain
+from benchmarks.strict.domains import renamed, same_domain, without_domain
 from benchmarks.strict.expressions import has_plus_minus, sign_choices
 from benchmarks.strict.gold import Gold, names_of, read_base, read_gold, type_of, without_dollars
 from benchmarks.strict.latex import tokenize
@@ -116,17 +116,17 @@ def _with_other_symbol(tokens: Tokens, old: str, new: str) -> Tokens:
 def _same_domain(domain: str, gold: Gold) -> bool:
     """May an answer say that its symbol runs over this set?"""
     wanted = gold.domain.letter
-    if domain == "?":
-        return wanted == "?"
-    if domain in ("", wanted) or (domain == "R" and not wanted):
+    if not domain or same_domain(domain, wanted) or (domain == "R" and not wanted):
         return True
+    if domain.endswith("?"):
+        return False
     name = str(symbol_of(members(gold.tokens)[0][0]))
     of_a_function = gold.type == "equation" and (name.endswith("()") or "_" in name)  # f(x) = …, x_n = …
     return not wanted and (of_a_function or gold.type not in ("interval", "equation"))
 
 
 def _joined_rows(tokens: Tokens, matrix: bool) -> Tokens:
-    r"""The rows of `aligned` as one chain, or as a list where a row starts something new; of a column of equations (`array`), too."""
+    """The rows of `aligned`, or of a column of equations in `array`: one chain, or a list if a row begins anew with a value."""
     rows = tokens[1:] if len(tokens) == 2 and tokens[0].kind == "open" and tokens[0].text == "{" else tokens
     token = rows[0] if len(rows) == 1 else None
     if token is None or token.kind not in ("rows", "matrix"):
@@ -498,6 +498,8 @@ def _same_interval(given: Tokens, gold: Gold) -> bool:
         return same_relation(given, gold)
     if name is not None and other is not None and name != other:
         return False
+    if name is None and any(letters_of(token) in ("integer", "integers") for token in given):
+        return False  # [3, ∞) has more in it than the integers from 3
     return same_set(wanted, found)
 
 

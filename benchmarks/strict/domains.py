@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from benchmarks.strict.equality import COUNTERS
 from benchmarks.strict.parts import at_top, cut, enclosed, last_bracket, letters_of, list_parts, members, symbol_of, trimmed
 from benchmarks.strict.tokens import Token, Tokens
 
@@ -15,16 +16,16 @@ class Domain(NamedTuple):
     """A set and the symbols that run over it."""
 
     letter: str = ""
-    """R, Z, N, …; a mark behind it for a part of that set (`Z+`); «?» for a set that is not known; empty if there is none."""
+    """R, Z, N, …; with `+` its positive part, with `0` also zero; with `?` another part; empty if there is none."""
     names: tuple[str, ...] = ()
 
 
 _SETS = frozenset("RZNQC")
 _WHOLE = {"integer", "integers"}
-_OTHERS = "real whole natural positive nonnegative number numbers all any every each some an a is are constant be in arbitrary"
+_OTHERS = "real whole natural positive nonnegative non-negative number numbers all any every each some an a is are constant be in arbitrary"
 _ABOUT_NUMBERS = frozenset(_OTHERS.split()) | _WHOLE
-_COUNTERS = frozenset("nkmijpqN")
-"""Symbols that run over whole numbers when nothing else is said."""
+_PARTS = {"+": "+", "*": "+", ">0": "+", "≥1": "+", "≥0": "0"}
+"""What a script at the letter of a set means."""
 _OPENING = ("where", "with")
 
 
@@ -124,7 +125,7 @@ def _in_words(tail: Tokens) -> str:
 
 def _of_words(words: list[str]) -> str:
     """The letter of the set that words name; empty if they name none."""
-    part = "+" if {"positive", "nonnegative"} & set(words) else ""
+    part = "+" if "positive" in words else "0" if {"nonnegative", "non-negative"} & set(words) else ""
     if _WHOLE & set(words) or {"whole", "number"} <= set(words) or {"whole", "numbers"} <= set(words):
         return "Z" + part
     return "N" if "natural" in words else "R" + part if "real" in words else ""
@@ -137,10 +138,11 @@ def _stated(part: Tokens) -> Domain | None:
         letter = _letter_at(sides[1])
         names = _names(sides[0])
         return Domain(letter, names) if letter and names else None
-    if relations in (["≥"], [">"]) and len(names := _names(sides[0])) == 1 and names[0] in _COUNTERS:
+    if relations in (["≥"], [">"]) and len(names := _names(sides[0])) == 1 and names[0] in COUNTERS:
         bound = trimmed(sides[1])
-        from_start = len(bound) == 1 and bound[0].kind == "num" and bound[0].value in (0, 1)
-        return Domain("Z+", names) if from_start else None
+        number = bound[0].value if len(bound) == 1 and bound[0].kind == "num" else None
+        mark = _PARTS.get(f"{relations[0]}{number}")
+        return None if mark is None else Domain("Z" + mark, names)
     if not relations:
         return _stated_in_words(part)
     return None
@@ -164,7 +166,7 @@ def _names(tokens: Tokens) -> tuple[str, ...]:
 
 
 def _letter_at(part: Tokens) -> str:
-    r"""The set's letter, and a mark for what stands behind it (`\mathbb{Z}^+`); empty if there is no set."""
+    r"""The set's letter and a mark for a part of it (`\mathbb{Z}^+`); empty if there is no set."""
     part = trimmed(part) if len(part) == 1 else part
     place = next((index for index, token in enumerate(part) if token.kind == "set"), None)
     if place is None:
@@ -173,6 +175,20 @@ def _letter_at(part: Tokens) -> str:
             token = token.args[0][0]
         if token is None or token.kind not in ("run", "word") or token.text not in _SETS:
             return ""
-        return token.text + ("" if len(part) == 1 else "+" if len(part) == 2 and part[1].kind in ("sup", "sub") else "?")
-    rest = part[place + 1 :]
-    return part[place].text + ("" if not rest else "+" if len(rest) == 1 and rest[0].kind in ("sup", "sub") else "?")
+        return token.text + _part_at(part[1:])
+    return part[place].text + _part_at(part[place + 1 :])
+
+
+def _part_at(rest: Tokens) -> str:
+    """The part of a set that what stands behind its letter means."""
+    if not rest:
+        return ""
+    script = rest[0].args[0] if len(rest) == 1 and rest[0].kind in ("sup", "sub") else ()
+    return _PARTS.get("".join(str(token.value) if token.kind == "num" else token.text for token in script), "?")
+
+
+def same_domain(one: str, other: str) -> bool:
+    """Are two sets the same?  ℕ may begin with 0 or with 1."""
+    if one.endswith("?") or other.endswith("?"):
+        return one == other == "?"
+    return one == other or {one, other} in ({"N", "Z+"}, {"N", "Z0"}, {"N", "N+"}, {"N", "N0"}, {"N+", "Z+"}, {"N0", "Z0"})

@@ -30,7 +30,7 @@ _LATIN_BOUND = (
 _ASIAN_BOUND = r"大于|小于|大於|小於|至少|至多|最多|最少|超过|超過|不少于|不多于|不到|多于|少于|不超过|介于"
 BOUND_BEFORE = re.compile(
     r"(?:(?:\b(?:is|are|was|were|be|equals?|answer)|[=:])[\s$*]*at\s+(?:least|most|best|worst|the\s+(?:very\s+)?(?:least|most))"
-    r"|(?:upper|lower)\s+bound\s+(?:is|of)|\bbetween\s+[^\s$]{1,20}\s+and|(?<!nothing\s)\b(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)\s+than(?:\s+or\s+equal\s+to)?"
+    r"|(?<!least\s)(?<!greatest\s)(?:upper|lower)\s+bound\s+(?:is|of)|\bbetween\s+[^\s$]{1,20}\s+and|(?<!nothing\s)\b(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower)\s+than(?:\s+or\s+equal\s+to)?"
     r"|\b(?:is|are|was|were|be|just|only|well|slightly|a\s+little|somewhat)\s+(?:over|under|above|below|beyond|up\s+to)"
     r"|\bexceed(?:s|ing)?|\bbounded\s+(?:above\s+|below\s+)?by|\bno\s+(?:more|fewer|less)\s+than"
     rf"|\b(?:{_LATIN_BOUND})|(?:{_ASIAN_BOUND})[是为為]?)(?:\s+(?:exactly|the\s+number|about|of))?" + _MARKS,
@@ -58,6 +58,7 @@ TAKEN_BACK = re.compile(
     r"|double[\s-]counted|forgot(?:ten)?(?!\s+to\s+(?:mention|say|add\s+that)))\b|\bI\s+(?:really\s+|actually\s+)?meant\b(?!\s+(?:that|by)\b)"
     r"|\bthat\s+does(?:n['’]t|\s+not)\s+(?:account|include|count|consider|cover)\b"
     r"|\b(?:but|hmm|wait)\b[^.\n]{0,10}\b(?:on|after|upon)\s+(?:re-?check\w*|re-?count\w*|re-?examin\w*|reflection|(?:a\s+)?closer\s+(?:look|inspection))\b"
+    r"(?!,?\s+(?:it|this|that)\s+(?:holds|works|is\s+(?:right|correct|fine)))"
     r"|\bthat\s+(?:(?:double|over|under)[\s-]?counts|misses|overlooks|forgets)\b"
     r"|\bI\s+(?:was|am|['’]m)\s+(?:wrong|mistaken|torn|undecided)\b|\bcan(?:no|['’])t\s+(?:decide|choose)\b|\b(?:scratch|ignore|disregard|retract|forget|strike)\s+(?:that|this|it|the\s+above|my)\b(?!\s+(?:case|factor|we|the))"
     r"|\btake\s+(?:that|it|this)\s+back|不对|这是错的|错误的|有误|算错|это\s+неверно|c['’]est\s+faux|das\s+ist\s+falsch"
@@ -99,8 +100,7 @@ OTHER_CASE = re.compile(
 )
 """A sentence that tells the answer to another question."""
 OTHER_CASE_BEFORE = re.compile(
-    r"\b(?:if|had|were|without|unless|suppose|supposing|assuming)\b[^.;\n]{0,200}\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)"
-    r"[:$*\s\\(]*$",
+    r"\b(?:had|were|without|unless)\b[^.;\n]{0,200}\bwould\s+(?:\w+\s+)?(?:be|have\s+been|become)[$*\s\\(]*$",
     I_CASE,
 )
 """The same before a value."""

@@ -65,7 +65,7 @@ def ordered(tree: Tree) -> Tree:
 
 
 def _primitive_power(base: Tree, exponent: Tree) -> Tree | None:
-    """A power of a whole number with the smallest base (`4^n` as `2^{2n}`); None for any other, or if it is that already."""
+    """A power of a whole number with the smallest base (`4^{1000}` as `2^{2000}`); None for any other, or if it is that already."""
     try:
         number, power = exact(base), exact(exponent)
     except (NoValue, Unbounded):
@@ -164,7 +164,8 @@ def _points(names: tuple[str, ...]) -> tuple[tuple[dict[str, Fraction], ...], tu
     return real, small + large
 
 
-_COUNTED = {"n", "m", "k", "i", "j", "l", "p", "q", "r", "N", "M", "K"}
+COUNTERS = frozenset("nmkijlpqrNMK")
+"""Symbols that stand for whole numbers when nothing else is said."""
 _OF_WHOLE_NUMBERS = {"floor", "ceil", "factorial", "double factorial", "binom", "gcd", "lcm"}
 
 
@@ -177,7 +178,7 @@ def _counts(tree: Tree) -> bool:
 
 def _equal_everywhere(a: Tree, b: Tree, names: list[str]) -> bool:
     real, whole = _points(tuple(names))
-    if set(names) <= _COUNTED and (_counts(a) or _counts(b)):
+    if set(names) <= COUNTERS and (_counts(a) or _counts(b)):
         return _equal_at(a, b, whole, False)
     seen = [_agree_or_skip(a, b, point, False) for point in real]
     if False in seen or _differ_at_steps(a, b, (*whole, *_steps(tuple(names)))):

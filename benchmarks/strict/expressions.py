@@ -21,6 +21,8 @@ from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
 Tree = tuple[Any, ...]
 DEEPEST = 60
+DEEPEST_TREE = 180
+"""Levels of a tree; a sum has one for each term."""
 _INVERSE = {
     "sin": "asin",
     "cos": "acos",
@@ -97,9 +99,12 @@ def parse(tokens: Tokens) -> Tree:
     """The tree of an expression.
 
     Raises:
-        Unreadable: a token has no place in an expression.
+        Unreadable: a token has no place in an expression, or it has too many parts in a row.
     """
-    return _Parser(tokens).all()
+    tree = _Parser(tokens).all()
+    if is_deep(tree):
+        raise Unreadable("too many operands")
+    return tree
 
 
 def values_of(tokens: Tokens) -> list[Tree]:
@@ -531,6 +536,16 @@ def _index_name(tokens: Tokens) -> str:
         str(token.value) if token.kind == "num" else token.text + "".join(f"({_index_name(argument)})" for argument in token.args)
         for token in tokens
     )
+
+
+def is_deep(tree: Tree) -> bool:
+    """Is a tree too deep for functions that call themselves?"""
+    level: list[Tree] = [tree]
+    for _ in range(DEEPEST_TREE):
+        level = [part for one in level for part in one[1:] if isinstance(part, tuple)]
+        if not level:
+            return False
+    return True
 
 
 def matching(tokens: Tokens, start: int) -> int:

@@ -19,6 +19,7 @@ _TAGS = re.compile(
     re.IGNORECASE,
 )
 _STRESS = re.compile(r"(?<![\d*])\*\*|\*\*(?![\d*])|(?<!\w)__(?!_)|(?<!_)__(?!\w)|`")
+_WIDE = re.compile(r"[ \t]{3,}")
 _STRESSED_MARK = re.compile(r"(?<=\*\*)[!！]")
 _LINE_MARK = re.compile(r"^[ \t]*(?:>[ \t]?)+|^[ \t]*#{1,3}(?!#)[ \t]*|^[ \t]*#{5,6}[ \t]*|^[ \t]*[*•][ \t]+", re.MULTILINE)
 _ITALIC = re.compile(r"(?<![\w*\\])([*_])([^\s*_](?:[^*_\n]{0,80}[^\s*_])?)\1(?![\w*])")
@@ -35,7 +36,7 @@ def cleaned(text: str) -> str:
     if language is None or language in ("", "output", "text", "plaintext", "math", "latex", "markdown"):
         pieces.append(text[position:])
     text = _STRESSED_MARK.sub("", "".join(pieces))
-    text = _STRESS.sub("", _LINE_MARK.sub("", _TAGS.sub(" ", text)))
+    text = _WIDE.sub("  ", _STRESS.sub("", _LINE_MARK.sub("", _TAGS.sub(" ", text))))
     return "\n".join(_tightened(line) if "$" in line else line for line in _ITALIC.sub(r"\2", text).split("\n"))
 
 

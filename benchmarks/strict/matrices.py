@@ -68,17 +68,23 @@ def unit_vector_parts(tokens: Tokens) -> list[Tokens] | None:
     letters = {letter for token in tokens if (letter := _unit_vector(token))}
     if len(letters) < 2:
         return None
-    return [_component(tokens, letter) for letter in ("ijk" if "k" in letters else "ij")]
+    parts = [_component(tokens, letter) for letter in ("ijk" if "k" in letters else "ij")]
+    values = [parse(part) for part in parts]
+    total = values[0]
+    for value in values[1:]:
+        total = ("add", total, value)
+    linear = equal(parse(_component(tokens, "")), ("num", Fraction(0))) and equal(parse(_component(tokens, "ijk")), total)
+    return parts if linear else None
 
 
-def _component(tokens: Tokens, letter: str) -> Tokens:
-    """The sum with 1 for one unit vector and 0 for the others."""
+def _component(tokens: Tokens, letters: str) -> Tokens:
+    """The sum with 1 for these unit vectors and 0 for the others."""
     found: list[Token] = []
     for token in tokens:
         other = _unit_vector(token)
         if other and found and found[-1].kind != "op":
             found.append(Token("op", "*"))
-        found.append(Token("num", "integer", value=Fraction(letter == other)) if other else token)
+        found.append(Token("num", "integer", value=Fraction(other in letters)) if other else token)
     return tuple(found)
 
 

@@ -48,7 +48,9 @@ def _part(parts: Sequence[str]) -> Fraction | None:
     if len(parts) < 2 or not is_part(parts[-1]):
         return None
     above = Fraction(1) if parts[:-1] in (["a"], ["an"]) else _whole(parts[:-1])
-    return None if above is None else above / _PARTS[parts[-1].removesuffix("s")]
+    if above is None or (above != 1 and not parts[-1].endswith("s")):
+        return None  # «twenty-fifth»
+    return above / _PARTS[parts[-1].removesuffix("s")]
 
 
 def _with_decimals(parts: Sequence[str]) -> Fraction | None:
@@ -65,7 +67,7 @@ def _whole(parts: Sequence[str]) -> Fraction | None:
     total = group = below = 0
     free = 10**12
     said = False
-    for word in parts:
+    for place, word in enumerate(parts):
         if word in _SMALL:
             size = _SMALL[word]
             if size >= free or (size == 0 and len(parts) > 1):
@@ -75,7 +77,7 @@ def _whole(parts: Sequence[str]) -> Fraction | None:
             group, free = group * 100, 100
         elif word in _LARGE and said and group and _LARGE[word] < (below or 10**18):
             total, group, free, below = total + group * _LARGE[word], 0, 10**12, _LARGE[word]
-        elif word != "and" or not said:
+        elif word != "and" or place == 0 or not (parts[place - 1] == "hundred" or parts[place - 1] in _LARGE):
             return None
     return Fraction(total + group) if said else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from benchmarks.strict.expressions import matching
 from benchmarks.strict.number_words import is_part, number_in_words
@@ -106,7 +107,7 @@ def without_words_before(tokens: Tokens) -> Tokens:
                 end = place + 1
         elif not _is_label(token):
             break
-    if end and (qualified(tokens[:end]) or names_another(tokens[:end]) or (tokens[0].kind, tokens[0].text) == ("op", "-")):
+    if end and (qualified(tokens[:end]) or _names_another(tokens[:end]) or (tokens[0].kind, tokens[0].text) == ("op", "-")):
         raise Unreadable("a bound, a denial or another quantity")
     return trimmed(tokens[end:]) if end and end < len(tokens) else tokens
 
@@ -120,7 +121,7 @@ doubtful said says claim claimed false wrong without minus plus sum difference
 _OTHER_QUANTITY = frozenset(_OTHERS.split())
 _NO_LABELS = """
 previous candidate impossible untrue overestimate underestimate approximation estimate rounded hypothesis rejected exceeds multiple
-complement outside forbidden such contradiction reject exclude suppose assume assuming derivative converse negation not
+forbidden contradiction reject exclude suppose assume assuming converse negation not
 factor fausse falsch guess mistake error bound opposite false doubtful nobody someone said says claimed wrong incorrect attempt
 """
 NEVER_A_LABEL = frozenset(_NO_LABELS.split())
@@ -128,11 +129,13 @@ NEVER_A_LABEL = frozenset(_NO_LABELS.split())
 _APPROXIMATELY = frozenset(["approx", "approximately", "about", "roughly", "around", "nearly"])
 
 
-def names_another(label: Tokens) -> bool:
+def _names_another(label: Tokens) -> bool:
     """Does a label name another quantity than the answer («the square of the answer is», «a common mistake is»)?"""
     listed = [letters_of(token) for token in label]
     words = set(listed)
-    if "of" in listed and ("answer" in listed[listed.index("of") :] or any(is_part(word) for word in listed)):
+    if "of" in listed and "answer" in listed[listed.index("of") :]:
+        return True
+    if any(is_part(word) and following == "of" for word, following in pairwise(listed)) or ("such", "that") in pairwise(listed):
         return True
     if listed and listed[-1] == "of" and (listed.count("of") > 1 or words & _OTHER_QUANTITY):
         return True

@@ -1,7 +1,7 @@
 r"""Words that mark and join answers and what surrounds them, in several languages; words of doubt are in `doubts`.
 
-Every pattern is tried on bounded text (`statement` cuts the windows), and none of them nests quantifiers over the same
-characters.  Languages that write a decimal comma have their markers apart.
+Every pattern is tried on bounded text (`statement` cuts the windows), and white space is cut to two characters before
+(`layout.cleaned`).  Languages that write a decimal comma have their markers apart.
 """
 
 from __future__ import annotations
@@ -135,20 +135,20 @@ _VERBS = (
 VERB = re.compile(_VERBS, I_CASE)
 _ARTICLES = "the a an el la il le les los das der die la o um uma un una dem den"
 _QUIET = """
-total sum of exactly precisely simply just equal to only indeed therefore thus so hence then now also given by value number integer fraction
-decimal answer result quantity amount about approximately clearly obviously usd eur rs inr and he she it they we i you there that is are in
-all
+total sum of in fact still always ever surely exactly precisely simply just equal to only indeed therefore thus so hence then now also
+given by value number integer fraction decimal answer result quantity amount about approximately clearly obviously usd eur rs inr and he
+she it they we i you there that is are in all
 """
 _LEADING = "|".join((*_ARTICLES.split(), *_QUIET.split()))
 LEADS_TO_VALUE = re.compile(
     rf"(?:[^\n]*(?:{_VERBS}|[:：=≈≡⇒→]|[\u3040-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff\u0900-\u0e7f])\s*)?"
-    rf"(?:\W|\b(?:{_LEADING})\b)*",
+    rf"(?:\W|\b(?:{_LEADING}|\w+ly)\b)*|.*,\s*",
     I_CASE,
 )
 """What may stand between the words that mark an answer and its value: a clause that ends in a verb, and words that say nothing."""
 LEADS_TO_LETTER = re.compile(
     r"(?:.*(?:\b(?:is|be|are|option|choice|letter|answer|statement|select|choose|pick|es|est|ist|è|é)\b|[:：=为是选選項项는은は]))?"
-    r"(?:\W|\b(?:the|a|an|option|choice|letter|answer|statement|number|\w+ly|indeed|therefore|thus|so|hence|la|el|le|die|der|opción|opci[oó]n|lettre)\b)*"
+    r"(?:\W|\b(?:the|a|an|option|choice|letter|answer|statement|number|\w+ly|given|by|in|fact|still|indeed|therefore|thus|so|hence|la|el|le|die|der|opción|opci[oó]n|lettre)\b)*"
     r"[A-J](?![\w'’])", I_CASE | re.DOTALL,
 )
 """What may stand before a choice letter."""

@@ -244,14 +244,15 @@ def _introduction(shadow: str) -> int:
 
 
 _NUMBER_FIRST = re.compile(
-    rf"({phrases.NUMBER_WORD.pattern}\s+(?!of\b|and\b|or\b|hundred|thousand|million|percent|more\b|less\b)[a-z]+)\s+[a-z]", re.IGNORECASE
+    rf"({phrases.NUMBER_WORD.pattern}\s+(?!(?:half|thirds?|quarters?|of|and|or|more|less)\b|hundred|thousand|million|percent)[a-z]+)\s+[a-z]",
+    re.IGNORECASE,
 )
 """«Ten men stay upright»: the subject of a sentence without digits."""
 
 
 def _in_words(clause: str) -> str | None:
     """A value in words behind the last verb («five», «no solution»), when it is short."""
-    if subject := _NUMBER_FIRST.match(clause):
+    if (subject := _NUMBER_FIRST.match(clause)) and not phrases.NUMBER_WORD.search(clause, subject.end(1)):
         return subject[1]
     verbs = [verb.end() for verb in phrases.VERB.finditer(clause)]
     said = clause[verbs[-1] if verbs else 0 :].strip()

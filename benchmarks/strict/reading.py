@@ -137,7 +137,9 @@ def _is_denied(part: Tokens) -> bool:
     words = tuple(token for token in part if letters_of(token) not in ("mod", "modulo"))
     said = {letters_of(token) for token in (*part, *(one for token in part for argument in token.args for one in argument))}
     changed = any(token.kind in ("op", "sup", "frac", "sqrt") for token in part)
-    if said & NEVER_A_LABEL or (changed and said & {"answer", "result"}) or (bool(part) and part[-1].kind == "op" and part[-1].text == "/"):
+    if said & NEVER_A_LABEL or {"such", "that"} <= said or (changed and said & {"answer", "result"}):
+        return True
+    if part and (part[-1].kind, part[-1].text) == ("op", "/"):  # x /= 5
         return True
     return qualified(words) or any(token.kind == "unknown" and token.text in ("lnot", "neg", "nexists", "not") for token in part)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from benchmarks.strict.equality import equal, value_near
+from benchmarks.strict.equality import COUNTERS, equal, value_near
 from benchmarks.strict.expressions import Tree, parse
 from benchmarks.strict.parts import at_top, cut, enclosed, letters_of, members, symbol_of, trimmed, without_words_before
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
@@ -43,6 +43,8 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
     tokens = trimmed(tokens)
     if enclosed(tokens) == "{}":
         return _builder(tokens[1:-1])
+    if any(letters_of(token) in ("complement", "outside", "excluded") for token in tokens):
+        raise Unreadable("another set")
     tokens = _without_all(without_words_before(_with_element_sign(tokens)))
     if says_all_reals(tokens):
         return REALS, None
@@ -64,24 +66,21 @@ def read_set(tokens: Tokens) -> tuple[Intervals, str | None]:
             return second, name or other
         if token.kind == "rel" and token.text == "⇒":
             return read_set(tokens[place + 1 :])
-    if (minus := _last_minus(tokens)) is not None:
-        return _difference(tokens, minus)
-    pieces = [piece for part in cut(tokens, "op", "∪") for piece in cut(part, "sep", ("or",))]
-    found: list[Interval] = []
-    names: set[str] = set()
-    for piece in pieces:
-        intervals, name = _piece(trimmed(piece))
-        found += intervals
-        names |= {name} if name else set()
-    if len(names) > 1:
+    operator = _last_operator(tokens)
+    if operator is None:
+        intervals, name = _piece(trimmed(tokens))
+        return _ordered(intervals), name
+    if not _is_union(tokens[operator]):
+        return _difference(tokens, operator)
+    left, name = read_set(tokens[:operator])
+    right, other = _piece(trimmed(tokens[operator + 1 :]))
+    if None not in (name, other) and name != other:
         raise Unreadable("several symbols")
-    return _ordered(found), next(iter(names), None)
+    return _ordered([*left, *right]), name or other
 
 
 _IS_IN = ("is", "in", "lies", "belongs", "to", "the", "interval")
 _ALL_NUMBERS = ("all", "any", "every", "real", "numbers", "values", "of", "integers")
-_COUNTERS = frozenset("nkmpqij")
-"""Symbols of whole numbers: «all integers n ≥ 3» is `n ≥ 3`, but «all integers x > 2» is not `x > 2`."""
 
 
 def _with_element_sign(tokens: Tokens) -> Tokens:
@@ -94,12 +93,12 @@ def _with_element_sign(tokens: Tokens) -> Tokens:
 
 
 def _without_all(tokens: Tokens) -> Tokens:
-    """`x < 2` of «all real numbers x < 2»."""
+    """`x < 2` of «all real numbers x < 2»; «all integers n ≥ 3» is `n ≥ 3`, but «all integers x > 2» is not `x > 2`."""
     words = [letters_of(token) for token in tokens]
     end = next((place for place, word in enumerate(words) if word not in _ALL_NUMBERS), 0)
     if not end or words[0] not in ("all", "any", "every") or symbol_of(tokens[end : end + 1]) is None:
         return tokens
-    return tokens if "integers" in words[:end] and words[end] not in _COUNTERS else tokens[end:]
+    return tokens if "integers" in words[:end] and words[end] not in COUNTERS else tokens[end:]
 
 
 def _is_real(part: Tokens) -> bool:
@@ -161,13 +160,18 @@ def _is_reals(tokens: Tokens) -> bool:
     return len(tokens) == 1 and tokens[0].kind in ("set", "run") and tokens[0].text == "R"  # a run: R in bold type
 
 
-def _last_minus(tokens: Tokens) -> int | None:
-    r"""The place of the last `\setminus`, of a minus before a set in braces, or of «except»."""
+def _is_union(token: Token) -> bool:
+    return (token.kind == "op" and token.text == "∪") or (token.kind == "sep" and token.text == "or")
+
+
+def _last_operator(tokens: Tokens) -> int | None:
+    r"""The place of the last ∪, «or», `\setminus`, minus before a set in braces, or «except»: sets are read from left to right."""
     found = None
     for place, token in at_top(tokens):
         following = tokens[place + 1 : place + 2]
         before_set = token.kind == "op" and token.text == "-" and following and following[0].kind == "open" and following[0].text == "{"
-        if place and (before_set or (token.kind == "op" and token.text == "\\") or letters_of(token) in ("except", "excluding")):
+        without = (token.kind == "op" and token.text == "\\") or letters_of(token) in ("except", "excluding")
+        if place and (before_set or without or _is_union(token)):
             found = place
     return found
 

@@ -163,7 +163,8 @@ def _contents(text: str, group: list[Box]) -> tuple[str, ...]:
     labels = [_LABEL_BEFORE.search(text, max(0, box.start - 30), box.start) for box in group]
     names = [label[1] for label in labels if label]
     if len(set(names)) == len(group):
-        return tuple(f"{name} = {box.content}" for name, box in zip(names, group, strict=True))
+        values = [formula_around(text, box) for box in group]
+        return tuple(value if "=" in value else f"{name} = {value}" for name, value in zip(names, values, strict=True))
     return tuple(formula_around(text, box) for box in group)
 
 
@@ -208,7 +209,7 @@ _ASKS_WHY_NOT = re.compile(r"\b(?:if|why|or)\s+not\s*$", re.IGNORECASE)
 
 def _denied_before(text: str, box: Box) -> bool:
     left = before(text, box)[-80:]
-    alone = doubts.BOUND_ALONE.search(left) and re.match(r"[\s$.)*}]*(?:\n|$)", text[box.end : box.end + NEAR])
+    alone = doubts.BOUND_ALONE.search(left) and re.match(r"[\s$.)*}]*(?:\n|$|,)", text[box.end : box.end + NEAR])
     if alone or doubts.BOUND_BEFORE.search(left):
         return True
     return doubts.NOT_BEFORE.search(left) is not None and _ASKS_WHY_NOT.search(left) is None
