@@ -27,11 +27,11 @@ def before(text: str, box: Box) -> str:
 
 
 VALUE = r"(?:\$[^$\n]{1,200}\$|\\\([^\n]{1,200}?\\\)|\\?[$€£¥]?\s?[-−–]?\d[\d,./]*(?:\s+\d+/\d+)?%?)"
-_EDGE = r"(?:[\s$*\\)\]}`]|\\[,;! ])*"
+_EDGE = r"(?:[\s$*)\]}`]|\\[,;!]?)*"
 _UNITS = r"(?:[a-zA-Z°%/²³]{1,15}\.?\s+){0,3}?"
 _OR_BEHIND = re.compile(
     rf"{_EDGE}(?:\\text\s*\{{[^{{}}]{{0,40}}\}}{_EDGE})?{_UNITS}[\s,.;(（，、]*(?:(?:but|though|and)\s+)?(?:{phrases.OR}"
-    rf"|/(?=\s*\$?\d))(?:[\s,]*(?:{phrases.MAYBE}|{phrases.OR}))*[\s,:]*",
+    rf"|\\text\s*\{{\s*{phrases.OR}\s*\}}|/(?=\s*\$?\d))(?:[\s,]*(?:{phrases.MAYBE}|{phrases.OR}))*[\s,:]*",
     re.IGNORECASE,
 )
 _AND_BEHIND = re.compile(rf"{_EDGE}(?:,\s*)?{phrases.AND}\s*({VALUE})\s*[.。]?\s*(?:\n|$)", re.IGNORECASE)

@@ -12,7 +12,7 @@ from benchmarks.strict.expressions import has_plus_minus
 from benchmarks.strict.gold import Gold, names_of, read_base, read_gold, type_of, without_dollars
 from benchmarks.strict.latex import tokenize
 from benchmarks.strict.lists import Item, all_named, items, items_of, named_in_order, offers_one_of, spelled_out, without_name
-from benchmarks.strict.matrices import column, same_matrix, unit_vector_parts
+from benchmarks.strict.matrices import column, is_transposed, same_matrix, unit_vector_parts
 from benchmarks.strict.numerals import has_comma_groups
 from benchmarks.strict.parts import (
     at_top,
@@ -66,7 +66,7 @@ def same_answer(answer: str, gold: str, answer_type: AnswerType | None = None) -
         return False
 
 
-_DECIMAL_COMMA = re.compile(r"\s*\$?(-?\d+)(?:,|\{,\})(\d{1,2}|\d{4,})((?!\s*[,;\d]).{0,40})", re.DOTALL)
+_DECIMAL_COMMA = re.compile(r"\s*\$?(-?\d+)(?:,|\{,\})(\d{1,2}|\d{4,})((?!\s*(?:[,;\d]|\\?%)).{0,40})", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,200}")
 
 
@@ -269,6 +269,8 @@ def _without_repeats(found: list[Item]) -> list[Item]:
 def _same_item(found: Item, wanted: Item) -> bool:
     if wanted.label is not None and found.label is not None and wanted.label != found.label:
         return False
+    if (enclosed(found.tokens) == "{}") != (enclosed(wanted.tokens) == "{}"):
+        return False
     if found.tokens == wanted.tokens or [token.kind for token in (*found.tokens, *wanted.tokens)] == ["dots", "dots"]:
         return True
     return same_tokens(found.tokens, _read_item(wanted.tokens))
@@ -311,6 +313,8 @@ def _same_tuple(given: Tokens, gold: Gold) -> bool:
     brackets = enclosed(gold.tokens) or "()"
     if len(given) == 1 and given[0].kind == "matrix":
         return brackets != "[]" and _same_in_order([Item(cell) for cell in column(given[0])], wanted)
+    if len(given) > 2 and is_transposed(given[-1]) and enclosed(given[:-1]) == "()":
+        given = given[:-1]
     if (parts := unit_vector_parts(given)) is not None:
         return brackets != "[]" and _same_in_order([Item(trimmed(part)) for part in parts], wanted)
     if len(given) > 2 and given[0] == Token("rel", "<") and given[-1] == Token("rel", ">"):

@@ -176,6 +176,8 @@ def _letter_at(part: Tokens) -> str:
         if token is None or token.kind not in ("run", "word") or token.text not in _SETS:
             return ""
         return token.text + _part_at(part[1:])
+    if place:
+        return "?"  # 2ℤ
     return part[place].text + _part_at(part[place + 1 :])
 
 

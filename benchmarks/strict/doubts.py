@@ -37,6 +37,8 @@ BOUND_BEFORE = re.compile(
     I_CASE,
 )
 """What stands before an answer that is only a bound."""
+SUPPOSED_BEFORE = re.compile(rf"\b(?:suppose|assume)\b[^,.;:\n]{{0,60}}(?:=|\bis)?{_MARKS}", I_CASE)
+"""What stands before a value that is only supposed."""
 BOUND_ALONE = re.compile(rf"(?:^|[.!?\n])\s*at\s+(?:least|most|best){_MARKS}", I_CASE)
 """The same, where nothing but the answer follows."""
 _THIS = (
@@ -163,6 +165,7 @@ BLURRED = re.compile(
 DOUBTED = re.compile(
     r"\b(?:assum(?:e|ing)|suppos(?:e|ing)|imagine|pretend)\b[^,;:.\n]{0,60}$"
     r"|\b(?:my|his|her|their|a|the)\s+(?:friend|classmate|colleague|brother|sister|neighbou?r|student)\s+\w+s\b[^,;:.\n]{0,40}$"
+    r"|\b(?:one|another|possible|first|second)\s+(?:possible\s+)?$"
     r"|\b(?:doubt|doubtful|wonder|whether|unsure|unlikely|den(?:y|ies)|reject|if|refute|disprove)\b[^,;:.\n]{0,60}$"
     r"|\bfalse\s+that\b[^,;:.\n]{0,60}$|\bневерно,?\s+что\b[^.\n]{0,40}$"
     r"|\b(?:some|people|others|many|students?)\s+(?:\w+\s+)?(?:say|claim|think|believe|argue|guess)\w*\b[^,;:.\n]{0,60}$"
@@ -189,7 +192,7 @@ LABELLED = re.compile(rf"{A_LABEL}\s*[#(\s]*$", I_CASE)
 """A number behind such a word is a mere label."""
 CHOICE_DOUBT = re.compile(
     r"\b(?:not|never|neither|nor|isn['’]t|cannot|can['’]t|excep\w+|(?:anything|everything|all|any|none|nothing)\s+(?:\w+\s+)?(?:but|save)|eliminat\w*|exclud\w*|rul(?:e|ed|ing)\s+out|reject\w*|discard\w*|wrong|incorrect"
-    r"|false|invalid|doubt\w*|other\s+than|apart\s+from|unless|if|maybe|perhaps|possibly|could\s+be|might\s+be|instead\s+of|besides|both|either|guess"
+    r"|false|invalid|doubt\w*|other\s+than|apart\s+from|unless|if|maybe|perhaps|possibly|could\s+be|might\s+be|may\s+be|hardly|barely|scarcely|rarely|wrongly|incorrectly|falsely|instead\s+of|besides|both|either|guess"
     r"|не|no\s+es|non\s+è|não\s+é|nicht|n['’]est\s+pas)\b|不|错|非|除|排除|ではな|아니|아닙|\?|？|吗",
     I_CASE,
 )

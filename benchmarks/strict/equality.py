@@ -96,7 +96,7 @@ def value_near(tree: Tree) -> float:
         return endless * math.inf
     rational = exact(tree)
     if rational is not None:
-        return float(rational) if abs(rational) < 10**300 else math.copysign(1e300, rational)
+        return float(rational) if abs(rational) < 10**300 else (1e300 if rational > 0 else -1e300)
     value = Evaluation({}, DIGITS).value(tree)
     if mpmath.im(value) != 0:
         raise NoValue

@@ -101,7 +101,10 @@ def parse(tokens: Tokens) -> Tree:
     Raises:
         Unreadable: a token has no place in an expression, or it has too many parts in a row.
     """
-    tree = _Parser(tokens).all()
+    try:
+        tree = _Parser(tokens).all()
+    except RecursionError:
+        raise Unreadable("nested too deeply") from None
     if is_deep(tree):
         raise Unreadable("too many operands")
     return tree

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from benchmarks.strict.expressions import has_plus_minus, sign_choices
 from benchmarks.strict.gold import names_of
-from benchmarks.strict.parts import at_top, cut, enclosed, letters_of, list_parts, members, qualified, symbol_of, trimmed
+from benchmarks.strict.parts import at_top, cut, enclosed, letters_of, list_parts, may_be_name, members, qualified, symbol_of, trimmed
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
 
@@ -150,6 +150,8 @@ def without_name(tokens: Tokens) -> Tokens:
     sides, relations = members(tokens)
     if qualified(sides[0]):
         raise Unreadable("a denial")
+    if relations == ["="] and not may_be_name(sides[0]):
+        raise Unreadable("an equation")  # (x + 1, y) = (2, 3)
     chain = bool(relations) and all(relation in "=∈" for relation in relations)
     if chain and (len(relations) == 1 or (enclosed(tokens) is None and len(list_parts(tokens)) == 1)):
         tokens = trimmed(sides[-1])

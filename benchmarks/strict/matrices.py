@@ -7,7 +7,7 @@ from fractions import Fraction
 from benchmarks.strict.equality import equal
 from benchmarks.strict.expressions import Tree, parse
 from benchmarks.strict.gold import Gold
-from benchmarks.strict.parts import enclosed, list_parts, members, trimmed, without_words
+from benchmarks.strict.parts import enclosed, list_parts, may_be_name, members, trimmed, without_words
 from benchmarks.strict.tokens import Token, Tokens, Unreadable
 
 
@@ -35,6 +35,8 @@ def same_matrix(given: Tokens, gold: Gold) -> bool:
     given = without_words(given)
     sides, relations = members(given)
     if relations and all(relation == "=" for relation in relations):
+        if not may_be_name(sides[0]):
+            raise Unreadable("an equation")  # A^T = …
         given = trimmed(sides[-1])
     found = _written_otherwise(given, all(len(row) == 1 for row in wanted[0])) or _matrix(given)
     return (
@@ -52,7 +54,7 @@ def _written_otherwise(given: Tokens, is_column: bool) -> tuple[list[list[Tree]]
         cells = [parse(part) for part in parts]
     elif len(given) == 1 and given[0].kind == "binom":
         return [[parse(trimmed(part))] for part in given[0].args], False
-    elif given and given[-1].kind == "sup" and _is_transposed(given[-1]) and enclosed(given[:-1]) in ("()", "[]"):
+    elif given and given[-1].kind == "sup" and is_transposed(given[-1]) and enclosed(given[:-1]) in ("()", "[]"):
         return [[parse(part)] for part in list_parts(given[1:-2])], False
     elif enclosed(given) == "[]" and all(enclosed(row) == "[]" for row in list_parts(given[1:-1])):
         return [[parse(cell) for cell in list_parts(row[1:-1])] for row in list_parts(given[1:-1])], False
@@ -73,18 +75,19 @@ def unit_vector_parts(tokens: Tokens) -> list[Tokens] | None:
     total = values[0]
     for value in values[1:]:
         total = ("add", total, value)
-    linear = equal(parse(_component(tokens, "")), ("num", Fraction(0))) and equal(parse(_component(tokens, "ijk")), total)
+    sizes = (parse(_component(tokens, "ijk", size)) for size in (0, 1, 2, -3))
+    linear = all(equal(at_size, ("mul", ("num", Fraction(size)), total)) for size, at_size in zip((0, 1, 2, -3), sizes, strict=True))
     return parts if linear else None
 
 
-def _component(tokens: Tokens, letters: str) -> Tokens:
-    """The sum with 1 for these unit vectors and 0 for the others."""
+def _component(tokens: Tokens, letters: str, size: int = 1) -> Tokens:
+    """The sum with a number for these unit vectors and 0 for the others."""
     found: list[Token] = []
     for token in tokens:
         other = _unit_vector(token)
         if other and found and found[-1].kind != "op":
             found.append(Token("op", "*"))
-        found.append(Token("num", "integer", value=Fraction(other in letters)) if other else token)
+        found.append(Token("num", "integer", value=Fraction(size * (other in letters))) if other else token)
     return tuple(found)
 
 
@@ -96,8 +99,9 @@ def _unit_vector(token: Token) -> str:
     return ""
 
 
-def _is_transposed(token: Token) -> bool:
-    return [inside.text for inside in token.args[0]] in (["T"], ["top"])
+def is_transposed(token: Token) -> bool:
+    r"""Is it the `^T` behind a matrix?"""
+    return token.kind == "sup" and [inside.text for inside in token.args[0]] in (["T"], ["top"])
 
 
 def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:
@@ -116,7 +120,7 @@ def _matrix(tokens: Tokens) -> tuple[list[list[Tree]], bool]:
     place = places[0]
     matrix = tokens[place]
     before, after = tokens[:place], tokens[place + 1 :]
-    if len(after) == 1 and after[0].kind == "sup" and _is_transposed(after[0]):
+    if len(after) == 1 and after[0].kind == "sup" and is_transposed(after[0]):
         matrix, after = matrix._replace(rows=tuple(zip(*matrix.rows, strict=True))), ()
     if after and not (after[0].kind == "op" and after[0].text in "*/"):
         raise Unreadable("something behind a matrix")

@@ -27,6 +27,8 @@ def number_in_words(words: Sequence[str]) -> Fraction | None:
     if len(words) == 1 and not words[0].isascii():
         return _chinese(words[0])
     parts = [part for word in words for part in word.lower().split("-")]
+    if len(parts) > 1 and parts[0] in ("a", "an") and (parts[1] == "hundred" or parts[1] in _LARGE):
+        parts[0] = "one"  # a million
     if len(parts) > 1 and parts[0] in ("negative", "minus"):
         positive = None if parts[1] in ("negative", "minus") else number_in_words(parts[1:])
         return None if positive is None else -positive
@@ -79,7 +81,7 @@ def _whole(parts: Sequence[str]) -> Fraction | None:
             total, group, free, below = total + group * _LARGE[word], 0, 10**12, _LARGE[word]
         elif word != "and" or place == 0 or not (parts[place - 1] == "hundred" or parts[place - 1] in _LARGE):
             return None
-    return Fraction(total + group) if said else None
+    return Fraction(total + group) if said and parts[-1] != "and" else None
 
 
 def without_measure_word(word: str) -> tuple[str, str]:

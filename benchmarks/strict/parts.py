@@ -232,6 +232,15 @@ def members(tokens: Tokens) -> tuple[list[Tokens], list[str]]:
     return [*parts, tokens[start:]], relations
 
 
+def may_be_name(tokens: Tokens) -> bool:
+    r"""May a side of an equation be what the other side is called: `(x, y)`, `\vec{v}`, «the point D», or the same written out?"""
+    if any(token.kind in ("matrix", "binom") for token in tokens):
+        return True
+    operators = any(token.kind in ("sup", "frac", "sqrt", "bar") or (token.kind == "op" and token.text != "'") for token in tokens)
+    numbers = any(token.kind == "num" for token in tokens)
+    return not (operators or numbers) or not any(token.kind in ("run", "name", "word") for token in tokens)
+
+
 def symbol_of(tokens: Tokens) -> str | None:
     """The name of a single symbol, perhaps with a subscript or as a function of something: `x`, `a_1`, `f(x)`."""
     tokens = trimmed(tokens)
@@ -244,6 +253,8 @@ def symbol_of(tokens: Tokens) -> str | None:
         return None
     rest = tokens[1:]
     name = tokens[0].text
+    if rest and rest[0].kind == "sub" and any(token.kind == "op" for token in rest[0].args[0]):
+        return None  # a_{n+1} is not a_n
     if rest and rest[0].kind == "sub":
         name += "_" + "".join(str(token.value) if token.kind == "num" else token.text for token in rest[0].args[0])
         rest = rest[1:]

@@ -141,8 +141,8 @@ she it they we i you there that is are in all
 """
 _LEADING = "|".join((*_ARTICLES.split(), *_QUIET.split()))
 LEADS_TO_VALUE = re.compile(
-    rf"(?:[^\n]*(?:{_VERBS}|[:：=≈≡⇒→]|[\u3040-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff\u0900-\u0e7f])\s*)?"
-    rf"(?:\W|\b(?:{_LEADING}|\w+ly)\b)*|.*,\s*",
+    rf"(?:[^\n]*(?:\b(?:is|are|was|were|be|equals?|ist|est|es|é|è|sono|son)\b|[:：≈≡⇒→]|[\u3040-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff\u0900-\u0e7f])\s*)?"
+    rf"(?:\W*[a-zA-Z]\w{{0,2}}\s*=)?(?:\W|\b(?:{_LEADING}|\w+ly)\b)*|.*,\s*",
     I_CASE,
 )
 """What may stand between the words that mark an answer and its value: a clause that ends in a verb, and words that say nothing."""

@@ -137,11 +137,15 @@ def _is_denied(part: Tokens) -> bool:
     words = tuple(token for token in part if letters_of(token) not in ("mod", "modulo"))
     said = {letters_of(token) for token in (*part, *(one for token in part for argument in token.args for one in argument))}
     changed = any(token.kind in ("op", "sup", "frac", "sqrt") for token in part)
-    if said & NEVER_A_LABEL or {"such", "that"} <= said or (changed and said & {"answer", "result"}):
+    if said & (NEVER_A_LABEL | _CASES) or {"such", "that"} <= said or (changed and said & {"answer", "result"}):
         return True
     if part and (part[-1].kind, part[-1].text) == ("op", "/"):  # x /= 5
         return True
     return qualified(words) or any(token.kind == "unknown" and token.text in ("lnot", "neg", "nexists", "not") for token in part)
+
+
+_CASES = frozenset(["for", "with", "by", "case", "when"])
+"""Words before a symbol that is only a case: «true for n = 5»."""
 
 
 def _is_equation_side(part: Tokens) -> bool:
@@ -211,7 +215,7 @@ def _plain(tokens: Tokens, with_symbols: bool) -> Quantity:
     sign: Tokens = ()
     if tokens and tokens[0].kind == "op" and tokens[0].text in "-+" and len(tokens) > 1 and tokens[1].kind == "money":
         sign, tokens = tokens[:1], tokens[1:]
-    if len(tokens) > 1 and letters_of(tokens[0]) in ("us", "hk", "au") and tokens[1] == Token("money", "dollar"):
+    if len(tokens) > 1 and letters_of(tokens[0]) == "us" and tokens[1] == Token("money", "dollar"):
         tokens = tokens[1:]  # US$ 5
     if tokens and (tokens[0].kind == "money" or (letters_of(tokens[0]) in ("usd", "eur", "rs", "inr") and len(tokens) > 1)):
         money, tokens = tokens[:1], tokens[1:]
@@ -262,8 +266,11 @@ _ENDLESS: dict[tuple[str, ...], Tree] = {
 def _said(words: list[str]) -> tuple[Fraction, int] | None:
     """The number that words begin with («three bolts»), and how many of them it takes."""
     for length in range(len(words), 0, -1):
-        if (number := number_in_words(words[:length])) is not None:
-            return number, length
+        if (number := number_in_words(words[:length])) is None:
+            continue
+        if words[:length] == ["half"] and length < len(words) and (len(words) != 3 or words[1] not in ("a", "an")):
+            return None  # «half past», «half as much»; but «half a mile»
+        return number, length
     return None
 
 

@@ -53,8 +53,10 @@ def _as_equation(given: Tokens, gold: Tokens) -> Tokens:
     if relations == [":", "→"] and symbol_of(sides[0]) and symbol_of(sides[1]):
         given = (*trimmed(sides[0]), Token("open", "("), *trimmed(sides[1]), Token("close", ")"), Token("rel", "="), *sides[2])
     named, wanted = _argument(given), _argument(gold)
-    if named is None or wanted is None or named[0] != wanted[0] or named[1] == wanted[1] or renamed(given, wanted[1], "") != given:
+    if named is None or wanted is None or named[0] != wanted[0] or named[1] in (wanted[1], "e", "i"):
         return given
+    if renamed(given, wanted[1], "") != given:
+        return given  # the name is taken
     return renamed(given, named[1], wanted[1])
 
 

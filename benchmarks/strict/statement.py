@@ -115,7 +115,7 @@ def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
         return Statement((_with_points(later, text),), "prose", retracted=_is_negation(later, wanted))
     taken_back = doubts.WITHDRAWN_AT_ONCE.match(text, group[-1].end, group[-1].end + NEAR) is not None
     retracted = not kept or taken_back or bool(behind and _taken_back(behind)) or is_part_of_more(text, group)
-    retracted = retracted or _is_other_case(text, group[0])
+    retracted = retracted or _is_other_case(text, group[0]) or _one_of_several_symbols(text, kept)
     kept = kept or group
     parts = tuple(_with_points(part, text) for part in _contents(text, kept))
     if len(parts) == 1 and (multiplier := MULTIPLIER_BEHIND.match(text, kept[-1].end)):
@@ -150,6 +150,19 @@ def _with_points(part: str, text: str) -> str:
     return part
 
 
+def _one_of_several_symbols(text: str, group: list[Box]) -> bool:
+    """Is it «x = □ or y = □», which does not say both?"""
+    names = _names_before(text, group)
+    either = any(re.search(phrases.OR, text[a.end : b.start], re.IGNORECASE) for a, b in pairwise(group))
+    return either and len(group) > 1 and len(set(names)) == len(group)
+
+
+def _names_before(text: str, group: list[Box]) -> list[str]:
+    """The symbols that boxes are said to be (`x =` □)."""
+    labels = (_LABEL_BEFORE.search(text, max(0, box.start - 30), box.start) for box in group)
+    return [label[1] for label in labels if label]
+
+
 def _contents(text: str, group: list[Box]) -> tuple[str, ...]:
     """What each box stands for: its content, or the formula that it is a part of; a bracketed list is one part."""
     if len(group) == 1:
@@ -160,8 +173,7 @@ def _contents(text: str, group: list[Box]) -> tuple[str, ...]:
     commas = all(re.fullmatch(r"\s*,(?:\s|\\[,;! ])*", text[a.end : b.start]) for a, b in pairwise(group))
     if bracketed and commas:
         return ("(" + ", ".join(box.content for box in group) + ")",)
-    labels = [_LABEL_BEFORE.search(text, max(0, box.start - 30), box.start) for box in group]
-    names = [label[1] for label in labels if label]
+    names = _names_before(text, group)
     if len(set(names)) == len(group):
         values = [formula_around(text, box) for box in group]
         return tuple(value if "=" in value else f"{name} = {value}" for name, value in zip(names, values, strict=True))
@@ -210,7 +222,7 @@ _ASKS_WHY_NOT = re.compile(r"\b(?:if|why|or)\s+not\s*$", re.IGNORECASE)
 def _denied_before(text: str, box: Box) -> bool:
     left = before(text, box)[-80:]
     alone = doubts.BOUND_ALONE.search(left) and re.match(r"[\s$.)*}]*(?:\n|$|,)", text[box.end : box.end + NEAR])
-    if alone or doubts.BOUND_BEFORE.search(left):
+    if alone or doubts.BOUND_BEFORE.search(left) or doubts.SUPPOSED_BEFORE.search(left):
         return True
     return doubts.NOT_BEFORE.search(left) is not None and _ASKS_WHY_NOT.search(left) is None
 

@@ -12,11 +12,11 @@ MULTIPLIER_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _CHANGED_BEHIND = re.compile(
-    r"[\s$*\\)\]]*(?:\\?%\s*\$?\s*of\s+[$\\]*\d|(?:=>|[+×→:/])\s*[$\\]*\d|\\to(?![a-z])|\\ldots|[kKM]\b(?!&)|[万千亿]|too\s+(?:many|few|large|small)"
+    r"[\s$*\\)\]]*(?:-?(?:st|nd|rd|th)\b\s+\w|\\?%\s*\$?\s*of\s+[$\\]*\d|(?:=>|[+×→:/])\s*[$\\]*\d|\\to(?![a-z])|\\ldots|[kKM]\b(?!&)|[万千亿]|too\s+(?:many|few|large|small)"
     r"|(?:plus|minus|times|choose|over|out\s+of|to|less\s+than|more\s+than)\s+(?:[$\\]*\d|(?:one|two|three|four|five|ten)\b))"
 )
 _OTHER_BEFORE = re.compile(
-    r"\b(?:minus|negative|(?:one|\d+)\s+over|other\s+than|wrong\s+answer\s+is|first\s+guess\s+was|(?:first|initially)\s+(?:thought|got|guessed)(?:\s+(?:it\s+was|of))?|(?<!value\s)\bof\s+(?:the|this)\s+(?:final\s+)?answer\s+is|might\s+think|half\s+of|twice|double|(?<!\ba\s)(?:(?:square|cube)\s+)?root\s+of|reciprocal\s+of|factorial\s+of|opposite\s+of|negative\s+of"
+    r"\b(?:minus|negative|(?:one|\d+)\s+over|other\s+than(?:[\s$]+[a-z]\s*=)?|(?:wrong|incorrect)\s+answer\s+(?:is|was|would\s+be)|first\s+guess\s+was|(?:first|initially)\s+(?:thought|got|guessed)(?:\s+(?:it\s+was|of))?|(?<!value\s)\bof\s+(?:the|this)\s+(?:final\s+)?answer\s+is|might\s+think|half\s+of|twice|double|(?<!\ba\s)(?:(?:square|cube)\s+)?root\s+of|reciprocal\s+of|factorial\s+of|opposite\s+of|negative\s+of"
     r"|number\s+of\s+\w+\s+of|divisors?\s+of|multiple\s+of|all\s+but|any(?:thing)?\s+(?:but|except)|(?:square|cube)\s+of|all\s+\w+\s+except)[\s$*\\(]*$",
     re.IGNORECASE,
 )

@@ -114,7 +114,7 @@ bound short off error mistake doubtful modulo sometimes often likely unlikely su
 sevenths twelfth twelfths sixteenth sixteenths twentieth twentieths millionth millionths doubled tripled halved ish unverified
 contradiction fails conditional depending tops ppm bn mn mln myriad quadrillion zillion googol mega тысяч тысячи тысяча миллион миллиона
 миллионов миллиард миллиарда миллиардов millionen milliarden tausend dutzend millones millón millón cuadrado más less
-excluded tsd 成 minimum maximum onwards upwards downwards grand contradicts needs negative positive подходит too
+excluded tsd 成 past billionth billionths minimum maximum onwards upwards downwards grand contradicts needs negative positive подходит too
 """
 CHANGERS = frozenset(_CHANGERS.split())
 """Words behind a number that change it, or doubt it."""
@@ -369,6 +369,6 @@ def same_kind(gold: Unit, answer: Unit) -> bool:
         return True
     if {"unit"} in ({kind for kind, _ in gold.kinds}, {kind for kind, _ in answer.kinds}):
         return sorted(power for _, power in gold.kinds) == sorted(power for _, power in answer.kinds)
-    words = [{kind for kind, _ in unit.kinds if kind not in _BASES} for unit in (gold, answer)]
+    words = [{pair for pair in unit.kinds if pair[0] not in _BASES} for unit in (gold, answer)]
     known = [{pair for pair in unit.kinds if pair[0] in _BASES} for unit in (gold, answer)]
     return known[0] == known[1] and bool(words[0] and words[1]) and (words[0] <= words[1] or words[1] <= words[0])

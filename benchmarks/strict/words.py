@@ -71,18 +71,21 @@ def same_text(given: Tokens, gold: Gold) -> bool:
     return labelled != given and _words(labelled) == wanted and _is_about_the_answer(given[: len(given) - len(labelled)])
 
 
-_LIMITING = "but if unless except only or maybe perhaps sometimes when wait yes true actually"
-_LIMITS = frozenset(_LIMITING.split())
-_DENIALS = frozenset(["not", "no", "never", "none", "false", "cannot", "impossible", "isn't", "can't", "doesn't"])
+_SAID_AGAIN = "it is always this that they are we can the possible true correct right there exists exist does do such a an indeed holds"
+_AGREES = frozenset(_SAID_AGAIN.split())
+_DENYING = "not no cannot impossible never none incorrect false can't doesn't isn't don't aren't"
+_DENIES = frozenset(_DENYING.split())
 
 
 def _opens_with(given: Tokens, word: str) -> bool:
-    """«Yes, it is possible»: the word, and behind a comma or a full stop nothing that limits it, nor denies a yes."""
+    """«Yes, it is possible», «No, it is not»: the word, and behind a comma or a full stop only words that say the same again."""
     given = trimmed(given)
     if len(given) < 3 or letters_of(given[0]) != word or given[1].text not in (",", ";", ".", "-", ":", "!"):
         return False
-    rest = {"or" if token.kind == "sep" and token.text == "or" else letters_of(token) for token in given[2:]}
-    return not rest & _LIMITS and not (word in ("yes", "true") and rest & _DENIALS)
+    rest = [letters_of(token) for token in given[2:] if token.text not in (".", "!")]
+    if word in ("yes", "true"):
+        return all(said in _AGREES for said in rest)
+    return all(said in _AGREES | _DENIES for said in rest) and sum(said in _DENIES for said in rest) == 1
 
 
 _GENERAL = """
