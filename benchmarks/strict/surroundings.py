@@ -12,7 +12,7 @@ MULTIPLIER_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _CHANGED_BEHIND = re.compile(
-    r"[\s$*\\)\]]*(?:-?(?:st|nd|rd|th)\b\s+\w|\\?%\s*\$?\s*of\s+[$\\]*\d|(?:=>|[+×→:/])\s*[$\\]*\d|\\to(?![a-z])|\\ldots|[kKM]\b(?!&)|[万千亿]|too\s+(?:many|few|large|small)"
+    r"[\s$*\\)\]]*(?:-?(?:st|nd|rd|th)\b\s+(?:root|power|prime|term|derivative|Fibonacci|triangular|smallest|largest)|\\?%\s*\$?\s*of\s+[$\\]*\d|(?:=>|[+×→:/])\s*[$\\]*\d|\\to(?![a-z])|\\ldots|[kKM]\b(?!&)|[万千亿]|too\s+(?:many|few|large|small)"
     r"|(?:plus|minus|times|choose|over|out\s+of|to|less\s+than|more\s+than)\s+(?:[$\\]*\d|(?:one|two|three|four|five|ten)\b))"
 )
 _OTHER_BEFORE = re.compile(

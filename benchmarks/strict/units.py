@@ -93,6 +93,9 @@ MULTIPLIERS = {
 PERCENT = {"percent", "percents", "percentage", "pct"}
 ORDINALS = {"th", "st", "nd", "rd"}
 _RATES = {"mph": ("mi", "h"), "kph": ("km", "h"), "kmph": ("km", "h"), "kmh": ("km", "h"), "mps": ("m", "s"), "fps": ("ft", "s")}
+_ROW = "root power prime fibonacci term derivative triangular smallest largest number element multiple digit"
+_IN_A_ROW = frozenset(_ROW.split())
+"""What has a place in a row that is not its value: «the 5th prime» is not 5, but «the 5th floor» is."""
 _SQUARED = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 _FILLERS = {"a", "an", "the", "of", "in", "each", "total", "altogether", "exactly", "only", "then", "all", "for", "at", "on"}
 _QUALIFIERS = """
@@ -250,7 +253,7 @@ class _Reader:
         """Take a word, a degree or a currency sign."""
         if word == "times" and place == len(tokens) - 1 and not self.words:
             return
-        if word in ORDINALS and place + 1 < len(tokens):
+        if word in ORDINALS and any(token.text.lower() in _IN_A_ROW for token in tokens[place + 1 :]):
             raise Unreadable("the place of something in a row")
         if (
             is_qualifier(word)

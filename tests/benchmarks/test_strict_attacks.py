@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from benchmarks.strict.judge import judge_strict
@@ -99,3 +101,27 @@ def test_an_odd_spelling_of_the_gold_is_accepted(gold: str, response: str) -> No
 @pytest.mark.parametrize("text", ["①", "\\frac①2", "፩", "5①", "\\boxed{" + "①" * 500 + "}"])
 def test_digits_that_are_no_decimal_ones_end(text: str) -> None:
     assert judge_strict(f"$\\boxed{{{text}}}$", "1").reason != "correct"
+
+
+DEEP = {
+    "double factorials": "5" + "!!" * 900,
+    "products": "(1)" * 600, "bars": "|x|" * 600, "sums": "1+" * 900 + "1", "signs": "-" * 1000 + "1",
+    "functions": r"\sin " * 300 + "1", "a huge point": r"\mathbb{R}\setminus\{10^{400}\}",
+    "boxes": r"\boxed{" * 5000 + "5" + "}" * 5000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", DEEP.values(), ids=list(DEEP))
+@pytest.mark.parametrize("gold", ["7", r"(-\infty,2)\cup(2,\infty)", r"\infty"])
+def test_answers_with_very_many_parts_end_as_wrong_ones(answer: str, gold: str) -> None:
+    started = time.process_time()
+    assert judge_strict(f"So the answer is $\\boxed{{{answer}}}$.", gold).reason != "correct"
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("behind", ["\\ " * 40 + ".", "\\\\ " * 40 + ".", " " * 5000 + "zz", "- " * 2000, "\\text{ " * 500])
+def test_text_behind_a_box_takes_little_time(behind: str) -> None:
+    started = time.process_time()
+    judge_strict(f"$\\boxed{{5}}$ {behind}", "5")
+    judge_strict(f"The answer is 5 {behind}", "5")
+    assert time.process_time() - started < 1
