@@ -117,7 +117,8 @@ _BOUND = re.compile(
 )
 _SIGN = re.compile(r"(?:^|[=<>(\[{,:≈\s]|\\(?:approx|leq?|geq?|in|to|equiv|left[(\[]?)\s*)[-−–]\s*\{?\s*$")
 _LEFT = re.compile(
-    r"(?:[-−–+*/^_×·÷±√∉∖]|\\(?:notin|setminus|not\s*\\in)(?![a-zA-Z])|\\(?:cdot|times|div|pm|mp|ast|pi|sqrt|log|ln|sin|cos|tan)(?![a-zA-Z])|(?:\\[dt]?frac|\\sqrt|\\binom"
+    r"(?:[-−–+*/^_×·÷±√∉∖]|\\(?:notin|setminus|not\s*\\in)(?![a-zA-Z])|\\(?:cdot|times|div|pm|mp|ast|pi|sqrt|log|ln|sin|cos"
+    r"|tan)(?![a-zA-Z])|(?:\\[dt]?frac|\\sqrt|\\binom"
     r"|[\^_])\s*(?:\[\w+\]|\{[^{}]*\})?\s*\{"
     r"|\d|(?<![\\a-zA-Z])[a-zA-Z])(?:\s|\\[,;! ])*$"
 )

@@ -52,7 +52,8 @@ MARKER_LINE = re.compile(
 )
 """A heading: the answer stands below it."""
 CONCLUSION = re.compile(
-    r"\s*(?:therefore|thus|hence|so|finally|in\s+conclusion|wait|actually|correction|consequently|no(?=\s*[,.:!—–-])|不[，,]|いいえ|아니|нет,|nein,|non,|não,|所以|因此|故|综上|итак|donc|also)(?:\b|(?<=[，,]))",
+    r"\s*(?:therefore|thus|hence|so|finally|in\s+conclusion|wait|actually|correction|consequently|no(?=\s*[,.:!—–-])|不[，,]|いいえ|아니|нет,"
+    r"|nein,|non,|não,|所以|因此|故|综上|итак|donc|also)(?:\b|(?<=[，,]))",
     I_CASE,
 )
 TELLS_NOTHING = re.compile(
@@ -116,7 +117,8 @@ COMMENT = re.compile(
 )
 """Where words begin that only comment on an answer."""
 HARMLESS = re.compile(
-    r"\s*[(\[]?\s*(?:for\s+(?:comparison|reference|contrast)\b|I\s+hope|hope|let\s+me\s+know|to\s+check|check(?:ing)?\b|verif\w+|this\s+(?:is\s+(?:correct"
+    r"\s*[(\[]?\s*(?:for\s+(?:comparison|reference|contrast)\b|I\s+hope|hope|let\s+me\s+know|to\s+check|check(?:ing)?\b|verif\w+"
+    r"|this\s+(?:is\s+(?:correct"
     r"|the\s+(?:final\s+)?(?:answer|result))|matches|checks|agrees|confirms|completes|verifies|uses|used)"
     r"|q\.?e\.?d|done\b|proof|note\b|(?:is\s+)?correct\b|as\s+(?:required|desired)|we\s+(?:are\s+done|can\s+(?:verify|check))"
     r"|step\s+\d+\s+used|thank|good\s+luck|feel\s+free|hence\s+proved|which\s+(?:is|was)|✓|✅|∎|■|\\blacksquare"
@@ -141,14 +143,16 @@ she it they we i you there that is are in all
 """
 _LEADING = "|".join((*_ARTICLES.split(), *_QUIET.split()))
 LEADS_TO_VALUE = re.compile(
-    rf"(?:[^\n]*(?:\b(?:is|are|was|were|be|equals?|ist|est|es|é|è|sono|son)\b|[:：≈≡⇒→]|[\u3040-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff\u0900-\u0e7f])\s*)?"
+    rf"(?:[^\n]*(?:\b(?:is|are|was|were|be|equals?|ist|est|es|é|è|sono|son)\b|[:：≈≡⇒→]"
+    rf"|[\u3040-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff\u0900-\u0e7f])\s*)?"
     rf"(?:\W*[a-zA-Z]\w{{0,2}}\s*=)?(?:\W|\b(?:{_LEADING}|\w+ly)\b)*|.*,\s*",
     I_CASE,
 )
 """What may stand between the words that mark an answer and its value: a clause that ends in a verb, and words that say nothing."""
 LEADS_TO_LETTER = re.compile(
     r"(?:.*(?:\b(?:is|be|are|option|choice|letter|answer|statement|select|choose|pick|es|est|ist|è|é)\b|[:：=为是选選項项는은は]))?"
-    r"(?:\W|\b(?:the|a|an|option|choice|letter|answer|statement|number|\w+ly|given|by|in|fact|still|indeed|therefore|thus|so|hence|la|el|le|die|der|opción|opci[oó]n|lettre)\b)*"
+    r"(?:\W|\b(?:the|a|an|option|choice|letter|answer|statement|number|\w+ly|given|by|in|fact|still|indeed|therefore|thus|so|hence|la|el"
+    r"|le|die|der|opción|opci[oó]n|lettre)\b)*"
     r"[A-J](?![\w'’])", I_CASE | re.DOTALL,
 )
 """What may stand before a choice letter."""
@@ -159,7 +163,8 @@ FILLER = re.compile(
     I_CASE,
 )
 UNIT_STOP = re.compile(
-    r"(?:in|at|on|of|for|to|every|each|from|by|with|is|are|was|were|be|been|do|does|did|could|would|should|must|may|might|think|thinks|say|says|need"
+    r"(?:in|at|on|of|for|to|every|each|from|by|with|is|are|was|were|be|been|do|does|did|could|would|should|must|may|might|think|thinks"
+    r"|say|says|need"
     r"|needs|live|lives|went|came|come|goes?|that|which|altogether|total|left|when|where|if|because|since|as|so|and"
     r"|or|but|the|a|an|we|it|he|she|they|this|there|than|into|during"
     r"|after|before|until|while|have|has|had|gives?|makes?|who|whose|remain(?:s|ing)?|such|not|will|can|using|through|via|works?|then"
@@ -189,7 +194,8 @@ NUMBER_WORD = re.compile(
 SPELLED = re.compile(r"[^\d\ue000-\uf8ff]{0,200}\b(?:i\.e\.|that\s+is|namely|viz\.)[,:]?\s*(?=[\d$€£\ue000-\uf8ff])", I_CASE)
 """Words for a number that the same number in digits follows."""
 WINNER = re.compile(
-    r"(?:the\s+(?:student|person|runner|winner|one)\s+)?(?P<who>[^,;]{1,60}?)\s+(?:has|had|have|won|wins|gets|got|takes|took|runs|ran|travels|travell?ed"
+    r"(?:the\s+(?:student|person|runner|winner|one)\s+)?(?P<who>[^,;]{1,60}?)\s+(?:has|had|have|won|wins|gets|got|takes|took|runs|ran"
+    r"|travels|travell?ed"
     r"|earns|earned|scores|scored|makes|made|drives|drove|shows|finished|finishes)\s+(?:with\s+)?the\s+(?:\w+est|most|least|best|worst)\b",
     I_CASE,
 )

@@ -244,7 +244,8 @@ def _introduction(shadow: str) -> int:
 
 
 _NUMBER_FIRST = re.compile(
-    rf"({phrases.NUMBER_WORD.pattern}\s+(?!(?:half|thirds?|quarters?|of|and|or|more|less)\b|hundred|thousand|million|percent)[a-z]+)\s+[a-z]",
+    rf"({phrases.NUMBER_WORD.pattern}\s+(?!(?:half|thirds?|quarters?|of|and|or|more|less)\b|hundred|thousand|million"
+    rf"|percent)[a-z]+)\s+[a-z]",
     re.IGNORECASE,
 )
 """«Ten men stay upright»: the subject of a sentence without digits."""

@@ -12,12 +12,17 @@ MULTIPLIER_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _CHANGED_BEHIND = re.compile(
-    r"[\s$*\\)\]]*(?:-?(?:st|nd|rd|th)\b\s+(?:root|power|prime|term|derivative|Fibonacci|triangular|smallest|largest)|\\?%\s*\$?\s*of\s+[$\\]*\d|(?:=>|[+×→:/])\s*[$\\]*\d|\\to(?![a-z])|\\ldots|[kKM]\b(?!&)|[万千亿]|too\s+(?:many|few|large|small)"
+    r"[\s$*\\)\]]*(?:-?(?:st|nd|rd|th)\b\s+(?:root|power|prime|term|derivative|Fibonacci|triangular|smallest|largest)"
+    r"|\\?%\s*\$?\s*of\s+[$\\]*\d|(?:=>|[+×→:/])\s*[$\\]*\d|\\to(?![a-z])|\\ldots|[kKM]\b(?!&)|[万千亿]|too\s+(?:many|few|large|small)"
     r"|(?:plus|minus|times|choose|over|out\s+of|to|less\s+than|more\s+than)\s+(?:[$\\]*\d|(?:one|two|three|four|five|ten)\b))"
 )
 _OTHER_BEFORE = re.compile(
-    r"\b(?:minus|negative|(?:one|\d+)\s+over|other\s+than(?:[\s$]+[a-z]\s*=)?|(?:wrong|incorrect)\s+answer\s+(?:is|was|would\s+be)|first\s+guess\s+was|(?:first|initially)\s+(?:thought|got|guessed)(?:\s+(?:it\s+was|of))?|(?<!value\s)\bof\s+(?:the|this)\s+(?:final\s+)?answer\s+is|might\s+think|half\s+of|twice|double|(?<!\ba\s)(?:(?:square|cube)\s+)?root\s+of|reciprocal\s+of|factorial\s+of|opposite\s+of|negative\s+of"
-    r"|number\s+of\s+\w+\s+of|divisors?\s+of|multiple\s+of|all\s+but|any(?:thing)?\s+(?:but|except)|(?:square|cube)\s+of|all\s+\w+\s+except)[\s$*\\(]*$",
+    r"\b(?:minus|negative|(?:one|\d+)\s+over|other\s+than(?:[\s$]+[a-z]\s*=)?|(?:wrong|incorrect)\s+answer\s+(?:is|was|would\s+be)"
+    r"|first\s+guess\s+was|(?:first|initially)\s+(?:thought|got|guessed)(?:\s+(?:it\s+was|of))?|(?<!value\s)\bof\s+(?:the"
+    r"|this)\s+(?:final\s+)?answer\s+is|might\s+think|half\s+of|twice|double|(?<!\ba\s)(?:(?:square|cube)\s+)?root\s+of|reciprocal\s+of"
+    r"|factorial\s+of|opposite\s+of|negative\s+of"
+    r"|number\s+of\s+\w+\s+of|divisors?\s+of|multiple\s+of|all\s+but|any(?:thing)?\s+(?:but|except)|(?:square|cube)\s+of"
+    r"|all\s+\w+\s+except)[\s$*\\(]*$",
     re.IGNORECASE,
 )
 _DIGIT_BEFORE = re.compile(r"\d\.?$|\d\s*[/×]\s*\$*$")
@@ -26,7 +31,8 @@ _MORE_BEHIND = re.compile(r"\s*,\s*[\d\\a-z(-]")
 _FORMULA_OPENS = re.compile(r"\\\(\s*$")
 _DIGITS_BEHIND = re.compile(r"(?:\.\d|(?:,|\{,\})\d{3}|\d)")
 _DISOWNED = re.compile(
-    r"\b(?:never\s+mind|oops|scratch\s+that|i\s+meant?\b|(?:this|it|which)\s+(?:is\s+(?:extraneous|rejected)|(?:over|double)-?\s?counts?|contradicts)"
+    r"\b(?:never\s+mind|oops|scratch\s+that|i\s+meant?\b|(?:this|it|which)\s+(?:is\s+(?:extraneous|rejected)|(?:over|double)-?\s?counts?"
+    r"|contradicts)"
     r"|(?:discard|reject)\s+it|\(?should\s+be\s+[$\\]*-?\d)",
     re.IGNORECASE,
 )
