@@ -66,7 +66,7 @@ TELLS_NOTHING = re.compile(
 """What may follow «the answer is» without being an answer."""
 
 OR = r"(?:\bor\b|\balternatively\b|\belse\b|或者|或是|或|还是|または|又は|또는|\bили\b|\bou\b|\boder\b|\bveya\b|\blub\b|\bhoặc\b|أو|\bया\b)"
-AND = r"(?:\band\b|&|和|与|以及|及|\bи\b|\bet\b|\bund\b|と|그리고|\by\b(?=\s*\$?-?\d)|\be\b(?=\s*\$?-?\d))"
+AND = r"(?:\band\b|&|和|与|以及|及|\bи\b|\bet\b|\bund\b|と|그리고|\b[ye]\b(?=\s*(?:\$?\s?(?:-?\d|\\boxed|$)|\ue000)))"
 MAYBE = (
     r"(?:maybe|possibly|perhaps|else|either|even|also|rather|just|simply|it\s+(?:could|might|may)(?:\s+also)?\s+be|could\s+be|might\s+be"
     r"|可能是?|也许是?|也可能是?|是|equivalently|in\s+other\s+words|the\s+same|that\s+is|,)"
@@ -165,7 +165,7 @@ FILLER = re.compile(
 UNIT_STOP = re.compile(
     r"(?:in|at|on|of|for|to|every|each|from|by|with|is|are|was|were|be|been|do|does|did|could|would|should|must|may|might|think|thinks"
     r"|say|says|need"
-    r"|needs|live|lives|went|came|come|goes?|that|which|altogether|total|left|when|where|if|because|since|as|so|and"
+    r"|et|und|[ye](?=\s+[\d\ue000])|needs|live|lives|went|came|come|goes?|that|which|altogether|total|left|when|where|if|because|since|as|so|and"
     r"|or|but|the|a|an|we|it|he|she|they|this|there|than|into|during"
     r"|after|before|until|while|have|has|had|gives?|makes?|who|whose|remain(?:s|ing)?|such|not|will|can|using|through|via|works?|then"
     r"|hence|thus|respectively|more|less|fewer|times|out|maybe|perhaps|possibly)\b",

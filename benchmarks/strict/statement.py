@@ -82,7 +82,11 @@ def _prose(text: str, wanted: Wanted) -> Statement | Missing:
         part, retracted = corrected, _is_negation(corrected, wanted)
     if uses_decimal_comma(text):
         part = decimal_points(part)
-    return Statement((part,), "prose", retracted=retracted)
+    return Statement((_AND_OF_ONE_LETTER.sub(" and ", part),), "prose", retracted=retracted)
+
+
+_AND_OF_ONE_LETTER = re.compile(r"(?<=[\d$)])\s+[ye]\s+(?=[-$\d\\(])")
+"""The Spanish y and the Italian e between two values, which in a formula are symbols."""
 
 
 def _own(text: str, wanted: Wanted) -> str:
@@ -183,9 +187,15 @@ def _contents(text: str, group: list[Box]) -> tuple[str, ...]:
 _LABEL_BEFORE = re.compile(r"(?<![a-zA-Z\\])([a-zA-Z](?:_\w)?)\s*=[\s$\\({]*$")
 
 
+_MADE_OF_OTHERS = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z](?:\s*[-+*/]\s*[a-zA-Z](?![a-zA-Z])){1,4}\s*=[\s$\\({]*$")
+"""What stands before a box that is made of those before it: `m + n =` □."""
+
+
 def _group(text: str, boxes: list[Box]) -> list[Box]:
     """The last box with those before it that belong to it: joined, listed, or offered as alternatives."""
     group = boxes[-1:]
+    if _MADE_OF_OTHERS.search(text, max(0, group[0].start - 60), group[0].start):
+        return group
     for box in reversed(boxes[-MOST_BOXES:-1]):
         between = text[box.end : group[-1].start]
         if len(between) > NEAR or not _belong_together(between):
