@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -148,15 +149,41 @@ def test_a_second_process_is_refused_unless_both_make_shards(setting: Path, tmp_
     assert len(stored) == 2400 == len(texts(run))
 
 
+def stop_between_samples(process: subprocess.Popen[str], file: Path) -> list[int]:
+    """Stop a command that generates, with its workers, while none of them holds the lock of its file; returns their process ids."""
+    while True:
+        stopped = [process.pid, *processes_below(process.pid)]
+        signal_all(stopped, signal.SIGSTOP)
+        with file.open("rb") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return stopped
+            except BlockingIOError:
+                signal_all(stopped, signal.SIGCONT)
+        time.sleep(0.01)
+
+
+def signal_all(processes: list[int], number: signal.Signals) -> None:
+    for process in processes:
+        os.kill(process, number)
+
+
 def test_a_shard_joins_a_command_that_generates_which_waits_for_it_and_grades(setting: Path, tmp_path: Path):
     run = tmp_path / "run"
     more = ("--samples", "100", "--eval.slots", "1")
+    file = run / "generations" / "mini-aime" / "tiny.jsonl"
     first = start(*words(setting, run, *more))
-    wait_for(lambda: len(rows(run / "generations" / "mini-aime" / "tiny.jsonl")) > 8, first, "samples")
-    shard = klear(*words(setting, run, *more, "--eval.shard", "2/2"))
-    outcome = finish(first)
+    wait_for(lambda: len(rows(file)) > 8, first, "samples")
+    stopped = stop_between_samples(first, file)  # else it may have all of them before the shard has loaded its model
+    try:
+        there = len(rows(file))
+        joining = start(*words(setting, run, *more, "--eval.shard", "2/2"))
+        wait_for(lambda: len(rows(file)) > there + 100, joining, "samples of the shard beyond its canary")
+    finally:
+        signal_all(stopped, signal.SIGCONT)
+    shard, outcome = finish(joining), finish(first)
     assert shard.code == outcome.code == 0, shard.err + outcome.err
-    assert any("samples were missing, and all are there now" in line for line in shard.lines)
+    assert any("samples were missing, and all are there now" in line for line in shard.lines), shard.lines
     assert len(rows(run / "generations" / "mini-aime" / "tiny.jsonl")) == 600 == len(texts(run))
     assert sum(1 for _ in read_grades(run / "grades" / "mini-aime" / "tiny.parquet")) == 1200
 
