@@ -39,7 +39,10 @@ _OTHER_IF = re.compile(
     rf"{_EDGE}[^\n.]{{0,60}}?(?:[(,;]|\band\b|\bbut\b)\s*(?:but\s+|though\s+)?({VALUE}){phrases.ALSO_POSSIBLE}",
     re.IGNORECASE,
 )
-_OR_FURTHER = re.compile(rf"{_EDGE}[^\n.]{{1,60}}?[,(;]\s*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*\s*({VALUE})", re.IGNORECASE)
+_OR_FURTHER = re.compile(
+    rf"{_EDGE}[^\n.]{{1,60}}?[,(;]\s*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*\s*({VALUE}(?:\s[a-zA-Z°]{{1,12}})?)",
+    re.IGNORECASE,
+)
 _OR_AHEAD = re.compile(rf"({VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE)
 _AND_AHEAD = re.compile(rf"({VALUE})[\s,*]*{phrases.AND}\s*$", re.IGNORECASE)
 

@@ -45,7 +45,10 @@ def judge_strict(text: str, gold: str, answer_type: AnswerType | None = None) ->
         return Judgement("correct", found.coefficient[:SHOWN])
     answer = _ADJECTIVE.sub(r"\1", found.parts[0]) if kind == "text" and found.kind == "prose" else found.parts[0]
     if _same(answer, gold, answer_type):
-        agree = kind in SEVERAL or all(_same(other, gold, answer_type) or _same(other, answer, None) for other in found.beside)
+        said = (answer, f"{answer}\\text{{ {found.unit}}}" if found.unit else answer)
+        agree = kind in SEVERAL or all(
+            _same(other, gold, answer_type) or any(_same(other, one, None) for one in said) for other in found.beside
+        )
         return Judgement("correct" if agree else "hedged", shown)
     hedged = kind not in SEVERAL and (bool(found.beside) or is_several(answer))
     return Judgement("hedged" if hedged else "wrong", shown)

@@ -18,7 +18,7 @@ COPULAS = frozenset(_COPULAS.split())
 """Words with which a label ends."""
 
 
-_TRAILING = {".", "`", '"', "?"}
+_TRAILING = {".", "`", '"', "}"}
 
 
 def trimmed(tokens: Tokens) -> Tokens:
@@ -27,7 +27,7 @@ def trimmed(tokens: Tokens) -> Tokens:
         if len(tokens) == 1 and tokens[0].kind == "group":
             tokens = tokens[0].args[0]
         elif (
-            tokens[-1].kind == "unknown" and tokens[-1].text in _TRAILING - {"?"} or tokens[-1].kind == "unknown" and tokens[-1].text == "}"
+            tokens[-1].kind == "unknown" and tokens[-1].text in _TRAILING
         ):
             tokens = tokens[:-1]
         elif tokens[0].kind == "unknown" and tokens[0].text in ("`", '"', "&"):

@@ -45,6 +45,8 @@ class Statement(NamedTuple):
     """Negated, or taken back with nothing new offered."""
     coefficient: str | None = None
     """The content of the box where the part is the box with symbols behind it (`\\boxed{37}x^3`): the answer, if the gold is a number."""
+    unit: str = ""
+    """The word right behind a single box, which may be the unit of its content («□ km, or 5000 m»)."""
     sentences: tuple[str, ...] = ()
     """The contents of all boxes of the text, if each stands in a sentence of its own."""
 
@@ -126,7 +128,8 @@ def _boxed(text: str, boxes: list[Box], wanted: Wanted) -> Statement:
         parts = (f"{parts[0].strip()} \\text{{ {multiplier.group(1)}}}",)
     more, beside = values_beside(text, kept, wanted)
     coefficient = kept[0].content if len(kept) == 1 and is_coefficient(text, kept[0]) else None
-    return Statement((*parts, *more), "box", beside, retracted, coefficient, _one_a_sentence(text, all_boxes))
+    unit = _UNIT_BEHIND.match(text, kept[-1].end) if beside else None
+    return Statement((*parts, *more), "box", beside, retracted, coefficient, unit[1] if unit else "", _one_a_sentence(text, all_boxes))
 
 
 def _one_a_sentence(text: str, boxes: list[Box]) -> tuple[str, ...]:
@@ -143,6 +146,7 @@ def _is_other_case(text: str, box: Box) -> bool:
     return doubts.OTHER_CASE_BEFORE.search(sentence) is not None
 
 
+_UNIT_BEHIND = re.compile(r"(?:[\s$*)\]]|\\[)\]]){0,6}([a-zA-Z°]{1,12}(?:/[a-zA-Z]{1,6})?)")
 _A_WORD = re.compile(r"\w")
 _ONE_NUMBER = re.compile(r"\s*\$?\s*[-−–]?\d+(?:,|\{,\})\d+\s*\$?(?:\s*\\?%)?\.?\s*")
 
