@@ -40,7 +40,8 @@ _OTHER_IF = re.compile(
     re.IGNORECASE,
 )
 _OR_FURTHER = re.compile(
-    rf"{_EDGE}[^\n.]{{1,60}}?[,(;]\s*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*\s*({VALUE}(?:\s[a-zA-Z°]{{1,12}})?)",
+    rf"{_EDGE}[^\n.]{{1,60}}?[,(;]\s*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*\s*"
+    rf"({VALUE}(?:\s(?!{phrases.UNIT_STOP.pattern})[a-zA-Z°]{{1,12}})?)",
     re.IGNORECASE,
 )
 _OR_AHEAD = re.compile(rf"({VALUE})\s*(?:[a-zA-Z]{{1,12}}\s+)?[\s,*)]*{phrases.OR}(?:[\s,]*{phrases.MAYBE})*[\s,]*$", re.IGNORECASE)
