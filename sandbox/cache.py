@@ -41,7 +41,7 @@ def key_of(
     code: str, tests: Sequence[Test], limits: Limits, mode: str, tier: str, stop: bool, keep_kb: int, numpy: str | None
 ) -> bytes:
     """The identity of a result; tests in their order, for `stop` makes it matter."""
-    plain = [[test.input, test.expected, test.function, list(test.args), test.weight] for test in tests]
+    plain = [[test.input, test.expected, test.function, list(test.args), test.weight, test.abs_tol, test.rel_tol] for test in tests]
     settings = [asdict(limits), mode, tier, stop, keep_kb, runtime(numpy)]
     return hashlib.sha256(frames.encode([code, plain, settings])).digest()
 

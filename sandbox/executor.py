@@ -21,9 +21,10 @@ from . import shared_state
 from .cache import ResultCache, key_of, runtime
 from .inside import frames, kernel
 from .judge import as_bytes
-from .model import KEPT_KB, MODES, TIERS, IsolationUnavailable, Limits, Result, Test
+from .judge_process import CANCEL_S
+from .model import KEPT_KB, MODES, TIERS, Cancelled, IsolationUnavailable, Limits, Result, Test
 from .rewards import choose_tests
-from .worker import Job, Worker, find_numpy
+from .worker import Job, Worker, encode_test, find_numpy
 
 _CHOICES = ("auto", *TIERS, "unsafe")
 
@@ -130,26 +131,30 @@ class Executor:
         `seed`, the same ones for every program. Raises ValueError that names the argument: no tests, an unknown
         mode, data that cannot be sent.
         """
-        _check(code, tests, limits, mode)
+        encoded = _check(code, tests, limits, mode)
         _check_number("keep_kb", keep_kb, 0, 1 << 20, "KiB")
         positions = None
         if max_tests is not None:
             _check_number("max_tests", max_tests, 1, 1 << 30, "tests")
             positions = choose_tests(range(len(tests)), max_tests, seed)
             tests = [tests[position] for position in positions]
-        job = Job(as_bytes(code), tests, limits or Limits(), mode, stop_on_first_failure, keep_kb << 10, cancel)
+            encoded = [encoded[position] for position in positions]
+        limits = limits or Limits()
+        job = Job(as_bytes(code), tests, encoded, limits, mode, stop_on_first_failure, keep_kb << 10, cancel)
         tier, key = self._start(), b""
         if self.cache is not None and not any(test.checker or test.interactor for test in tests):
             key = key_of(code, tests, job.limits, mode, tier, job.stop, keep_kb, self._numpy)
             if (known := self.cache.get(key)) is not None:
                 return replace(known, positions=positions)
-        worker = self._idle.get()
+        worker = self._idle_worker(cancel)
         try:
             results = worker.run(job)
             if mode == "lcb_compat":
                 results = shared_state.carry_over(
                     code, tests, results, job.limits, job.stop,
-                    lambda test, bounds: worker.run(replace(job, tests=[test], limits=bounds, stop=False))[0],
+                    lambda test, bounds: worker.run(
+                        replace(job, tests=[test], encoded=[encode_test(test)], limits=bounds, stop=False)
+                    )[0],
                 )  # fmt: skip
         finally:
             self._idle.put(worker)
@@ -160,6 +165,15 @@ class Executor:
         if self.cache is not None and key:
             self.cache.put(key, result)
         return result
+
+    def _idle_worker(self, cancel: threading.Event | None) -> Worker:
+        """The next worker that is free. Raises Cancelled."""
+        while True:
+            try:
+                return self._idle.get(timeout=None if cancel is None else CANCEL_S)
+            except queue.Empty:
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled("the run was cancelled") from None
 
     def stream(
         self, samples: Iterable[tuple[str, Sequence[Test]]], limits: Limits | None = None,
@@ -270,7 +284,8 @@ def _check_number(name: str, value: object, low: int, high: int, unit: str) -> N
         raise ValueError(f"{name}: {value!r} is not allowed; a whole number from {low} to {high} ({unit})")
 
 
-def _check(code: str, tests: Sequence[Test], limits: Limits | None, mode: str) -> None:
+def _check(code: str, tests: Sequence[Test], limits: Limits | None, mode: str) -> list[tuple[bytes, bytes]]:
+    """`encode_test` of each test. Raises ValueError that names the argument."""
     if not isinstance(code, str):
         raise ValueError(f"code: {type(code).__name__} is not allowed; str")
     if limits is not None and not isinstance(limits, Limits):
@@ -287,17 +302,28 @@ def _check(code: str, tests: Sequence[Test], limits: Limits | None, mode: str) -
         if mode != "native" and (test.checker is not None or test.interactor is not None):
             which = "checker" if test.checker is not None else "interactor"
             raise ValueError(f"tests[{index}].{which}: not allowed in mode {mode!r}; native")
-        if test.function is not None or test.checker is not None or test.interactor is not None:
-            _check_plain(f"tests[{index}].expected", test.expected)
-            _check_plain(f"tests[{index}].args", test.args)
+        if mode != "native" and (test.abs_tol or test.rel_tol):
+            which = "abs_tol" if test.abs_tol else "rel_tol"
+            raise ValueError(f"tests[{index}].{which}: not allowed in mode {mode!r}; native")
+        if test.function is None and (test.checker is not None or test.interactor is not None):
+            _plain(f"tests[{index}].expected", test.expected)
+    return [_encoded(index, test) for index, test in enumerate(tests)]
 
 
-def _check_plain(name: str, value: object) -> None:
+def _encoded(index: int, test: Test) -> tuple[bytes, bytes]:
+    if test.function is None:
+        return b"", b""
+    return _plain(f"tests[{index}].args", list(test.args)), _plain(f"tests[{index}].expected", test.expected)
+
+
+def _plain(name: str, value: object) -> bytes:
+    """The value as a frame. Raises ValueError for anything but plain data."""
     try:
-        plain = b'"opaque"' not in frames.encode(value)
+        encoded = frames.encode(value)
     except (RecursionError, TypeError, ValueError):
-        plain = False
-    if not plain:
+        encoded = b'"opaque"'
+    if b'"opaque"' in encoded:
         raise ValueError(
             f"{name}: only plain data (numbers, text, bytes, lists, tuples, dicts, sets) is allowed"
         )
+    return encoded

@@ -1,4 +1,6 @@
-"""From what the kernel and the zygote observed about one test to its verdict."""
+"""From what the kernel and the zygote observed about one test to its verdict. What is compared, and where, is the
+worker's; here nothing takes longer than the length of standard error, of which 64 KiB are kept.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,16 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import compare
-from .inside import frames, protocol
+from .inside import protocol
 from .model import Limits, Test, TestResult, Verdict
+from .output import Output
 
-_MEMORY_ERROR = re.compile(rb"(?:^|\n)[\w.]*MemoryError\b[^\n]*\n*\Z")
+_MEMORY_ERROR = re.compile(rb"[\w.]*MemoryError\b")
 
 
 @dataclass
 class Outcome:
-    """How one test ended; `output` is all of standard output, a function's sealed value included."""
+    """How one test ended; `errors` is the beginning and the end of standard error."""
 
     reached: int
     killed: str | None = None
@@ -25,36 +27,31 @@ class Outcome:
     wall_s: float = 0.0
     peak_kb: int = 0
     skipped: bool = False
-    output: bytes = b""
     errors: bytes = b""
 
 
-Check = Callable[[Test, bytes], str]
-"""What a custom checker or an interactor has against the output, or against the frame of a value; "" for nothing."""
+Complaint = Callable[[], str]
+"""What comparison or checker have against the output; "" for nothing."""
 
 
 def judge(
-    test: Test, outcome: Outcome, limits: Limits, mode: str, token: bytes, keep_bytes: int, check: Check | None = None
+    test: Test, outcome: Outcome, output: Output, limits: Limits, mode: str, keep_bytes: int, complaint: Complaint
 ) -> TestResult:
     """The verdict and the figures of a test that the sandbox did carry out (`reached` is not FORKED).
 
-    `check` is needed for tests with a checker, and only called where the program ended well.
+    `complaint` is only called if the program ended well.
     """
-    printed, payload = outcome.output, None
-    if test.function is not None and (parts := frames.unseal(outcome.output, token)) is not None:
-        printed, payload = parts
-    verdict, message = _verdict(test, outcome, limits, mode, payload, check)
+    verdict, message = _verdict(test, outcome, output, limits, mode, complaint)
     return TestResult(
         verdict=verdict, cpu_s=outcome.cpu_s, wall_s=outcome.wall_s, peak_mb=outcome.peak_kb / 1024,
-        stdout=printed[:keep_bytes].decode("utf-8", "replace"),
-        stderr=outcome.errors.decode("utf-8", "replace"),
+        stdout=output.text(keep_bytes), stderr=outcome.errors.decode("utf-8", "replace"),
         exit_code=outcome.status if outcome.status >= 0 and not outcome.killed else None,
         signal=-outcome.status if outcome.status < 0 else None, message=message, weight=test.weight,
     )  # fmt: skip
 
 
 def _verdict(
-    test: Test, outcome: Outcome, limits: Limits, mode: str, payload: bytes | None, check: Check | None
+    test: Test, outcome: Outcome, output: Output, limits: Limits, mode: str, complaint: Complaint
 ) -> tuple[Verdict, str]:
     if outcome.status == -signal.SIGSYS:
         return Verdict.SV, "killed by the kernel for a forbidden system call"
@@ -62,7 +59,7 @@ def _verdict(
         return Verdict.CE, "not compiled: " + (
             outcome.killed or _last_line(outcome.errors) or "the compiler died"
         )
-    if len(outcome.output) > limits.output_mb << 20:
+    if output.size > limits.output_mb << 20:
         return Verdict.OLE, f"standard output exceeds {limits.output_mb} MiB"
     if outcome.killed == "threads":
         return Verdict.RE, "too many threads"
@@ -72,31 +69,18 @@ def _verdict(
         return Verdict.TLE, f"wall time exceeds {limits.wall_s:g} s"
     if outcome.killed == "cpu" or outcome.cpu_s > limits.cpu_s:
         return Verdict.TLE, f"CPU time exceeds {limits.cpu_s:g} s"
-    if outcome.status == 1 and _MEMORY_ERROR.search(outcome.errors):
+    if outcome.status == 1 and _MEMORY_ERROR.match(outcome.errors.rstrip(b"\n").rpartition(b"\n")[2]):
         return Verdict.MLE, "MemoryError"
     if outcome.status < 0:
         return Verdict.RE, f"killed by {_signal_name(-outcome.status)}"
     if outcome.status > 0:
         return Verdict.RE, f"exit status {outcome.status}: {_last_line(outcome.errors)}"
-    return _compare(test, outcome.output, payload, mode, check)
-
-
-def _compare(
-    test: Test, output: bytes, payload: bytes | None, mode: str, check: Check | None
-) -> tuple[Verdict, str]:
-    if test.function is not None and payload is None:
+    if test.function is not None and output.value is None:
         return Verdict.RE, "the process ended before the function returned"
-    if test.checker is not None:
-        assert check is not None
-        complaint = check(test, output if payload is None else payload)
-        return (Verdict.WA, complaint) if complaint else (Verdict.AC, "")
-    if payload is not None:
-        right = compare.value_matches(test.expected, payload, mode)
-    else:
-        if mode == "lcb_compat" and not output:  # its harness ends the output with a newline
-            return Verdict.RE, "the process ended before the program returned"
-        right = compare.text_matches(as_bytes(test.expected), output, mode)
-    return (Verdict.AC, "") if right else (Verdict.WA, "wrong answer")
+    if mode == "lcb_compat" and not output.size:  # its harness ends the output with a newline
+        return Verdict.RE, "the process ended before the program returned"
+    said = complaint()
+    return (Verdict.WA, said) if said else (Verdict.AC, "")
 
 
 def as_bytes(text: str | bytes) -> bytes:

@@ -28,7 +28,10 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
     """One answer and the standard error behind it. Raises EOFError when the zygote is gone, TimeoutError after
     the socket's time-out.
     """
-    packet = connection.recv(protocol.MAX_PACKET)
+    try:
+        packet = connection.recv(protocol.MAX_PACKET)
+    except ConnectionResetError:  # it died with messages unread; what it had answered before comes after that error
+        packet = connection.recv(protocol.MAX_PACKET)
     if not packet:
         raise EOFError("the zygote closed the connection")
     head, _, body = packet.partition(b"\n")

@@ -91,9 +91,11 @@ class Limits:
 class Test:
     """One test: `input` and `expected` text, or `function`, `args` and the `expected` value (plain data).
 
-    `weight` is its part of the pass rate. `checker` and `interactor` name trusted functions as "module:function"
+    `weight` is its part of the pass rate. `abs_tol` and `rel_tol` let numbers differ from the expected ones, token by token
+    or value by value: by at most `abs_tol`, or by at most `rel_tol` times the expected number; either is enough, and NaN then
+    equals nothing (sandbox.compare). `checker` and `interactor` name trusted functions as "module:function"
     (sandbox.checker_process): the one judges instead of the comparison, the other talks with the program over its
-    standard streams, and `expected` is whatever they make of it. Both work in mode "native".
+    standard streams, and `expected` is whatever they make of it. Tolerances, checkers and interactors work in mode "native".
     """
 
     __test__ = False  # for pytest
@@ -105,9 +107,15 @@ class Test:
     weight: float = 1.0
     checker: str | None = None
     interactor: str | None = None
+    abs_tol: float = 0.0
+    rel_tol: float = 0.0
 
     def __post_init__(self) -> None:
         _check("weight", self.weight, False, 1e-9, 1e9, "relative to the other tests")
+        for which, tolerance in (("abs_tol", self.abs_tol), ("rel_tol", self.rel_tol)):
+            _check(which, tolerance, False, 0, 1e300, "a distance" if which == "abs_tol" else "of the expected number")
+            if tolerance and (self.checker is not None or self.interactor is not None):
+                raise ValueError(f"{which}: not allowed with checker or interactor")
         for which, name in (("checker", self.checker), ("interactor", self.interactor)):
             if name is not None and not (isinstance(name, str) and _TRUSTED.fullmatch(name)):
                 raise ValueError(f"{which}: {name!r} is not allowed; module:function")

@@ -8,7 +8,9 @@ descriptors afterwards, and removes it.
 
 from __future__ import annotations
 
+import mmap
 import os
+import struct
 import time
 
 from . import lockdown
@@ -16,10 +18,11 @@ from . import lockdown
 PREFIX = "klear-sandbox-"
 _KEPT_OUTPUTS = 5  # written by programs, waiting for the parent to read them
 _OTHER_MB = 96  # /tmp, the zygote itself, the kernel's part
-_MEMORY = {  # version: what bounds memory, what counts kills, what keeps the group out of swap
-    2: ("memory.max", "memory.events", ("memory.swap.max", "0")),
-    1: ("memory.limit_in_bytes", "memory.oom_control", ("memory.swappiness", "0")),
+_MEMORY = {  # version: what bounds memory, counts kills, counts how often the bound was met, keeps the group out of swap
+    2: ("memory.max", "memory.events", "memory.events", ("memory.swap.max", "0")),
+    1: ("memory.limit_in_bytes", "memory.oom_control", "memory.failcnt", ("memory.swappiness", "0")),
 }
+_SEEN = struct.Struct("=2Q")
 
 
 def _mount_point(version: int, controller: str) -> str:
@@ -61,6 +64,12 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
+def _counter(descriptor: int, name: bytes) -> int:
+    """The number behind the name, or the only one of the file."""
+    words = os.pread(descriptor, 4096, 0).split()
+    return int(words[words.index(name) + 1] if name in words else words[0])
+
+
 class Group:
     """The group of the launcher that makes it. Raises OSError where the machine refuses one."""
 
@@ -69,7 +78,8 @@ class Group:
         self._folders: list[int] = []
         self._members: list[int] = []
         self._descriptors: list[int] = []
-        self._bound = self._kills = 0
+        self._bound = 0
+        self._seen = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)  # shared by launcher and zygote
         reasons = []
         for version in (2, 1):
             try:
@@ -81,10 +91,11 @@ class Group:
         raise OSError("; ".join(reasons))
 
     def _make(self, version: int) -> None:
-        limit, events, (swap, none) = _MEMORY[version]
+        limit, kills, met, (swap, none) = _MEMORY[version]
         path = self._make_folder(version, "memory", limit)
         self._descriptors = [os.open(f"{path}/{limit}", os.O_WRONLY | os.O_CLOEXEC),
-                             os.open(f"{path}/{events}", os.O_RDONLY | os.O_CLOEXEC)]  # fmt: skip
+                             os.open(f"{path}/{kills}", os.O_RDONLY | os.O_CLOEXEC),
+                             os.open(f"{path}/{met}", os.O_RDONLY | os.O_CLOEXEC)]  # fmt: skip
         if os.path.exists(f"{path}/{swap}"):
             _write(f"{path}/{swap}", none)
         if version == 1:
@@ -132,13 +143,20 @@ class Group:
                 return
             self._bound = limit
 
-    def has_killed(self) -> bool:
-        """Whether the kernel has ended a process for want of memory since the last call."""
-        for line in os.pread(self._descriptors[1], 4096, 0).splitlines():
-            if line.startswith(b"oom_kill "):
-                kills, self._kills = self._kills, int(line[9:])
-                return self._kills > kills
-        return False
+    def hide(self) -> None:
+        """In the zygote: keeps from programs what it shares with the launcher."""
+        self._seen.madvise(mmap.MADV_DONTFORK)
+
+    def killed_for(self) -> str:
+        """Why the kernel has ended a process for want of memory since the last call, the launcher's or the zygote's:
+        "limit" if the group had used up its own, "machine" if not; "" if it has ended none.
+        """
+        seen_kills, seen_met = _SEEN.unpack_from(self._seen)
+        kills, met = _counter(self._descriptors[1], b"oom_kill"), _counter(self._descriptors[2], b"oom")
+        _SEEN.pack_into(self._seen, 0, kills, met)
+        if kills == seen_kills:
+            return ""
+        return "limit" if met > seen_met else "machine"
 
     def remove(self) -> None:
         """Removes the group; its last processes, killed already, may take a moment to go."""

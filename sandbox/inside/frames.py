@@ -39,7 +39,7 @@ def _plain(value: Any) -> Any:
     if kind is float:
         return value if value - value == 0 else {"float": repr(value)}
     if kind is list:
-        return [_plain(item) for item in value]
+        return value if _is_json(value) else [_plain(item) for item in value]
     if kind is tuple:
         return {"tuple": [_plain(item) for item in value]}
     if kind is dict:
@@ -51,6 +51,14 @@ def _plain(value: Any) -> Any:
     if kind is complex:
         return {"complex": [_plain(value.real), _plain(value.imag)]}
     return _plain_of_subclass(value)
+
+
+def _is_json(items: list[Any]) -> bool:
+    """Whether JSON has all of the items: most long lists are of numbers, or of text."""
+    kinds = set(map(type, items))
+    if kinds == {int}:
+        return min(items) >= -_INT64 and max(items) < _INT64
+    return kinds <= {str, bool, type(None)}
 
 
 def _plain_of_subclass(value: Any) -> Any:
@@ -139,14 +147,12 @@ def seal(payload: bytes, token: bytes) -> bytes:
     return payload + TAIL.pack(len(payload), token, MAGIC)
 
 
-def unseal(output: bytes, token: bytes) -> tuple[bytes, bytes] | None:
-    """Splits standard output into (what was printed, payload); None if it does not end in a frame with
-    `token`.
+def unseal(tail: bytes, size: int, token: bytes) -> int | None:
+    """Length of the payload that ends `size` bytes of output, whose last ones are `tail`, before TAIL.size bytes of seal;
+    None if they do not end in a frame with `token`.
     """
-    if len(output) < TAIL.size:
+    if len(tail) < TAIL.size:
         return None
-    length, found, magic = TAIL.unpack(output[-TAIL.size :])
-    end = len(output) - TAIL.size
-    if magic != MAGIC or found != token or length > end:
-        return None
-    return output[: end - length], output[end - length : end]
+    length: int
+    length, found, magic = TAIL.unpack(tail[-TAIL.size :])
+    return length if magic == MAGIC and found == token and length <= size - TAIL.size else None

@@ -13,6 +13,7 @@ import atexit
 import builtins
 import io
 import marshal
+import mmap
 import os
 import signal
 import struct
@@ -34,7 +35,15 @@ RECURSION_LIMIT = 50_000
 INT_DIGITS = 50_000
 _SIZE = struct.Struct("<Q")
 _grant = sys.setrecursionlimit
-_LEVELS_PER_MB = 512  # of calls; unwinding an exception takes up to about 0.5 KiB a level
+# Levels of calls that fit into a MiB: a plain frame takes about 125 bytes, and an exception that unwinds it 0.5 KiB more.
+_FRAMES_PER_MB, _UNWOUND_PER_MB = 8192, 1600
+_DEEP = 1 << 20  # levels: deeper than honest programs go
+_SMALL_MAPPING = 1 << 20
+_NAMED_STREAMS = {
+    f"{prefix}{name}": descriptor
+    for descriptor, word in enumerate(("stdin", "stdout", "stderr"))
+    for prefix, name in (("/dev/", word), ("/dev/fd/", descriptor), ("/proc/self/fd/", descriptor))
+}
 COMPILE_ERRORS = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)
 
 
@@ -52,6 +61,42 @@ def open_standard_streams() -> None:
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)  # noqa: SIM115
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, f"__{name}__", getattr(sys, name))
+
+
+class Mapping(mmap.mmap):
+    """`mmap.mmap` that makes small anonymous mappings private, which is the same in one process.
+
+    Python shares them unless told otherwise, and the filter refuses shared anonymous memory, which nothing could count.
+    """
+
+    def __new__(cls, fileno: int, length: int, flags: int = mmap.MAP_SHARED, *rest: Any, **named: Any) -> Mapping:
+        if fileno == -1 and length <= _SMALL_MAPPING and flags == mmap.MAP_SHARED and "access" not in named:
+            flags = mmap.MAP_PRIVATE
+        return super().__new__(cls, fileno, length, flags, *rest, **named)
+
+
+def name_streams() -> None:
+    """Makes `open` take `/dev/stdin` and the like, which lead into a /proc that programs do not have.
+
+    As on a pipe, the opened file goes on where the standard stream is.
+    """
+    real_open, real_descriptor = io.open, os.open
+
+    def descriptor_of(file: Any) -> int | None:
+        path = os.fspath(file) if isinstance(file, (str, bytes, os.PathLike)) else None
+        number = _NAMED_STREAMS.get(os.fsdecode(path)) if path is not None else None
+        return None if number is None else os.dup(number)
+
+    def open(file: Any, *arguments: Any, **named: Any) -> Any:
+        descriptor = descriptor_of(file)
+        return real_open(file if descriptor is None else descriptor, *arguments, **named)
+
+    def open_descriptor(path: Any, *arguments: Any, **named: Any) -> int:
+        descriptor = descriptor_of(path)
+        return real_descriptor(path, *arguments, **named) if descriptor is None else descriptor
+
+    builtins.open = io.open = open
+    os.open = open_descriptor
 
 
 def _read_all(descriptor: int) -> bytes:
@@ -93,9 +138,10 @@ def compiled_size(descriptor: int) -> int:
 
 def bound_recursion(memory_mb: int) -> None:
     """Caps what `sys.setrecursionlimit` grants programs with so much memory: Python's own frames live on the heap,
-    and endless recursion would fill it for seconds before it failed.
+    and endless recursion would fill it for seconds before it failed. A million levels are granted where their frames fit,
+    more only where there is room to unwind them.
     """
-    levels = max(memory_mb * _LEVELS_PER_MB, RECURSION_LIMIT)
+    levels = max(memory_mb * _UNWOUND_PER_MB, min(memory_mb * _FRAMES_PER_MB, _DEEP), RECURSION_LIMIT)
 
     def setrecursionlimit(limit: int, /) -> None:
         _grant(min(limit, levels) if type(limit) is int else limit)
@@ -103,8 +149,8 @@ def bound_recursion(memory_mb: int) -> None:
     sys.setrecursionlimit = setrecursionlimit
 
 
-def run(mode: str, function: str | None, on_ready: Callable[[], None]) -> int:
-    """Compiles or loads the program, reports ready, runs it. Returns the exit status."""
+def run(mode: str, function: str | None, streams: bool, on_ready: Callable[[], None]) -> int:
+    """Compiles or loads the program, reports ready, runs it. Returns the exit status. `streams`: see `name_streams`."""
     try:
         code = load_code(mode, function is not None)
     except COMPILE_ERRORS as error:
@@ -112,6 +158,8 @@ def run(mode: str, function: str | None, on_ready: Callable[[], None]) -> int:
         return 1
     token, arguments = _read_arguments() if function is not None else (b"", [])
     os.closerange(3, FIRST_CLOSED)
+    if streams:
+        name_streams()
     on_ready()
     value = b""
     try:
@@ -252,6 +300,8 @@ def prepare(full: bool) -> None:
     builtins.quit = Quitter("quit", "Ctrl-D (i.e. EOF)")
     sys.set_int_max_str_digits(INT_DIGITS)
     sys.argv = ["solution.py"]
+    Mapping.__name__ = Mapping.__qualname__ = Mapping.__module__ = "mmap"
+    mmap.mmap = Mapping  # type: ignore[misc]
     open_standard_streams()
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     if full:

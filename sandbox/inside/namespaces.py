@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 INSIDE_ID = 65534
 TMP_MB = 16
 _TMP_OPTIONS = f"size={TMP_MB}m,nr_inodes=2048,mode=1777"
-DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
+ZERO = "/dev/zero"
+"""Only to read, which Landlock sees to: a shared mapping of it that can be written is memory that nothing counts."""
 _LOCKED = (  # statvfs flag, mount flag: a user namespace may not clear what its parent has set
     (os.ST_NOSUID, MS_NOSUID),
     (os.ST_NODEV, MS_NODEV),
@@ -76,7 +78,7 @@ def private_proc() -> int | None:
     return descriptor
 
 
-def build_root(read_only: Iterable[str], hidden: Iterable[str]) -> int | None:
+def build_root(read_only: Iterable[str], hidden: Iterable[str], devices: Iterable[str]) -> int | None:
     """Makes the new root and moves into it. Returns `private_proc()`. Raises OSError.
 
     `read_only` paths appear at their `place`, in the order given; `hidden` ones, below the first, become
@@ -86,7 +88,7 @@ def build_root(read_only: Iterable[str], hidden: Iterable[str]) -> int | None:
     proc = private_proc()
     sources = [(place(path), os.path.realpath(path)) for path in read_only if os.path.exists(path)]
     covered = [place(path) for path in hidden if os.path.isdir(path)]
-    devices = [path for path in DEVICES if os.path.exists(path)]
+    devices = [path for path in devices if os.path.exists(path)]
     base = "/tmp" if os.path.isdir("/tmp") else "/dev"
     kernel.mount("tmpfs", base, "tmpfs", MS_NOSUID | MS_NODEV, "size=4m,mode=755")
     os.mkdir(f"{base}/.host", 0o700)
@@ -103,6 +105,8 @@ def build_root(read_only: Iterable[str], hidden: Iterable[str]) -> int | None:
         kernel.mount("none", path, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
     for path in devices:
         _bind(f"/.host{path}", path, 0, device=True)
+    for name in ("stdin", "stdout", "stderr"):  # they exist; opening them is the harness's work
+        os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY, 0o000))
     os.mkdir("/tmp", 0o1777)
     mount_tmp()
     kernel.unmount("/.host")

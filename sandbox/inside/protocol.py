@@ -1,8 +1,8 @@
 """The zygote's side of its socket: packets on a SOCK_SEQPACKET pair, descriptors beside them.
 
 To the zygote, in marshal, written by the trusted parent: a dict (setup), a tuple (sample: mode, CPU s, wall s,
-memory MiB, output MiB; descriptors: source, compiled), or a function's name, None for standard input (test;
-descriptors: input, output). From it one JSON line, ready or one outcome a test, followed by the program's
+memory MiB, output MiB, whether `/dev/stdin` may be named; descriptors: source, compiled), or a function's name, None for
+standard input (test; descriptors: input, output). From it one JSON line, ready or one outcome a test, followed by the program's
 standard error. Only trusted code reads or writes this socket. The parent's side is `sandbox.messages`.
 """
 
@@ -21,6 +21,8 @@ STDERR_BYTES = 64 << 10
 
 # How far a program got: never locked down (the sandbox's failure), locked down, compiled and started.
 FORKED, LOCKED, STARTED = 0, 1, 2
+
+EXHAUSTED = 90  # exit status of the launcher: the zygote itself died of what its programs took of the group's memory
 
 _PAIR = struct.Struct("@2i")
 _SPACE = socket.CMSG_SPACE(_PAIR.size)

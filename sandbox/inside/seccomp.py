@@ -167,6 +167,7 @@ _PRCTLS = (15, 16, 0x53564D41)  # SET_NAME GET_NAME SET_VMA
 _THREAD_FLAGS = 0x003D0F00  # those of pthread_create, no more: a thread with descriptors of its own escapes the limit
 _CLONE_DETACHED = 0x00400000  # without effect; musl sets it
 _MAP_HUGETLB = 0x00040000  # huge pages are not in the resident size
+_MAP_ANONYMOUS_SHARED = 0x00000021  # MAP_ANONYMOUS with MAP_SHARED or MAP_SHARED_VALIDATE, which share a bit
 _PID_MARK = 0x7E57_1D00  # replaced by the process's own pid in `install`
 
 
@@ -195,12 +196,17 @@ def _threads_only() -> list[bytes]:
     ]
 
 
-def _without(argument: int, bits: int) -> list[bytes]:
-    """Allows when none of the bits in the low half of the argument is set."""
+def _private_mappings() -> list[bytes]:
+    """Allows mmap but for huge pages, which the resident size leaves out, and for shared anonymous memory, whose pages
+    stay allocated after they have left the resident size and the address space (madvise, mremap).
+    """
     return [
-        _argument(argument),
-        _instruction(_AND, bits),
-        _instruction(_EQUAL, 0, 0, 1),
+        _argument(3),
+        _instruction(_AND, _MAP_HUGETLB),
+        _instruction(_EQUAL, 0, 0, 4),
+        _argument(3),
+        _instruction(_AND, _MAP_ANONYMOUS_SHARED),
+        _instruction(_EQUAL, _MAP_ANONYMOUS_SHARED, 1, 0),
         _instruction(_RETURN, _ALLOW),
         _instruction(_RETURN, _EPERM),
     ]
@@ -226,7 +232,7 @@ _CHECKED: dict[tuple[int, int], list[bytes]] = {  # (x86_64, aarch64): look at a
     (302, 261): _any_of(0, (0,)),  # prlimit64, of itself; hard limits never rise
     (62, 129): _any_of(0, (_PID_MARK,)),  # kill
     (234, 131): _any_of(0, (_PID_MARK,)),  # tgkill
-    (9, 222): _without(3, _MAP_HUGETLB),  # mmap
+    (9, 222): _private_mappings(),  # mmap
     (436, 436): _any_of(2, (0, 4)),  # close_range, without UNSHARE
     (53, 199): _any_of(0, (1,)),  # socketpair, AF_UNIX: asyncio needs one
     (44, 206): _zero(4),  # sendto and recvfrom without an address

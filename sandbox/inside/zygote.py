@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import importlib.machinery
     from typing import Any, NoReturn
 
+_SHARED = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS
 _WATCH_S = 0.05  # how often a running program's threads and memory are looked at
 _FREE_DESCRIPTOR = (
     10  # below it nothing is ever opened, so that dup2 onto 0..4 cannot hit a descriptor in use
@@ -41,12 +42,15 @@ class Sample:
     descriptors 4 and 3.
     """
 
-    def __init__(self, mode: str, cpu_s: float, wall_s: float, memory_mb: int, output_mb: int) -> None:
+    def __init__(
+        self, mode: str, cpu_s: float, wall_s: float, memory_mb: int, output_mb: int, streams: bool
+    ) -> None:
         self.mode = mode
         self.cpu_s = cpu_s
         self.wall_s = wall_s
         self.memory_mb = memory_mb
         self.output_mb = output_mb
+        self.streams = streams
         self.failed = False
 
 
@@ -86,7 +90,7 @@ def _hidden_paths() -> list[str]:
 
 
 def _landlock_rules(tier: str, paths: list[str]) -> list[tuple[str, int]]:
-    rules = [(device, landlock.DEVICE) for device in namespaces.DEVICES]
+    rules = [*((device, landlock.DEVICE) for device in namespaces.DEVICES), (namespaces.ZERO, landlock.READ)]
     if tier != "landlock":
         return rules + [("/tmp", landlock.READ_WRITE)] + [(path, landlock.READ) for path in paths]
     # No mounts to hide site-packages with: the library's entries one by one, names only for the folder.
@@ -168,11 +172,11 @@ class Zygote:
             base_bytes=base_bytes, count_threads=counted,
         )  # fmt: skip
         lockdown.prepare_zygote(self.lock)
-        self.shared = mmap.mmap(-1, mmap.PAGESIZE)
+        self.shared = mmap.mmap(-1, mmap.PAGESIZE, _SHARED)
         self.errors = Errors()
         self.poll = select.poll()
         self.poll.register(connection, 0)
-        self.sample = Sample("native", 1, 1, 16, 1)
+        self.sample = Sample("native", 1, 1, 16, 1, False)
 
     def _enter(self) -> int | None:
         """Moves into the tier's file system. Returns a descriptor of /proc for counting threads, or None."""
@@ -181,7 +185,8 @@ class Zygote:
             return os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if os.getpid() != 1:
             raise OSError("not the first process of a PID namespace")  # kill(-1) would reach the host
-        proc = namespaces.build_root(self.paths, _hidden_paths())
+        devices = [*namespaces.DEVICES, *([namespaces.ZERO] if landlock.abi() else [])]
+        proc = namespaces.build_root(self.paths, _hidden_paths(), devices)
         self.paths = [namespaces.place(path) for path in self.paths]
         sys.path[:] = [namespaces.place(path) for path in sys.path]
         sys.path_importer_cache.clear()
@@ -266,7 +271,10 @@ class Zygote:
         reached = shared[0]
         if reached == protocol.LOCKED:
             sample.failed = True
-        if status == signal.SIGKILL and not killed and self.group is not None and self.group.has_killed():
+        if status == signal.SIGKILL and not killed and self.group is not None and (cause := self.group.killed_for()):
+            if cause == "machine":
+                self.connection.send(b'{"reason":"the machine ran out of memory"}\n')
+                return
             killed = b"memory"
         head = b'{"reached":%d,"killed":%s,"status":%d,"cpu_s":%.6f,"wall_s":%.6f,"peak_kb":%d}\n' % (
             reached, b'"%s"' % killed if killed else b"null", os.waitstatus_to_exitcode(status),
@@ -289,7 +297,7 @@ class Zygote:
                 os._exit(1)
             os.closerange(harness.FIRST_CLOSED, 1 << 20)
             self.shared[0] = protocol.LOCKED
-            status = harness.run(self.sample.mode, function, self._started)
+            status = harness.run(self.sample.mode, function, self.sample.streams, self._started)
         except BaseException as error:  # noqa: BLE001 - the last line of defence: report, and never go on
             os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace")[:2000])
         finally:
@@ -404,9 +412,13 @@ def _launch(connection: socket.socket, parent: int) -> None:
     poll.register(pidfd, select.POLLIN)
     poll.poll()
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    if group is not None:
-        group.remove()
+    _, status = os.waitpid(pid, 0)
+    if group is None:
+        return
+    exhausted = status == signal.SIGKILL and group.killed_for() == "limit"
+    group.remove()
+    if exhausted:
+        os._exit(protocol.EXHAUSTED)
 
 
 def _make_group(setup: dict[str, Any]) -> cgroups.Group | None:
@@ -431,6 +443,7 @@ def _serve(connection: socket.socket, setup: dict[str, Any], keeper: int, group:
             os.setsid()
         if group is not None:
             group.join()
+            group.hide()
         zygote = Zygote(connection, setup, group)
         for name in [name for name in sys.modules if name.partition(".")[0] == "inside"]:
             del sys.modules[name]  # nothing for a program to import; here they live on

@@ -15,9 +15,11 @@ import pickle
 import random
 import socket
 import struct
+import sys
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,10 @@ from sandbox import Limits, Test, messages
 from sandbox.compare import text_matches, value_matches
 from sandbox.inside import frames, protocol
 from sandbox.judge import Outcome, judge
+from sandbox.output import Output
+
+sys.path.insert(0, str(Path(__file__).parent))
+from written import written  # noqa: E402
 
 PROOF_S = float(os.environ.get("KLEAR_FUZZ_S", "300"))
 SLOWEST_S = 1.0
@@ -144,20 +150,25 @@ OUTPUTS = st.tuples(
 )  # fmt: skip
 
 
+def _judged(test: Test, output: bytes, status: int) -> str:
+    """The verdict on a program that ended so, and whose value, if any, is not the right one."""
+    with written(output) as descriptor:
+        outcome = Outcome(reached=protocol.STARTED, status=status)
+        return judge(test, outcome, Output(descriptor, TOKEN), Limits(), "native", KEPT, lambda: "wrong answer").verdict
+
+
 def check_forgery(drawn: tuple[bytes, bytes]) -> None:
     """What a program prints without the token is not a value; with it, it states a value that is compared."""
     output = b"".join(drawn)
     test = Test(function="f", args=[], expected=7)
     if TOKEN not in output:
-        assert frames.unseal(output, TOKEN) is None
-        result = judge(test, Outcome(reached=protocol.STARTED, output=output), Limits(), "native", TOKEN, KEPT)
-        assert result.verdict == "RE"
+        assert _judged(test, output, 0) == "RE"
     sealed = output + frames.seal(b"8", TOKEN)
-    assert frames.unseal(sealed, TOKEN) == (output, b"8")
-    result = judge(test, Outcome(reached=protocol.STARTED, output=sealed), Limits(), "native", TOKEN, KEPT)
-    assert result.verdict == "WA"
-    result = judge(test, Outcome(reached=protocol.STARTED, output=sealed, status=1), Limits(), "native", TOKEN, KEPT)
-    assert result.verdict == "RE"
+    with written(sealed) as descriptor:
+        found = Output(descriptor, TOKEN)
+        assert found.value == (len(output), 1) and found.printed == len(output)
+    assert _judged(test, sealed, 0) == "WA"
+    assert _judged(test, sealed, 1) == "RE"
 
 
 ERRORS = mutated(st.sampled_from([
@@ -174,7 +185,9 @@ def check_packet(errors: bytes) -> None:
         theirs.sendmsg([head, errors])
         answer, body = messages.receive(ours)
     assert (answer, body) == (json.loads(head), errors)
-    result = judge(Test(input="", expected=""), Outcome(**answer, errors=body), Limits(), "native", b"", KEPT)
+    with written(b"") as descriptor:
+        outcome = Outcome(**answer, errors=body)
+        result = judge(Test(input="", expected=""), outcome, Output(descriptor), Limits(), "native", KEPT, lambda: "")
     assert result.verdict in ("RE", "MLE")
 
 

@@ -76,5 +76,5 @@ def test_limits_of_one_sample_do_not_stay_for_the_next():
     deep = "import sys\nsys.setrecursionlimit(10**6)\nprint(sys.getrecursionlimit())"
     with Executor(workers=1) as executor:
         for memory_mb in (64, 1024, 200, 64):
-            expected = str(max(512 * memory_mb, 50_000))
+            expected = str(min(10**6, max(1600 * memory_mb, min(8192 * memory_mb, 1 << 20))))
             assert executor.run(deep, [Test("", expected)], Limits(memory_mb=memory_mb)).passed

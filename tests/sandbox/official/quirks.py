@@ -375,7 +375,7 @@ EXPLAINED_BY: dict[str, list[str]] = {
     "stdin-by-name": ["stdin-by-name-twice", "stdin-by-name-at-end", "stdin-by-name-iteration", "stdin-by-name-buffer", "stdin-by-name-and-input"],
     "prelude": ["prelude-stdin", "import-last", "prelude", "prelude-modules", "prelude-datetime", "prelude-typing"],
     "carriage-return": ["input-carriage-return"],
-    "descriptor-0": ["open-0", "open-0-loop", "descriptor-0", "descriptor-0-file", "descriptor-0-size"],
+    "descriptor-0": ["open-0", "open-0-loop", "descriptor-0", "descriptor-0-file", "descriptor-0-size", "open-dev-stdin"],
     "stdout-mock": ["stdout-buffer", "stdout-close"],
     "stdout-elsewhere": ["stdout-by-name", "stdout-by-name-file", "stdout-original", "descriptor-1", "descriptor-1-file"],
     "global-of-main": ["global-of-main", "global-read"],
