@@ -9,6 +9,7 @@ included.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterable
 from decimal import Context, Decimal, DecimalException
@@ -76,10 +77,20 @@ def _near_number(expected: bytes, output: bytes, tolerance: Tolerance) -> bool:
     if expected.lower().lstrip(b"+-") == b"nan":
         return False
     if _is_number(expected) and _is_number(output):
-        return _near(Decimal(expected.decode()), Decimal(output.decode()), tolerance)
+        near = _clearly_near(float(expected), float(output), tolerance)
+        return _near(Decimal(expected.decode()), Decimal(output.decode()), tolerance) if near is None else near
     if _INFINITE.fullmatch(expected):
         return _INFINITE.fullmatch(output) is not None and expected.startswith(b"-") == output.startswith(b"-")
     return expected == output
+
+
+def _clearly_near(expected: float, given: float, tolerance: Tolerance) -> bool | None:
+    """`_near` in floating point, which is ten times faster; None if rounding could decide."""
+    distance, bound = abs(expected - given), max(tolerance[0], tolerance[1] * abs(expected))
+    doubt = 1e-15 * (abs(expected) + abs(given) + bound)
+    if not doubt < math.inf or abs(distance - bound) <= doubt:
+        return None
+    return distance < bound
 
 
 def _near(expected: Decimal, given: Decimal, tolerance: Tolerance) -> bool:
@@ -152,6 +163,12 @@ def _near_value(expected: complex, value: complex, tolerance: Tolerance) -> bool
         except OverflowError:
             return False
         return expected == value or distance <= tolerance[0] or distance <= tolerance[1] * size < float("inf")
+    try:
+        near = _clearly_near(float(expected), float(value), tolerance)
+    except OverflowError:
+        near = None
+    if near is not None:
+        return near
     wanted, given = Decimal(expected), Decimal(value)
     if not (wanted.is_finite() and given.is_finite()):
         return wanted == given

@@ -31,10 +31,9 @@ from .model import Cancelled, SandboxError
 from .output import Output
 
 CHECKER_MEMORY_MB = 4096
-COMPARE_CPU_S = 10
-COMPARE_WALL_S = 120.0
+_COMPARE_CPU_S = 10  # and four seconds for each MiB that is expected, several times what honest outputs take
 CANCEL_S = 0.05  # how often a waiting run looks whether it was cancelled
-_COMPARE_MEMORY_MB = 1024  # and eight times the output
+_COMPARE_MEMORY_MB = 1024  # and sixteen times what is compared
 _START = "import sys; sys.path[:] = {path!r}; from sandbox.judge_process import serve; serve({fd})"
 _KEPT = 64 << 10
 _OF_CODE = (AttributeError, ImportError, NameError, SyntaxError, TypeError)  # an interactor with a bug, whatever it reads
@@ -75,13 +74,15 @@ class JudgeProcess:
         self, expected: int, output: Output, mode: str, tolerance: tuple[float, float], cancel: threading.Event | None
     ) -> bool:
         """Whether output or value is right; the expectation lies behind a descriptor, as text or as a frame. Raises
-        CheckerStalled after COMPARE_CPU_S, CheckerFailed where the machine fails, Cancelled.
+        CheckerStalled if that takes too much CPU time, CheckerFailed if the machine fails, and Cancelled.
         """
         place = output.value or (0, output.size)
-        memory_mb = _COMPARE_MEMORY_MB + 8 * (place[1] >> 20)
-        arguments = [output.value is not None, list(place), mode, list(tolerance), memory_mb]
+        expected_mb = os.fstat(expected).st_size >> 20
+        memory_mb = _COMPARE_MEMORY_MB + 16 * (expected_mb + (place[1] >> 20))
+        cpu_s = _COMPARE_CPU_S + 4 * expected_mb
+        arguments = [output.value is not None, list(place), mode, list(tolerance), memory_mb, cpu_s]
         self._send("comparison", "compare", arguments, [expected, output.descriptor])
-        return self.answer("comparison", COMPARE_WALL_S, cancel)[0]
+        return self.answer("comparison", 12.0 * cpu_s, cancel)[0]
 
     def check(self, name: str, given: Any, expected: Any, output: Output) -> None:
         """Begins a check of standard output, or of a function's value. Raises CheckerFailed."""
@@ -119,7 +120,7 @@ class JudgeProcess:
         except (EOFError, OSError) as error:
             status = self._process.wait()
             if status == -signal.SIGXCPU:
-                raise CheckerStalled(f"{name} took more than {COMPARE_CPU_S} s of CPU time") from error
+                raise CheckerStalled(f"{name} took too much CPU time") from error
             raise CheckerFailed(f"the process of {name} died (status {status})") from error
         if kind == "error":
             raise CheckerFailed(f"{name}: {text}")
@@ -161,9 +162,9 @@ Answer = tuple[str, Any, str]
 
 
 def _compare(
-    descriptors: list[int], is_value: bool, place: list[int], mode: str, tolerance: list[float], memory_mb: int
+    descriptors: list[int], is_value: bool, place: list[int], mode: str, tolerance: list[float], memory_mb: int, cpu_s: int
 ) -> Answer:
-    _bound(memory_mb, COMPARE_CPU_S)
+    _bound(memory_mb, cpu_s)
     wanted = Output(descriptors[0])
     expected, given = wanted.read(0, wanted.size), Output(descriptors[1]).read(*place)
     try:

@@ -41,11 +41,13 @@ def _plain(value: Any) -> Any:
     if kind is list:
         return value if _is_json(value) else [_plain(item) for item in value]
     if kind is tuple:
-        return {"tuple": [_plain(item) for item in value]}
+        return {"tuple": _plain(list(value))}
     if kind is dict:
+        if _is_json(list(value)) and _is_json(list(value.values())):
+            return {"dict": list(value.items())}
         return {"dict": [[_plain(key), _plain(item)] for key, item in value.items()]}
     if kind is set or kind is frozenset:
-        return {kind.__name__: [_plain(item) for item in value]}
+        return {kind.__name__: _plain(list(value))}
     if kind is bytes:
         return {"bytes": value.hex()}
     if kind is complex:

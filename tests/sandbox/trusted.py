@@ -71,3 +71,15 @@ def says_nothing(given: str, expected: str, read: TextIO, write: TextIO) -> bool
     """Leaves the program waiting, and itself too."""
     time.sleep(3600)
     return True
+
+
+def adds_up(given: str, expected: str, output: str) -> bool:
+    """A checker that raises on anything but numbers."""
+    return sum(map(int, output.split())) == sum(map(int, expected.split()))
+
+
+def dies_of_x(given: str, expected: str, output: str) -> bool:
+    """A checker that some output brings down."""
+    if "x" in output:
+        os.kill(os.getpid(), 11)
+    return output.strip() == expected
