@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from . import kernel
-from .kernel import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SLAVE
+from .kernel import MS_BIND, MS_NOATIME, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SLAVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LOCKED = (  # statvfs flag, mount flag: a user namespace may not clear what its
     (os.ST_NOSUID, MS_NOSUID),
     (os.ST_NODEV, MS_NODEV),
     (os.ST_NOEXEC, MS_NOEXEC),
-    (os.ST_NOATIME, 1024),
+    (os.ST_NOATIME, MS_NOATIME),
     (os.ST_NODIRATIME, 2048),
     (os.ST_RELATIME, 1 << 21),
 )
@@ -131,7 +131,7 @@ def _bind(source: str, target: str, flags: int, device: bool = False) -> None:
 
 def mount_tmp() -> None:
     """Puts an empty tmpfs on /tmp. Raises OSError."""
-    kernel.mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, _TMP_OPTIONS)
+    kernel.mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME, _TMP_OPTIONS)
 
 
 def renew_tmp() -> None:

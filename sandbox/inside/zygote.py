@@ -176,6 +176,7 @@ class Zygote:
         self.errors = Errors()
         self.poll = select.poll()
         self.poll.register(connection, 0)
+        self.tmp_made = os.stat("/tmp").st_mtime_ns if self.namespaced else 0  # programs cannot set it back
         self.sample = Sample("native", 1, 1, 16, 1, False)
 
     def _enter(self) -> int | None:
@@ -380,8 +381,9 @@ class Zygote:
                 os.waitpid(-1, 0)
             except ChildProcessError:
                 break
-        if os.listdir("/tmp"):
+        if os.stat("/tmp").st_mtime_ns != self.tmp_made:
             namespaces.renew_tmp()
+            self.tmp_made = os.stat("/tmp").st_mtime_ns
             if self.ruleset is not None:
                 os.close(self.ruleset)
             self.ruleset = self._make_ruleset()

@@ -1,4 +1,5 @@
 """Outputs and frames that are made to cost those who read them: each a program, and what was expected of it."""
+# ruff: noqa: E501 - a program reads best on its line
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from sandbox.inside import frames
 from sandbox.output import Output
 
 sys.path.insert(0, str(Path(__file__).parent))
-from written import written  # noqa: E402
+from written import written
 
 
 @pytest.mark.parametrize(

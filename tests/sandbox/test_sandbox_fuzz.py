@@ -35,7 +35,7 @@ from sandbox.judge import Outcome, judge
 from sandbox.output import Output
 
 sys.path.insert(0, str(Path(__file__).parent))
-from written import written  # noqa: E402
+from written import written
 
 PROOF_S = float(os.environ.get("KLEAR_FUZZ_S", "300"))
 SLOWEST_S = 1.0

@@ -1,4 +1,5 @@
 """What a program sends costs its reader next to nothing: big outputs and forged frames are read by a process that can be ended."""
+# ruff: noqa: E501 - a program reads best on its line
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import pytest
 from sandbox import Cancelled, Executor, Limits, Test, Verdict
 
 sys.path.insert(0, str(Path(__file__).parent))
-import hostile_outputs  # noqa: E402
+import hostile_outputs
 
 LIMITS = Limits(cpu_s=20, wall_s=40, memory_mb=2048, output_mb=33, checker_s=20)
 CPU_S = 0.1

@@ -1,4 +1,5 @@
 """Memory of every kind stays bounded in every tier, and no program can make the sandbox fail (IE)."""
+# ruff: noqa: E501 - a program reads best on its line
 
 from __future__ import annotations
 
