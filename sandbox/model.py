@@ -1,8 +1,7 @@
 """The public types: verdicts, limits, tests and results, with the bounds that a caller may use.
 
-The verdicts are those of facts of online judging (go-judge, DMOJ): AC WA TLE MLE RE OLE CE, and two of a
-sandbox's own: SV, which the kernel killed for breaking the policy, and IE, the sandbox's own failure, which
-is no result.
+The usual verdicts of online judges (go-judge, DMOJ): AC WA TLE MLE RE OLE CE, and two of a sandbox's own: SV, which the
+kernel killed for breaking the policy, and IE, a failure of the machine or of a checker, which is no result.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Verdict(StrEnum):
     SV = "SV"
     """killed by the kernel for breaking the system-call policy"""
     IE = "IE"
-    """the sandbox's own failure: no result, never a zero reward"""
+    """a failure of the machine, or of a checker: no result, never a zero reward; no program can bring it about"""
 
 
 def _check(field_name: str, value: object, whole: bool, low: float, high: float, unit: str) -> None:

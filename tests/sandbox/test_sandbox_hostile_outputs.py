@@ -181,8 +181,12 @@ def test_a_cancelled_run_ends_at_once_whatever_it_waits_for(executor, code, test
 
 def test_a_run_that_waits_for_a_worker_can_be_cancelled(executor):
     first = threading.Event()
-    busy = threading.Thread(target=lambda: pytest.raises(
-        Cancelled, executor.run, "import time\ntime.sleep(30)", [Test("", "1")], LIMITS, cancel=first))  # fmt: skip
+
+    def hold_the_worker() -> None:
+        with pytest.raises(Cancelled):
+            executor.run("import time\ntime.sleep(30)", [Test("", "1")], LIMITS, cancel=first)
+
+    busy = threading.Thread(target=hold_the_worker)
     busy.start()
     time.sleep(0.2)
     assert _cancelled_after(executor, "print(1)", Test("", "1"), 0.2) < 0.5

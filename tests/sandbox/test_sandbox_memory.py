@@ -211,3 +211,28 @@ def test_the_standard_streams_can_be_opened_by_name(judge: Judge, name):
     result = judge(STREAMS[name], "7", "3 4")
     assert result.verdict == Verdict.AC, result.stderr
     assert name != "errors" or result.stderr == "seen\n"
+
+
+def test_the_times_of_tmp_tell_nothing_of_the_test_before(executor):
+    if executor.tier == "landlock":
+        pytest.skip("no /tmp of its own")
+    code = (
+        "import os\ndef times(): return {os.stat('/tmp').st_mtime_ns, os.stat('/tmp').st_ctime_ns, os.stat('/tmp').st_atime_ns}\n"
+        "print(*times())\nopen('/tmp/x', 'w').close()\nos.unlink('/tmp/x')\nos.listdir('/tmp')\nprint(*times())"
+    )
+    left: set[str] = set()
+    for test in executor.run(code, [Test(input="", expected="")] * 4).tests:
+        found, now = test.stdout.splitlines()
+        assert left.isdisjoint(found.split())
+        left = set(now.split()) - set(found.split())
+        assert left
+
+
+def test_an_interactor_that_raises_on_what_a_program_says_rejects_it():
+    sys.path.insert(0, str(Path(__file__).parent))
+    with Executor(workers=1) as executor:
+        for said, verdict in (("x", "WA"), ("", "WA"), ("9" * 5000, "WA"), ("\\xff", "WA")):
+            test = Test(input="7", expected="", interactor="trusted:higher_or_lower")
+            assert executor.run(f"print({said!r}, flush=True)\ninput()", [test]).verdict == verdict
+        test = Test(input="not a number", expected="", interactor="trusted:no_such_name")
+        assert executor.run("print(1)", [test]).verdict == "IE"
