@@ -12,10 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,66 +22,9 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra `server` is not installed")
 
 import aiohttp
+from serving import ROOT, TOKEN, Server, head, start, stop
 
-ROOT = Path(__file__).resolve().parents[2]
-TOKEN = "a-token-for-these-tests"
 HOLD_S = float(os.environ.get("KLEAR_SERVICE_S", "60"))
-
-
-@dataclass
-class Server:
-    """A running server."""
-
-    process: subprocess.Popen[str]
-    url: str
-
-    def post(self, path: str, body: Any, token: str | None = TOKEN, raw: bytes | None = None) -> tuple[int, Any]:
-        """Status and answer of a POST."""
-        data = raw if raw is not None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        return self._open(urllib.request.Request(self.url + path, data, headers))
-
-    def get(self, path: str, token: str | None = TOKEN) -> tuple[int, Any]:
-        """Status and answer of a GET."""
-        return self._open(urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"} if token else {}))
-
-    def _open(self, request: urllib.request.Request) -> tuple[int, Any]:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                status, text = answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            status, text = error.code, error.read().decode()
-        try:
-            return status, json.loads(text)
-        except ValueError:
-            return status, text
-
-
-def _head(path: str, *lines: str) -> bytes:
-    """The beginning of a request by hand."""
-    common = (f"POST /t/{TOKEN}{path} HTTP/1.1", "Host: x", "Content-Type: application/json")
-    return "\r\n".join((*common, *lines, "", "")).encode()
-
-
-def start(*options: str, token: str | None = TOKEN) -> Server:
-    """Starts a server on a free port and waits for its first line."""
-    environment = {name: value for name, value in os.environ.items() if name != "KLEAR_SANDBOX_TOKEN"}
-    if token:
-        environment["KLEAR_SANDBOX_TOKEN"] = token
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sandbox.server", "--port", "0", "--workers", "2", *options], cwd=ROOT, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None and process.stderr is not None
-    line = process.stdout.readline()
-    assert line.startswith("listening on http://"), process.stderr.read()
-    return Server(process, line.split()[-1])
-
-
-def stop(server: Server) -> int:
-    server.process.send_signal(signal.SIGTERM)
-    server.process.communicate(timeout=20)
-    return server.process.returncode
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +109,7 @@ def test_oversized_requests_are_refused_before_they_are_read(server):
 def test_oversized_requests_without_a_length_are_refused_as_they_come(server):
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(_head("/v1/run", "Transfer-Encoding: chunked"))
+        connection.sendall(head("/v1/run", "Transfer-Encoding: chunked"))
         chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
         for _ in range(64):
             connection.sendall(chunk)
@@ -220,7 +161,7 @@ def test_a_client_that_leaves_frees_its_place(server):
     body = json.dumps({"code": "while True: pass", "language": "python", "run_timeout": 50}).encode()
     for _ in range(4):
         with socket.create_connection((host, int(port)), timeout=5) as connection:
-            connection.sendall(_head("/run_code", f"Content-Length: {len(body)}") + body)
+            connection.sendall(head("/run_code", f"Content-Length: {len(body)}") + body)
             time.sleep(0.1)
     began = time.monotonic()
     assert server.post("/run_code", {"code": "print(1)", "language": "python"})[0] == 200
@@ -231,7 +172,7 @@ def test_the_server_ends_with_its_programs():
     server = start()
     client = socket.create_connection(tuple(server.url.removeprefix("http://").split(":")))
     body = json.dumps({"code": "while True: pass", "language": "python"}).encode()
-    client.sendall(_head("/run_code", f"Content-Length: {len(body)}") + body)
+    client.sendall(head("/run_code", f"Content-Length: {len(body)}") + body)
     time.sleep(0.5)
     client.close()
     began = time.monotonic()
@@ -243,6 +184,10 @@ def test_the_server_ends_with_its_programs():
     (["--host", "0.0.0.0", "--no-token"], "--no-token: not allowed with --host 0.0.0.0; a loopback address"),
     (["--token-file", "/nonexistent"], "--token-file /nonexistent: "),
     (["--tier", "none"], "argument --tier: invalid choice: 'none'"),
+    (["--held-mb", "200"], "--held-mb 200: not allowed with this --request-mb and --values; at least 255"),
+    (["--queue", "90", "--connections", "100"], "--queue 90: not allowed with 100 connections; at most 64 fewer than --connections"),
+    (["--client-header", "a b"], "argument --client-header: 'a b' is not allowed; the name of a header, such as X-Forwarded-For"),
+    (["--values", "0"], "argument --values: '0' is not allowed; a whole number from 1 to 1000000000"),
 ])  # fmt: skip
 def test_bad_options_are_one_line_and_exit_2(options, said):
     done = subprocess.run([sys.executable, "-m", "sandbox.server", *options], cwd=ROOT, capture_output=True, text=True)
