@@ -55,7 +55,7 @@ class Executor:
         self._closed = False
         self._lock = threading.Lock()
         self._numpy = find_numpy()
-        self.cache = ResultCache(cache) if cache is not None else None
+        self.cache = ResultCache(cache, lambda text: self.notes.append(text)) if cache is not None else None
 
     @property
     def tier(self) -> str:
@@ -107,7 +107,7 @@ class Executor:
         for tier in TIERS if self._wanted == "auto" else (self._wanted,):
             first = Worker(tier, numpy)
             try:
-                self.notes = first.start().notes
+                self.notes = self.notes + first.start().notes
             except IsolationUnavailable as error:
                 reasons.append(str(error))
                 continue
