@@ -36,6 +36,7 @@ try:
     from starlette.exceptions import HTTPException
 
     from .service import reading
+    from .service.answering import Answer, Unread
     from .service.bodies import CodeAnswer, CodeBody, ErrorAnswer, RunAnswer, RunBody, code_answer, run_answer
     from .service.connections import HEAD_S, Connections, protocol
 except ImportError as error:
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 OPEN = frozenset(("/healthz", "/openapi.json"))
 PATHS = frozenset(("/healthz", "/metrics", "/openapi.json", "/v1/run", "/run_code"))
 _BACKLOG = 4096  # connections that wait to be taken
-_KEPT_MB = 256  # of standard outputs in one answer
+_KEPT_MB = 64  # of standard outputs in one answer
 
 Job = Callable[[bytearray, threading.Event], BaseModel]
 """Parses a request, runs it and makes its answer; ends early with Cancelled once the event is set."""
@@ -67,7 +68,8 @@ class Service:
         self._pool = ThreadPoolExecutor(settings.workers)
         self._turns = Turns(settings.workers, settings.queue)
         self._held = reading.Held(settings.held_mb << 20)
-        self.connections = Connections(settings.connections, settings.held_mb << 20)
+        self.connections = Connections(settings.connections, settings.held_mb << 19)
+        self._unread = Unread(settings.held_mb << 19, self.connections.give_up)
         self.registry = CollectorRegistry()
         self.answers = Counter("sandbox_requests_total", "requests answered", ["path", "status"], registry=self.registry)
         self.verdicts = Counter("sandbox_tests_total", "tests run", ["verdict"], registry=self.registry)
@@ -75,6 +77,7 @@ class Service:
         for name, about, value in (
             ("sandbox_requests_held", "requests waiting or running", lambda: self._turns.held),
             ("sandbox_bodies_bytes", "memory reckoned for the requests that are held", lambda: self._held.total),
+            ("sandbox_answers_bytes", "answers that clients have not taken yet", lambda: self._unread.total),
             ("sandbox_connections", "open connections", lambda: len(self.connections)),
         ):
             Gauge(name, about, registry=self.registry).set_function(value)
@@ -100,7 +103,7 @@ class Service:
         try:
             await reading.read(request.receive, body, self._held, self.settings.request_mb, self.settings.values)
             with self.seconds.time():
-                return Response(await self._in_turn(request.receive, body, job), media_type="application/json")
+                return Answer(await self._in_turn(request.receive, body, job), self._unread)
         except ValidationError as error:
             return _error(422, _invalid(error, request.headers.get("content-type", "")))
         finally:
@@ -113,7 +116,8 @@ class Service:
 
         def work() -> bytes:
             data, body.data = body.data, bytearray()
-            return job(data, cancel).model_dump_json().encode()
+            answer = job(data, cancel)
+            return answer.__pydantic_serializer__.to_json(answer)  # bytes, without the text that model_dump_json makes first
 
         try:
             await asyncio.wait((turn, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -50,6 +50,11 @@ class Connections:
         """Forgets one that is closed."""
         self._all.pop(connection, None)
 
+    def give_up(self, client: tuple[str, int] | None) -> None:
+        """Aborts the connection of a client, which does not read."""
+        for connection in [one for one in self._all if one.client == client]:
+            connection.transport.abort()
+
     def _make_room(self) -> bool:
         """Aborts some of those that wait for their client, many at a time, for it looks at all."""
         candidates = [connection for connection in self._all if not connection.at_work]

@@ -59,8 +59,13 @@ def commands(document: Path, start: str) -> list[list[str]]:
 
 def test_sandbox_imports_only_the_standard_library_but_for_the_server_which_nothing_imports() -> None:
     allowed = sys.stdlib_module_names | {"sandbox"}
-    assert {file for file, name in imported("sandbox") if name not in allowed} == {"sandbox/server.py"}
-    assert run_python("import sys, sandbox, sandbox.executor; print('sandbox.server' in sys.modules)").strip() == "False"
+    server = {"sandbox/server.py", *(f"sandbox/service/{name}.py" for name in ("answering", "bodies", "connections"))}
+    assert {file for file, name in imported("sandbox") if name not in allowed} == server
+    for file in (ROOT / "sandbox").rglob("*.py"):
+        if file.parent.name != "service" and file.name != "server.py":
+            assert not re.search(r"import .*\bserv(er|ice)\b|from .*\bserv(er|ice)\b", file.read_text(encoding="utf-8")), file
+    loaded = run_python("import sys, sandbox, sandbox.executor; print([name for name in sys.modules if name.startswith('sandbox.serv')])")
+    assert loaded.strip() == "[]"
 
 
 @pytest.mark.parametrize(
