@@ -68,6 +68,7 @@ class Service:
         self._pool = ThreadPoolExecutor(settings.workers)
         self._turns = Turns(settings.workers, settings.queue)
         self._held = reading.Held(settings.held_mb << 20)
+        self._discard = reading.Discard()
         self.connections = Connections(settings.connections, settings.held_mb << 19)
         self._unread = Unread(settings.held_mb << 19, self.connections.give_up)
         self.registry = CollectorRegistry()
@@ -142,6 +143,13 @@ class Service:
             elif not submitted and turn.exception() is None:
                 self._turns.release()
 
+    async def refusal(self, receive: Receive, refused: reading.Refused) -> Response:
+        """The answer to a request that was not read to its end; the connection ends with it unless the rest has come."""
+        answer = _error(refused.status, str(refused))
+        if refused.status == 408 or (refused.rest and not await self._discard(receive)):
+            answer.headers["connection"] = "close"
+        return answer
+
     def _check_headers(self, request: Request) -> None:
         """A body is JSON whatever its Content-Type says, for `curl -d` calls it a form. A browser lets any web page send
         such a form to this machine, and marks it with Origin: there only JSON is allowed, which it asks leave for first.
@@ -210,21 +218,13 @@ class Guard:
             await self.app(scope, receive, counting_send)
             return
         detail = f"token: needed, as 'Authorization: Bearer TOKEN' or in the path, /t/TOKEN{scope['path'][:100]}"
-        refusal = await _refusal(receive, reading.Refused(401, detail))
+        refusal = await self.service.refusal(receive, reading.Refused(401, detail))
         refusal.headers["www-authenticate"] = "Bearer"
         await refusal(scope, receive, counting_send)
 
 
 def _error(status: int, detail: str) -> Response:
     return JSONResponse({"detail": detail[:500]}, status, {"retry-after": "1"} if status == 429 else None)
-
-
-async def _refusal(receive: Receive, refused: reading.Refused) -> Response:
-    """The answer to a request that was not read to its end; the connection ends with it unless the rest has come."""
-    answer = _error(refused.status, str(refused))
-    if refused.status == 408 or (refused.rest and not await reading.discard(receive)):
-        answer.headers["connection"] = "close"
-    return answer
 
 
 def _invalid(error: ValidationError, content_type: str) -> str:
@@ -246,7 +246,7 @@ def _bounded_limits(settings: Settings, **asked: Any) -> Limits:
     return limits
 
 
-def _handle_errors(api: FastAPI) -> None:
+def _handle_errors(api: FastAPI, service: Service) -> None:
     """One line for each way in which a request may fail."""
 
     @api.exception_handler(HTTPException)
@@ -255,7 +255,7 @@ def _handle_errors(api: FastAPI) -> None:
 
     @api.exception_handler(reading.Refused)
     async def refused(request: Request, error: reading.Refused) -> Response:
-        return await _refusal(request.receive, error)
+        return await service.refusal(request.receive, error)
 
     @api.exception_handler(ValueError)
     async def not_allowed(request: Request, error: ValueError) -> Response:
@@ -310,7 +310,7 @@ def make_app(settings: Settings, service: Service) -> ASGIApp:
 
     api = FastAPI(title="klear_repro sandbox", docs_url=None, redoc_url=None, lifespan=life)
     api.openapi = _described(api)  # type: ignore[method-assign]
-    _handle_errors(api)
+    _handle_errors(api, service)
 
     @api.get("/healthz")
     async def healthz() -> dict[str, Any]:

@@ -21,7 +21,7 @@ PAUSE_S = 30.0  # in which a client must send the next PACE bytes, or the rest
 PACE = 256 << 10
 VALUE_BYTES = 200  # that a JSON value may take in memory, copies included: measured, the worst is {"a":0}
 _DISCARDED_S = 30.0
-_DISCARDED_RATE = 16 << 20  # bytes a second that are read only to be thrown away
+_DISCARDED_RATE = 32 << 20  # bytes a second, of all requests together, that are read only to be thrown away
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\x00\x00")
 
@@ -172,17 +172,25 @@ def too_large(most_mb: int) -> str:
     return f"request: larger than {most_mb} MiB is not allowed"
 
 
-async def discard(receive: Receive) -> bool:
-    """Takes the rest of a request, of which nothing is kept: a client that still sends would not read the answer.
+class Discard:
+    """Takes the rest of refused requests, of which nothing is kept: a client that still sends would not read the answer.
 
-    Not faster than 16 MiB/s, so that throwing away costs the others little, and for 30 s. False if there was more.
+    All of them together get 32 MiB/s, so that throwing away costs the others little, and each 30 s.
     """
-    try:
-        async with asyncio.timeout(_DISCARDED_S):
-            while True:
-                message = await receive()
-                if not message.get("more_body", False):
-                    return True
-                await asyncio.sleep(len(message["body"]) / _DISCARDED_RATE)
-    except TimeoutError:
-        return False
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+
+    async def __call__(self, receive: Receive) -> bool:
+        """False if there is more than was taken."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_DISCARDED_S):
+                while True:
+                    message = await receive()
+                    if not message.get("more_body", False):
+                        return True
+                    self._free_at = max(self._free_at, loop.time()) + len(message["body"]) / _DISCARDED_RATE
+                    await asyncio.sleep(self._free_at - loop.time())
+        except TimeoutError:
+            return False
