@@ -21,7 +21,7 @@ PAUSE_S = 30.0  # in which a client must send the next PACE bytes, or the rest
 PACE = 256 << 10
 VALUE_BYTES = 200  # that a JSON value may take in memory, copies included: measured, the worst is {"a":0}
 _DISCARDED_S = 30.0
-_DISCARDED_RATE = 32 << 20  # bytes a second, of all requests together, that are read only to be thrown away
+_DISCARDED_RATE = 16 << 20  # bytes a second, of all requests together, that are read only to be thrown away
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\x00\x00")
 
@@ -175,7 +175,7 @@ def too_large(most_mb: int) -> str:
 class Discard:
     """Takes the rest of refused requests, of which nothing is kept: a client that still sends would not read the answer.
 
-    All of them together get 32 MiB/s, so that throwing away costs the others little, and each 30 s.
+    All of them together get 16 MiB/s, so that throwing away costs the others little, and each 30 s.
     """
 
     def __init__(self) -> None:

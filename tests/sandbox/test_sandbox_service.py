@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -136,6 +137,19 @@ def test_the_interface_is_described(server):
     paths = server.get("/openapi.json", None)[1]["paths"]
     assert {"/v1/run", "/run_code", "/healthz", "/metrics"} <= set(paths)
     assert "requestBody" in paths["/v1/run"]["post"]
+
+
+def test_the_description_of_the_interface_is_whole(server):
+    described = server.get("/openapi.json", None)[1]
+    schemas = described["components"]["schemas"]
+    for reference in re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(described)):
+        assert reference in schemas
+    for path, body, answer in (("/v1/run", "RunBody", "RunAnswer"), ("/run_code", "CodeBody", "CodeAnswer")):
+        post = described["paths"][path]["post"]
+        assert post["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith(f"/{body}")
+        assert post["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith(f"/{answer}")
+        assert {"401", "408", "413", "415", "422", "429"} <= set(post["responses"])
+    assert set(schemas["TestBody"]["properties"]) == {"input", "expected", "function", "args", "weight"}
 
 
 def test_a_full_queue_answers_at_once():

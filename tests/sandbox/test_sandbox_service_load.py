@@ -57,21 +57,15 @@ BOMBS = {  # kind: (body, status, how the answer begins)
 
 def _resident(process: int) -> int:
     """Resident bytes of a process and all that descend from it."""
-    parents: dict[int, list[int]] = {}
-    sizes: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            parents.setdefault(int(fields[1]), []).append(int(entry.name))
-            sizes[int(entry.name)] = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
     tree, found = [process], 0
     while tree:
-        one = tree.pop()
-        found += sizes.get(one, 0)
-        tree += parents.get(one, [])
+        folder = Path(f"/proc/{tree.pop()}")
+        try:
+            found += int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            for thread in (folder / "task").iterdir():
+                tree += map(int, (thread / "children").read_text().split())
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            continue
     return found
 
 
@@ -630,7 +624,8 @@ def _beside_attackers(half_open: int, slow: int, bombs: int, alone_s: float, sec
     told = context.Queue()
     try:
         asyncio.run(_honest(server.url, 8, 1))  # what is started once is
-        alone, before = asyncio.run(_honest(server.url, 8, alone_s))
+        with Watch(server):  # which takes time too
+            alone, before = asyncio.run(_honest(server.url, 8, alone_s))
         attackers = context.Process(target=_attack, args=(server.url, half_open, slow, bombs, seconds + 3, told))
         attackers.start()
         time.sleep(3)  # it starts, and connects
