@@ -364,6 +364,9 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"sandbox.server: {error}", file=sys.stderr)
         return 2
+    if chosen.connections < arguments.connections:
+        cause = f"`ulimit -Hn` allows {chosen.connections} connections and a queue of {chosen.queue}"
+        print(f"sandbox.server: {cause}", file=sys.stderr)
     family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
     try:
         listener = socket.create_server((arguments.host, arguments.port), family=family, backlog=_BACKLOG)

@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     add("--port", type=_whole(0, 65535), default=8080, help="0 takes a free one")
     add("--workers", type=_whole(1, 1024), default=os.cpu_count() or 2, help="programs that run at a time")
     add("--tier", choices=("auto", *TIERS), default="auto", help="isolation; auto is the strongest there is")
-    add("--queue", type=_whole(1, 1_000_000), default=1024, help="requests that may wait or run; more get 429")
+    add("--queue", type=_whole(1, 1_000_000), default=1024, help="requests that may wait or run, 64 fewer than connections; more get 429")
     add("--connections", type=_whole(1, 1_000_000), default=4096, help="open connections, or fewer if `ulimit -Hn` is small")
     add("--request-mb", type=_whole(1, 1024), default=64, help="MiB of a request; more gets 413")
     add("--values", type=_whole(1, 1_000_000_000), default=1_000_000, help="JSON values in a request; more get 413")
@@ -93,11 +93,16 @@ def settings(arguments: argparse.Namespace) -> Settings:
     largest = arguments.request_mb + math.ceil(arguments.values * VALUE_BYTES / (1 << 20))
     if arguments.held_mb < largest:
         raise ValueError(f"--held-mb {arguments.held_mb}: not allowed with this --request-mb and --values; at least {largest}")
+    spare = arguments.connections - _SPARE_CONNECTIONS
+    if arguments.queue > spare:
+        raise ValueError(f"--queue {arguments.queue}: not allowed with --connections {arguments.connections}; at most {max(0, spare)}")
+    connections = _connections(arguments)
     return Settings(
-        token=_token(arguments), workers=arguments.workers, tier=arguments.tier, queue=arguments.queue,
-        connections=_connections(arguments), request_mb=arguments.request_mb, values=arguments.values,
-        held_mb=arguments.held_mb, most_seconds=arguments.max_seconds, memory_mb=arguments.memory_mb,
-        output_mb=arguments.output_mb, client_header=arguments.client_header,
+        token=_token(arguments), workers=arguments.workers, tier=arguments.tier,
+        queue=min(arguments.queue, connections - _SPARE_CONNECTIONS), connections=connections,
+        request_mb=arguments.request_mb, values=arguments.values, held_mb=arguments.held_mb,
+        most_seconds=arguments.max_seconds, memory_mb=arguments.memory_mb, output_mb=arguments.output_mb,
+        client_header=arguments.client_header,
     )  # fmt: skip
 
 
@@ -105,13 +110,14 @@ def _connections(arguments: argparse.Namespace) -> int:
     """How many there may be, once this process may open as many files as it needs for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     own = _OWN_FILES + _WORKER_FILES * arguments.workers
-    most = arguments.connections if hard == resource.RLIM_INFINITY else min(arguments.connections, hard - own)
-    if most < arguments.queue + _SPARE_CONNECTIONS:
-        allowed = f"at most {_SPARE_CONNECTIONS} fewer than --connections, which `ulimit -Hn` bounds too"
-        raise ValueError(f"--queue {arguments.queue}: not allowed with {max(0, most)} connections; {allowed}")
+    asked: int = arguments.connections
+    most = asked if hard == resource.RLIM_INFINITY else min(asked, hard - own)
+    if most <= _SPARE_CONNECTIONS:
+        least = own + _SPARE_CONNECTIONS + 1
+        raise ValueError(f"--workers {arguments.workers}: not allowed with {hard} open files (`ulimit -Hn`); at least {least} files")
     if soft != resource.RLIM_INFINITY and soft < most + own:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most + own, hard))
-    return int(most)
+    return most
 
 
 def _token(arguments: argparse.Namespace) -> str | None:

@@ -58,8 +58,10 @@ def head(path: str, *lines: str) -> bytes:
     return "\r\n".join((*common, *lines, "", "")).encode()
 
 
-def start(*options: str, token: str | None = TOKEN, **constants: float) -> Server:
-    """Starts a server on a free port and waits for its first line. `constants` replaces time-outs: module__NAME=seconds."""
+def start(*options: str, token: str | None = TOKEN, files: int | None = None, **constants: float) -> Server:
+    """Starts a server on a free port and waits for its first line. `constants` replaces time-outs: module__NAME=seconds;
+    `files` is its hard limit on open files.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "KLEAR_SANDBOX_TOKEN"}
     if token:
         environment["KLEAR_SANDBOX_TOKEN"] = token
@@ -68,8 +70,9 @@ def start(*options: str, token: str | None = TOKEN, **constants: float) -> Serve
         split = [(*name.split("__"), value) for name, value in constants.items()]
         changes = [f"import sandbox.service.{module}; sandbox.service.{module}.{name} = {value}" for module, name, value in split]
         how = ["-c", "; ".join([*changes, "import sys, sandbox.server; sys.exit(sandbox.server.main())"])]
+    limit = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"] if files else []
     process = subprocess.Popen(
-        [sys.executable, *how, "--port", "0", "--workers", "2", *options], cwd=ROOT, env=environment,
+        [*limit, sys.executable, *how, "--port", "0", "--workers", "2", *options], cwd=ROOT, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None and process.stderr is not None

@@ -199,7 +199,7 @@ def test_the_server_ends_with_its_programs():
     (["--token-file", "/nonexistent"], "--token-file /nonexistent: "),
     (["--tier", "none"], "argument --tier: invalid choice: 'none'"),
     (["--held-mb", "200"], "--held-mb 200: not allowed with this --request-mb and --values; at least 255"),
-    (["--queue", "90", "--connections", "100"], "--queue 90: not allowed with 100 connections; at most 64 fewer than --connections"),
+    (["--queue", "90", "--connections", "100"], "--queue 90: not allowed with --connections 100; at most 36"),
     (["--client-header", "a b"], "argument --client-header: 'a b' is not allowed; the name of a header, such as X-Forwarded-For"),
     (["--values", "0"], "argument --values: '0' is not allowed; a whole number from 1 to 1000000000"),
 ])  # fmt: skip

@@ -388,6 +388,18 @@ def test_of_too_many_connections_the_silent_ones_go():
         stop(server)
 
 
+def test_a_small_limit_on_open_files_is_lived_with():
+    server = start(files=400)
+    connections = [server.connect() for _ in range(350)]
+    try:
+        assert server.post("/v1/run", RUN)[1]["passed"]
+        assert _metric(server, "sandbox_connections") <= 400 - 64 - 2 * 32
+    finally:
+        for connection in connections:
+            connection.close()
+        stop(server)
+
+
 def test_a_connection_that_finds_no_room_is_told_so():
     async def main() -> bytes:
         config = uvicorn.Config(lambda *_: None, log_level="critical")
