@@ -19,14 +19,12 @@ from klear_repro.device import Device, choose_device, hardware
 from klear_repro.errors import RunError, UserError
 from klear_repro.evaluation_stage import HELD_OUT, RL_STAGES, EvaluationStage
 from klear_repro.files import file_hash, folder_hash, read_rows
+from klear_repro.lineage import Lineage, contents_hash, weights_hash
 from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
 from klear_repro.sections import RLConfig
 from klear_repro.seeds import derive_seed
 from klear_repro.training.distributed import ALONE, Ranks, join, launched, leave
-
-WHERE = {"endpoints", "transfer_folder"}
-"""Fields of an RL stage that say where it runs, not what it does: they may change when it goes on."""
 
 
 def run(config: Config, path: Path, stages: Sequence[str], *, force: bool = False) -> None:
@@ -116,20 +114,14 @@ class _Pipeline:
         self.evaluation = EvaluationStage(config, folder, device)
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self.seed = config.runtime.seed
-        machine = [self.seed, str(device.device), str(device.dtype)]
-        self.fingerprints = {"data": digest([self.seed, config.data.model_dump(mode="json")])}
-        before = self.fingerprints["data"]
-        for stage, section in (
-            ("sft", [config.sft.model_dump(mode="json"), config.model.model_dump(mode="json"), config.runtime.gradient_checkpointing, *machine, *_inputs(config.sft.data, config.model.path)]),
-            ("rl-math", [config.rl_math.model_dump(mode="json", exclude=WHERE), *_inputs(config.rl_math.data, config.rl_math.heldout)]),
-            ("rl-code", [config.rl_code.model_dump(mode="json", exclude=WHERE), *_inputs(config.rl_code.data, config.rl_code.heldout)]),
-        ):
-            self.fingerprints[stage] = before = digest([before, section])
+        self.lineage = Lineage(config, folder, device)
 
     def run(self, stages: Sequence[str], force: bool) -> None:
         """Run the named stages, once all that can be checked before was."""
-        stages = self.with_data(stages)
+        stages = self.lineage.with_what_takes_no_time(stages)
         self.check(stages, force)
+        if force:
+            self.lineage.say_what_is_outdated(stages)
         self.folder.describe(hardware(self.device))
         self.write_config()
         for stage in stages:
@@ -144,24 +136,9 @@ class _Pipeline:
         if not target.exists() or target.read_text() != text:
             write_atomic(target, text)
 
-    def with_data(self, stages: Sequence[str]) -> list[str]:
-        """SFT brings the data stage along where the run folder has none: it takes seconds."""
-        record = self.folder.manifest.get("stages", {}).get("data")
-        missing = "sft" in stages and "data" not in stages and (record is None or record["status"] != "done")
-        return ["data", *stages] if missing else list(stages)
-
     def check(self, stages: Sequence[str], force: bool) -> None:
         """Refuse, before anything is written, what would throw finished work away or has nothing to start from."""
-        for stage in stages:
-            if stage in self.fingerprints and not force:
-                self.folder.check_unchanged(stage, self.fingerprints[stage])
-        order = list(self.fingerprints)
-        for stage in stages:
-            if stage in order[1:]:
-                needed = order[order.index(stage) - 1]
-                record = self.folder.manifest.get("stages", {}).get(needed)
-                if needed not in stages and (record is None or record["status"] != "done"):
-                    raise UserError(f"--stage={stage}: needs stage {needed}, which this run folder does not have; pass --stage {needed},{stage}")
+        self.lineage.check(stages, force)
         if self.config.data.source == "files":
             sft = ("sft", self.config.sft.steps or self.config.sft.epochs, self.config.sft.data)
             for stage, steps, data in (sft, ("rl-math", self.config.rl_math.steps, self.config.rl_math.data), ("rl-code", self.config.rl_code.steps, self.config.rl_code.data)):
@@ -209,7 +186,8 @@ class _Pipeline:
         from klear_repro.rewards import CODE_SOURCES
 
         source = self.config.data.source
-        todo = [stage for stage in stages if stage in self.fingerprints and (force or not self.folder.is_done(stage, self.fingerprints[stage]))]
+        fingerprints = self.lineage.fingerprints
+        todo = [stage for stage in stages if stage in fingerprints and (force or not self.folder.is_done(stage, fingerprints[stage]))]
         if "sft" in todo and self.config.sft.data:
             self.sft_rows(keep=True)
         for stage in RL_STAGES:
@@ -233,8 +211,8 @@ class _Pipeline:
             "data": self.data, "sft": self.sft, "rl-math": lambda: self.rl("rl-math"), "rl-code": lambda: self.rl("rl-code"),
             "eval": lambda: self.evaluation.evaluate(force), "import": self.evaluation.import_traces, "report": self.report,
         }[stage]  # fmt: skip
-        if stage in self.fingerprints:
-            fingerprint = self.fingerprints[stage]
+        if stage in self.lineage.fingerprints:
+            fingerprint = self.lineage.fingerprints[stage]
             if force:
                 self.folder.forget(stage)
         else:
@@ -242,7 +220,7 @@ class _Pipeline:
         if not force and self.folder.is_done(stage, fingerprint):
             say(f"{stage}: done already, nothing to do")
             return
-        self.folder.work(stage, fingerprint, job)
+        self.folder.work(stage, fingerprint, job, self.lineage.facts(stage))
 
     # --- data and training ----------------------------------------------------------------------
 
@@ -265,11 +243,27 @@ class _Pipeline:
         from klear_repro.models import find_model, new_model
 
         if self.config.model.path:
-            return self.trainable(find_model(self.config.model.path, self.config.model.revision))
+            source = find_model(self.config.model.path, self.base_revision())
+            self.note_start("sft", {"model": self.config.model.path, "revision": source.revision})
+            return self.trainable(source)
         texts = (part for row in rows for part in (row["prompt"][0]["content"], row["response"]))
         tokenizer = train_tokenizer(texts, self.config.model.vocab_size)
         model = new_model(self.config.model, tokenizer, derive_seed(self.seed, "model") % 2**32)
+        self.note_start("sft", {"model": "new", "weights": weights_hash(model)})
         return model.to(self.device.device, self.device.dtype), tokenizer
+
+    def base_revision(self) -> str:
+        """Hub revision of the base model: of a branch the commit that a stage of this folder has started from, if one has."""
+        return self.ranks.told(self.config.model.revision or self.lineage.base_revision() if self.ranks.first else "")
+
+    def note_start(self, stage: str, start: dict[str, str]) -> None:
+        """Write down what a stage starts from; every process must say the same.
+
+        Raises:
+            RunError: the stage was begun from something else.
+        """
+        if problem := self.ranks.told(self.lineage.started(stage, start) if self.ranks.first else ""):
+            raise RunError(problem, everywhere=True)
 
     def pairs(self, model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]]) -> list[Any]:
         from klear_repro.training.sft import encode_pairs
@@ -298,10 +292,11 @@ class _Pipeline:
 
     def sft(self) -> None:
         """SFT; with no steps the base model stays as it is."""
-        if not self.config.sft.steps and not self.config.sft.epochs:
+        if self.lineage.left_out("sft"):
             say("sft: steps=0, left out")
             return
         self.together("train_sft_stage")
+        self.lineage.ended("sft")
 
     def train_sft_stage(self) -> None:
         from klear_repro.training.sft import train_sft
@@ -315,19 +310,13 @@ class _Pipeline:
         if not config.steps:
             say(f"{stage}: steps=0, left out")
             return
-        before = self.before(stage)
+        before = self.lineage.before(stage)
         self.together("train_rl_stage", stage, stage, before)
         if "clip" in config.controls:
             self.together("train_rl_stage", stage, f"{stage}-clip", before)
         if "sft" in config.controls:
             self.together("train_longer", stage, f"{stage}-sft", before)
-
-    def before(self, stage: str) -> str:
-        """The stage whose checkpoint this one starts from; empty: the base model."""
-        order = [name for name, steps in (("sft", self.config.sft.steps or self.config.sft.epochs), ("rl-math", self.config.rl_math.steps)) if steps]
-        if stage == "rl-math" and "rl-math" in order:
-            order.remove("rl-math")
-        return order[-1] if order else ""
+        self.lineage.ended(stage)
 
     def together(self, job: str, *words: str) -> None:
         """A training job in every process (`klear_repro.training.distributed`); the first one says which."""
@@ -350,7 +339,7 @@ class _Pipeline:
         if self._finished(label, config.steps):  # which its last step may have been for another reason
             rows = read_rows(self.path / "metrics" / f"{label}.jsonl") if self.ranks.first else []
             return stop_if_hopeless(self.ranks.told(rows), config, label)
-        model, tokenizer, source = self.load_checkpoint(before)
+        model, tokenizer, source = self.load_start(stage, before)
         start = self.start(label, model, tokenizer, stage, source)
         prompts = make_prompts(tokenizer, self.training_rows(stage), config.max_prompt_tokens)
         heldout = make_prompts(tokenizer, self.heldout_rows(stage), config.max_prompt_tokens) if config.eval_every else []
@@ -404,7 +393,7 @@ class _Pipeline:
         steps = self.ranks.told(self._control_steps(stage, label) if self.ranks.first else 0)
         if self._finished(label, steps):
             return
-        model, tokenizer, _ = self.load_checkpoint(before)
+        model, tokenizer, _ = self.load_start(stage, before)
         pairs = self.pairs(model, tokenizer, self.sft_rows())
         train_sft(self.start(label, model, tokenizer), self.config.sft, pairs, steps=steps, constant_lr=self.config.sft.lr_end)
 
@@ -427,22 +416,18 @@ class _Pipeline:
         found = checkpoints(folder) if self.ranks.first else []
         return self.ranks.told(bool(found) and found[-1][0] >= steps)
 
-    def load_checkpoint(self, label: str) -> tuple[Any, Any, Path]:
-        """Model, tokenizer and folder of the newest checkpoint of a stage; without a label the base model."""
+    def load_start(self, stage: str, before: str) -> tuple[Any, Any, Path]:
+        """Model, tokenizer and folder of what a stage starts from: the checkpoint that `before` ended with; if it is empty, the base model."""
         from klear_repro.models import as_folder, find_model
-        from klear_repro.training.checkpoint import newest_whole, set_aside
 
-        if not label:
-            source = as_folder(find_model(self.config.model.path, self.config.model.revision), self.path / "models")
+        if not before:
+            source = as_folder(find_model(self.config.model.path, self.base_revision()), self.path / "models")
+            self.note_start(stage, {"model": self.config.model.path, "revision": source.revision})
             return *self.trainable(source), source.folder
-        path = self.ranks.told(newest_whole(self.path / "checkpoints" / label) if self.ranks.first else None)
-        if path is None:
-            raise RunError(f"no checkpoint of {label} in {self.path}")
-        if set_aside(path.parent) > int(path.name.removeprefix("step-")):
-            if self.ranks.first:
-                self.folder.manifest["stages"][label]["status"] = "running"
-                self.folder.save()
-            raise RunError(f"the last checkpoint of {label} is damaged, and {path.name} is not its end; --stage {label} completes it from there", everywhere=True)
+        path, problem = self.ranks.told(self.lineage.starting_checkpoint(before) if self.ranks.first else (Path(), ""))
+        if problem:
+            raise RunError(problem, everywhere=True)
+        self.note_start(stage, self.lineage.checkpoint(path))
         return *self.trainable(find_model(str(path.resolve()))), path
 
     def trainable(self, source: Any) -> tuple[Any, Any]:
@@ -462,7 +447,7 @@ class _Pipeline:
         stages = {name: record["fingerprint"] for name, record in self.folder.manifest["stages"].items() if name != "report"}
         metrics = folder_hash(self.path / "metrics") if (self.path / "metrics").is_dir() else ""
         grades = [file_hash(file) for file in sorted((self.path / "grades").glob("*/*.parquet"))]
-        return digest([manifest, stages, metrics, grades, self.config.report.model_dump(mode="json"), _inputs(*self.config.report.published)])
+        return digest([manifest, stages, metrics, grades, self.config.report.model_dump(mode="json"), [contents_hash(path) for path in self.config.report.published]])
 
     def report(self) -> None:
         from reports.render import write_report
@@ -470,17 +455,3 @@ class _Pipeline:
         options = self.config.report
         say(f"report: {write_report(self.path, [Path(path) for path in options.published], texts=options.viewer)}")
 
-
-def _inputs(*names: str) -> list[str]:
-    """What local files and model folders that a stage names contain; what comes from the Hub has a revision of its own.
-
-    Weights count by name and size: hashing gigabytes at every start would cost minutes.
-    """
-    found = []
-    for path in map(Path, filter(None, names)):
-        if path.is_file():
-            found.append(file_hash(path))
-        elif path.is_dir():
-            sizes = sorted((file.name, file.stat().st_size) for file in path.iterdir() if file.is_file())
-            found.append(digest([sizes, folder_hash(path, ("*.json",))]))
-    return found

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -211,21 +211,12 @@ class RunFolder:
         record = self.manifest.get("stages", {}).get(stage)
         return record is not None and record["status"] == "done" and record["fingerprint"] == fingerprint
 
-    def check_unchanged(self, stage: str, fingerprint: str) -> None:
-        """Refuse to throw away what a stage made with other settings.
+    def work(self, stage: str, fingerprint: str, job: Callable[[], None], facts: Mapping[str, Any] | None = None) -> None:
+        """Run a stage's job and record its start and end.
 
-        Raises:
-            UserError: the stage was begun with another fingerprint.
+        Args:
+            facts: more of the stage's record.
         """
-        record = self.manifest.get("stages", {}).get(stage)
-        if record is not None and record["fingerprint"] != fingerprint:
-            raise UserError(
-                f"run-dir={str(self.path)!r}: stage {stage} was made with other settings; "
-                f"pass --force --stage {stage} to do it anew (its results are deleted), or another --run-dir"
-            )
-
-    def work(self, stage: str, fingerprint: str, job: Callable[[], None]) -> None:
-        """Run a stage's job and record its start and end."""
         before = self.manifest["stages"].get(stage, {})
         same = before.get("fingerprint") == fingerprint
         spent: float = before["seconds"] if same and before["status"] == "running" else 0.0
@@ -234,6 +225,8 @@ class RunFolder:
             "status": "running",
             "started": before["started"] if same else now(),
             "seconds": spent,
+            **(facts or {}),
+            **({"starts_from": before["starts_from"]} if same and "starts_from" in before else {}),
         }
         self.manifest["stages"][stage] = record
         self.save()
