@@ -19,8 +19,10 @@ Deviations from the released code (verl/trainer/ppo/core_algos.py): the preserve
 (1±ε)·s instead of clip(r, (1−ε_l)/sg(r)·r, (1+ε_h)/sg(r)·r), which is NaN in float32 at extreme
 ratios and equal elsewhere; the log-ratio is bounded to ±20 inside the exponential.  Beyond that bound
 r stays e^±20 and the gradient weight is that bounded r (it is not cut to zero); such tokens are
-counted as `extreme_tokens`.  From GSPO: the gradient of its token form (GSPO-token), and the mean is that of
-`aggregation`: its own is `sequence_mean`.
+counted as `extreme_tokens`.  The ratio of a sequence (gspo) is bounded by e^10 above, as in verl
+(compute_policy_loss_gspo: clamp of the log-ratio at 10), and beyond that its tokens have no gradient;
+below, at e^−20, where verl has no bound.  From GSPO: the gradient of its token form (GSPO-token), and the
+mean is that of `aggregation`: its own is `sequence_mean`.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from torch import Tensor
 
 LOG_RATIO_BOUND = 20.0
 """Bound of |log π_θ − log π_old| inside the exponential (nats): e^20 ≈ 4.9e8."""
+SEQUENCE_LOG_RATIO_BOUND = 10.0
+"""Upper bound of the mean log-ratio of a sequence (gspo, nats), beyond which there is no gradient: e^10 ≈ 2.2e4."""
 
 LossName = Literal["gppo", "ce_gppo", "clip", "cispo", "gspo"]
 Aggregation = Literal["token_mean", "sequence_mean", "klear_microbatch"]
@@ -114,10 +118,13 @@ def policy_loss(
     advantages = torch.where(active, _per_token(advantages, logp), 0).to(dtype).detach()
 
     log_ratio = logp.detach() - old_logp
-    if name == "gspo":
-        log_ratio = _mean_by_sequence(log_ratio, active, sequences)
-    ratio = log_ratio.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND).exp()
     carrier = (logp - logp.detach()).exp()  # 1 in value, ∇log π in gradient
+    highest = LOG_RATIO_BOUND
+    if name == "gspo":
+        log_ratio, highest = _mean_by_sequence(log_ratio, active, sequences), SEQUENCE_LOG_RATIO_BOUND
+        carrier = torch.where(log_ratio > highest, 1, carrier)
+    extreme = (log_ratio < -LOG_RATIO_BOUND) | (log_ratio > highest)
+    ratio = log_ratio.clamp(-LOG_RATIO_BOUND, highest).exp()
     above = (ratio > 1 + eps_high) & (advantages > 0)
     below = (ratio < 1 - eps_low) & (advantages < 0)
 
@@ -140,7 +147,7 @@ def policy_loss(
         token_loss = token_loss * drift.clamp(max=LOG_RATIO_BOUND).exp().clamp(max=rollout_cap)
 
     loss = _aggregate(token_loss, active, sequences, aggregation, microbatch_ids, denominator)
-    metrics = _metrics(ratio, log_ratio, active, advantages, above, below, dual, eps_low, eps_high)
+    metrics = _metrics(ratio, log_ratio, extreme, active, advantages, above, below, dual, eps_low, eps_high)
     return PolicyLoss(loss, metrics, token_loss)
 
 
@@ -258,6 +265,7 @@ def _divisor(denominator: Tensor | float | None, count: Tensor) -> Tensor:
 def _metrics(
     ratio: Tensor,
     log_ratio: Tensor,
+    extreme: Tensor,
     active: Tensor,
     advantages: Tensor,
     above: Tensor,
@@ -285,6 +293,6 @@ def _metrics(
         "ratio_max": inside.max() if inside.numel() else inside.new_tensor(1.0),
         "ratio_mean": torch.where(active, ratio, 0).sum() / count,
         "approx_kl": torch.where(active, torch.expm1(bounded) - bounded, 0).sum() / count,
-        "extreme_tokens": (active & (log_ratio.abs() > LOG_RATIO_BOUND)).sum(),
+        "extreme_tokens": (active & extreme).sum(),
         "positive_tokens": (active & (advantages > 0)).sum(),
     }

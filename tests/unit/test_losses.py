@@ -259,6 +259,36 @@ def test_preserved_gradient_does_not_depend_on_how_extreme_the_token_is() -> Non
         assert gradient_of(out, logp).item() == pytest.approx(-weight * advantage)
 
 
+def verl_gspo(logp: Tensor, old: Tensor, advantage: Tensor, mask: Tensor) -> Tensor:
+    """Token losses as verl has them (core_algos.py, compute_policy_loss_gspo): the log-ratio of a sequence is clamped at 10."""
+    mean = ((logp - old) * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)
+    ratio = (logp - logp.detach() + mean.detach()).clamp(max=10.0).exp()
+    return torch.maximum(-advantage * ratio, -advantage * ratio.clamp(1 - LOW, 1 + HIGH))
+
+
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+@pytest.mark.parametrize("mean", [-30.0, -19.0, -1.0, 0.0, 1.0, 9.99, 10.0, 10.01, 19.0, 60.0])
+def test_gspo_is_that_of_verl_also_beyond_its_bound(mean: float, advantage: float) -> None:
+    """In float64, and in float32 against it: the ratio of a sequence is at most e^10, without a gradient beyond."""
+    old = torch.tensor([[-90.0, -80.0, -100.0], [-1.0, -2.0, -3.0]], dtype=torch.float64)
+    drift = torch.tensor([[mean - 2, mean + 3, mean - 1], [0.1, -0.2, 0.05]], dtype=torch.float64)
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    each = torch.tensor([[advantage], [advantage]], dtype=torch.float64).expand(2, 3)
+    for dtype, near in ((torch.float64, 1e-12), (torch.float32, 1e-4)):
+        logp = (old + drift).to(dtype).requires_grad_()
+        out = policy_loss("gspo", logp, old.to(dtype), each.to(dtype), mask)
+        exact = logp.detach().double().requires_grad_()
+        expected = verl_gspo(exact, old, each, mask)
+        torch.testing.assert_close(out.token_loss.double(), expected, atol=1e-8, rtol=near)
+        (slope,) = torch.autograd.grad(expected.sum() / 6, exact)
+        gradient = gradient_of(out, logp)
+        torch.testing.assert_close(gradient.double(), slope, atol=1e-8, rtol=near)
+        assert gradient.abs().max() <= math.exp(10) / 6 * 1.001
+        assert not (mean > 10.005 and gradient[0].any())
+        beyond = mean > 10 or mean < -20
+        assert dtype == torch.float32 or out.metrics["extreme_tokens"] == 3 * beyond
+
+
 def test_extreme_tokens_are_counted() -> None:
     old = torch.zeros(1, 6)
     logp = torch.tensor([[-80.0, -20.5, -19.5, 0.0, 19.5, 20.5]])
