@@ -312,20 +312,24 @@ def _update(
         trainer_logprobs(policy, every, config, ranks)
         log.compare([sample.old_logp for sample in every], [sample.rollout_logp for sample in every])
         log.stop_on_mismatch(config, where)
-    made = skipped = 0
+    made = skipped = on_policy_updates = on_policy_tokens = 0
     for first in range(0, len(groups), config.mini_batch_prompts):
         mini = [sample for group in groups[first : first + config.mini_batch_prompts] for sample in group]
-        part = StepMetrics(comparing=made == skipped and not log.gaps["tokens"])  # while π_θ is still π_old
+        on_policy = made == skipped  # π_θ is still π_old
+        part = StepMetrics(comparing=on_policy and not log.gaps["tokens"])
         mini_batch_gradients(policy, mini, config, part, ranks)
         for one in ranks.all(part):
             log.take(one)
+            on_policy_tokens += on_policy * one.tokens
+        on_policy_updates += on_policy
         if part.comparing:
             log.stop_on_mismatch(config, where)
         norm, stepped = optimizer.step(learning_rate(config, updates + made), config.grad_clip)
         log.norms.append(norm)
         made += 1
         skipped += not stepped
-    return {**log.row(), "updates": made, "skipped_updates": skipped}
+    on_policy_share = on_policy_tokens / log.tokens if log.tokens else None
+    return {**log.row(), "updates": made, "on_policy_updates": on_policy_updates, "on_policy_share": on_policy_share, "skipped_updates": skipped}
 
 
 @torch.no_grad()

@@ -61,6 +61,8 @@ def test_nan_in_one_batch_of_rl_skips_that_update_and_counts_it(run: list[Any], 
     assert outcome.code == 0, outcome.err
     assert seen[0] >= 4
     assert [row["skipped_updates"] for row in metrics(run)] == [1, 0]
+    assert [(row["updates"], row["on_policy_updates"]) for row in metrics(run)] == [(2, 1), (2, 1)]
+    assert all(0 < row["on_policy_share"] < 1 for row in metrics(run))
     assert all(row["grad_norm"] is not None for row in metrics(run))
 
 
@@ -72,6 +74,16 @@ def test_nan_of_the_trainer_in_the_first_batch_of_a_step_skips_that_update_too_a
     assert outcome.code == 0, outcome.err
     assert [row["skipped_updates"] for row in metrics(run)] == [1, 0]
     assert all(0 <= row["logprob_gap_mean"] < 0.05 for row in metrics(run))
+    assert [row["on_policy_updates"] for row in metrics(run)] == [2, 1]  # after a skipped update π_θ is still π_old
+
+
+def test_a_step_with_one_update_says_that_nothing_could_be_clipped(run: list[Any]) -> None:
+    outcome = inside(*run, "--rl_math.filter_by", "none", "--rl_math.mini_batch_prompts", 4)
+    assert outcome.code == 0, outcome.err
+    for row in metrics(run):
+        assert (row["updates"], row["on_policy_updates"], row["on_policy_share"]) == (1, 1, 1.0)
+        assert row["clip_fraction_low"] == row["clip_fraction_high"] == 0
+        assert abs(row["ratio_max"] - 1) < 1e-3 and abs(row["ratio_min"] - 1) < 1e-3
 
 
 def test_nan_of_the_trainer_that_stays_stops_the_run_and_is_not_called_a_mismatch(run: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
