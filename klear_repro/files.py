@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,7 @@ def make_folder(path: Path, fill: Callable[[Path], None]) -> None:
     temporary.mkdir(parents=True)
     try:
         fill(temporary)
+        as_new_files(temporary)
         sync_files(temporary)
         if path.exists():
             shutil.rmtree(path)
@@ -55,6 +57,23 @@ def make_folder(path: Path, fill: Callable[[Path], None]) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # nothing there once it was renamed
     sync_folder(path.parent)
+
+
+def as_new_files(folder: Path) -> None:
+    """Give all files below a folder the mode that a new file there has: safetensors writes its own with 0600, for this user alone."""
+    mode = new_file_mode(folder)
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            file.chmod(mode)
+
+
+def new_file_mode(folder: Path) -> int:
+    """The mode of a new file in a folder, by umask and access lists; asking for the umask would change it for other threads."""
+    probe = folder / f".mode-{os.getpid()}.tmp"
+    with open(probe, "wb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    probe.unlink()
+    return mode
 
 
 def sync_files(folder: Path) -> None:

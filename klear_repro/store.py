@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from benchmarks.records import Generation, SampleKey, digest
 from klear_repro.errors import RunError
+from klear_repro.files import new_file_mode
 from klear_repro.progress import say
 
 SYNC_EVERY_S = 1.0
@@ -123,7 +124,7 @@ class SampleStore:
                 json.dump(settings, out, indent=2, allow_nan=False)
                 out.flush()
                 os.fsync(out.fileno())
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, new_file_mode(path.parent))
             os.replace(temporary, path)
         return name
 

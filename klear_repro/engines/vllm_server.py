@@ -23,6 +23,7 @@ from torch import Tensor
 from klear_repro.engines.base import Completion, Request, Sampling
 from klear_repro.engines.openai import OpenAIEngine, _Passing, _short
 from klear_repro.errors import RunError
+from klear_repro.files import new_file_mode
 from klear_repro.models import ModelSource
 
 FILE = "model.safetensors"
@@ -60,6 +61,7 @@ class VLLMServerEngine(OpenAIEngine):
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / f".{FILE}.{os.getpid()}"
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights}, temporary)
+        temporary.chmod(new_file_mode(self._folder))  # servers may run as another user
         temporary.replace(self._folder / FILE)
         asyncio.run(self._reload())
 

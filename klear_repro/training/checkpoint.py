@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from klear_repro.errors import RunError
-from klear_repro.files import file_hash, make_folder, sync_files, sync_folder
+from klear_repro.files import as_new_files, file_hash, make_folder, sync_files, sync_folder
 from klear_repro.progress import say
 from klear_repro.training.distributed import ALONE, Ranks
 from klear_repro.training.lora import hub_tensors
@@ -159,6 +159,7 @@ class Checkpoints:
             shards = sorted((writer.target / "trainer").glob("*.safetensors"))
             self._write_hub(writer.target, {name: _joined(shards, f"{name}/weight") for name in self._policy.named_weights()})
             _write_state(writer.target, {"step": writer.step, **writer.state})
+            as_new_files(writer.target)
             sync_files(writer.target)
             if path.exists():
                 shutil.rmtree(path)

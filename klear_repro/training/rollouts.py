@@ -88,20 +88,21 @@ class VLLMRollouts:
 
     Args:
         start: makes the engine, once there is something to generate.
+        dtype: of the run; shards are float32 also where the run computes in bfloat16, and need not travel so.
         ranks: only the first one hands the weights over.
     """
 
     own_logprobs = False
 
-    def __init__(self, start: Callable[[], Any], ranks: Ranks = ALONE) -> None:
-        self._start, self._ranks = start, ranks
+    def __init__(self, start: Callable[[], Any], dtype: torch.dtype, ranks: Ranks = ALONE) -> None:
+        self._start, self._dtype, self._ranks = start, dtype, ranks
         self._engine: Any = None
 
     def sync(self, policy: Policy) -> None:
         """Hand over every weight, whole and merged."""
         if self._engine is None:
             self._engine = self._start()
-        weights = hub_tensors(policy.model, policy.named_weights())
+        weights = ((name, tensor.to(self._dtype)) for name, tensor in hub_tensors(policy.model, policy.named_weights()))
         if self._ranks.first:
             self._engine.load_weights(weights)
         else:
@@ -128,9 +129,11 @@ def make_rollouts(start: Start, config: RLConfig) -> Rollouts:
     if config.engine == "vllm":
         from klear_repro.engines.vllm import VLLMEngine
 
-        return VLLMRollouts(lambda: VLLMEngine(source, device=start.device, seed=start.seed, slots=config.slots, logprobs=True, trained=True))
+        options: dict[str, Any] = {"device": start.device, "seed": start.seed, "slots": config.slots, "logprobs": True, "trained": True}
+        return VLLMRollouts(lambda: VLLMEngine(source, **options), start.device.dtype)
     from klear_repro.engines.vllm_server import VLLMServerEngine
 
     folder = Path(config.transfer_folder) if config.transfer_folder else start.run / "weights"
     section = "rl_code" if start.label.startswith("rl-code") else "rl_math"
-    return VLLMRollouts(lambda: VLLMServerEngine(source, endpoints=config.endpoints, folder=folder, slots=config.slots, section=section), start.ranks)
+    server: dict[str, Any] = {"endpoints": config.endpoints, "folder": folder, "slots": config.slots, "section": section}
+    return VLLMRollouts(lambda: VLLMServerEngine(source, **server), start.device.dtype, start.ranks)
