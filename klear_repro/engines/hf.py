@@ -121,6 +121,15 @@ class _Running:
     logprobs: list[float] = field(default_factory=list)
 
 
+def latent_attention(config: Any) -> str:
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434) in words; empty if a model has none.
+
+    Its keys are wider than its values, and it compresses both; the slots of this engine hold keys and values of one width.
+    """
+    rank = getattr(config, "kv_lora_rank", None)
+    return f"multi-head latent attention (kv_lora_rank={rank})" if rank else ""
+
+
 def _fitting(model: Any, longest: int, copies: int) -> int:
     """Samples of this length whose cache the free memory holds, at most `MOST_SLOTS`."""
     config = model.config.get_text_config()
@@ -153,6 +162,8 @@ class HFEngine:
         self, model: Any, tokenizer: Any, *, slots: int, max_model_len: int = 0, longest: int = 0, end_of_turn: str = "",
         quantization: str = "", copies: int = 1,
     ) -> None:  # fmt: skip
+        if latent := latent_attention(model.config):
+            raise ValueError(f"model has {latent}: the hf engine has keys and values of one width only; use --engine vllm")
         self.model = model
         self.tokenizer = tokenizer
         self.quantization = quantization

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from klear_repro.device import Device
+from klear_repro.engines.hf import latent_attention
 from klear_repro.errors import UserError
 from klear_repro.files import keep_rows
 from klear_repro.sections import ModelConfig, RuntimeConfig
@@ -90,18 +91,24 @@ def refuse_untrainable(model: Any, tokenizer: Any, name: str) -> None:
     """What can be told before anything is computed.
 
     Raises:
-        UserError: the tokenizer has no chat template or no end of a turn, or the model has sliding attention.
+        UserError: the tokenizer has no chat template or no end of a turn, or the model has attention or state that is not supported.
     """
     if not tokenizer.chat_template:
         raise UserError(f"model {name}: its tokenizer has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json), and prompts are chats")
     if tokenizer.eos_token is None:
         raise UserError(f"model {name}: its tokenizer has no eos_token (in tokenizer_config.json), with which a response ends")
     refuse_other_attention(model)
+    parameters = {parameter for parameter, _ in model.named_parameters(remove_duplicate=False)}
+    if others := [key for key in model.state_dict() if key not in parameters]:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise UserError(f"model: {type(model).__name__} has {others[0]}{more}, which is no parameter: the trainer's checkpoints keep parameters only")
 
 
 def refuse_other_attention(model: Any) -> None:
-    """Raises UserError for a model with sliding attention."""
+    """Raises UserError for a model with sliding or multi-head latent attention."""
     config = model.config
+    if latent := latent_attention(config):
+        raise UserError(f"model: {type(model).__name__} has {latent}: the trainer and its rollouts have keys and values of one width only")
     kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if getattr(config, "sliding_window", None) else []))
     if other := kinds - {"full_attention"}:
         raise UserError(f"model: {type(model).__name__} has {', '.join(sorted(other))}: the trainer has full attention only")
@@ -111,7 +118,7 @@ def refuse_other_heads(policy: Policy) -> None:
     """The packed forward pass has full attention and a plain output head; a model with anything else would be trained on wrong numbers.
 
     Raises:
-        UserError: its own log-probabilities of a short sequence are others, or it has sliding attention.
+        UserError: its own log-probabilities of a short sequence are others, or it has other attention.
     """
     refuse_other_attention(policy.model)
     config = policy.model.config
