@@ -95,10 +95,18 @@ class Lineage:
                 self._refuse_another_start(stage, named)
 
     def _is_binding(self, stage: str) -> bool:
-        """Whether a stage has made anything that a later command could belie: one that was left out only if a later one was not."""
-        if stage not in self.records:
+        """Whether a stage, or one after it, has made anything that a later command could belie."""
+        return stage in self.records and any(self._made_something(later) for later in STAGES[STAGES.index(stage) :])
+
+    def _made_something(self, stage: str) -> bool:
+        """Not what was left out, nor what was refused or ended before its first step."""
+        record, run = self.records.get(stage, {"left_out": True}), self.folder.path
+        if record.get("left_out"):
             return False
-        return not all(self.records[later].get("left_out") for later in STAGES[STAGES.index(stage) :] if later in self.records)
+        if stage == "data" or record["status"] == "done" or any((run / "checkpoints").glob(f"{stage}*/*step-*")):
+            return True
+        rows = run / "metrics" / f"{stage}.jsonl"
+        return rows.is_file() and rows.stat().st_size > 0
 
     def _fingerprints(self, made: Sequence[str]) -> dict[str, str]:
         """Of the stages that this command makes or goes on with, as they would be made; of the others, as they were."""

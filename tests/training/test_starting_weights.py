@@ -311,6 +311,18 @@ def test_rl_does_not_start_beside_an_sft_that_is_not_finished(copy: Path, profil
     assert record(copy, "rl-math")["starts_from"] == record(copy, "sft")["checkpoint"]
 
 
+def test_an_sft_that_was_refused_before_its_first_step_binds_nobody(profile: Path, base: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(base, tmp_path / "refused")
+    (tmp_path / "refused" / "chat_template.jinja").unlink(missing_ok=True)
+    words = ["--profile", profile, "--run-dir", run]
+    refused = inside("--stage", "sft", "--model.path", tmp_path / "refused", *words)
+    assert refused.code == 2 and "no chat template" in refused.lines[-1], refused.err
+    outcome = inside("--stage", "sft", "--model.path", base, *words)
+    assert outcome.code == 0, outcome.err
+    assert record(run, "sft")["settings"]["model.path"] == record(run, "sft")["starts_from"]["model"] == str(base)
+
+
 def test_rl_does_not_start_from_an_earlier_checkpoint_of_sft(profile: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ["--profile", profile, "--sft.save_every", 2, "--run-dir", run]
