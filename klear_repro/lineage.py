@@ -120,6 +120,8 @@ class Lineage:
         """A stage that this command names goes on with all of its settings; one that it does not name keeps those of its own."""
         then, now = self.records[stage].get("settings"), self.settings[stage]
         again = f"--force --stage {','.join(self._again(stage, named))} to do it again (its results are deleted), or another --run-dir"
+        if then is None and not named:  # an earlier version of this project made it; it can still be evaluated and reported
+            return
         if then is None:
             raise UserError(f"run-dir={str(self.folder.path)!r}: manifest.json does not say with which settings stage {stage} was made; pass {again}")
         own = () if stage in named else OWN

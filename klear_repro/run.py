@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -123,6 +123,17 @@ def chosen_stages(text: str) -> list[str]:
     return [name for name in STAGES if name in names or ("all" in names and name not in ALONE)]
 
 
+def check_model_is_evaluated(stages: Sequence[str], overrides: Mapping[str, str]) -> None:
+    """`--model` names what is evaluated; a command that only trains would start from another model, silently.
+
+    Raises:
+        ConfigError: it is given to stages that train, without the stage eval.
+    """
+    model, trains = overrides.get("eval.model"), [stage for stage in stages if stage in ("sft", "rl-math", "rl-code")]
+    if model and trains and "eval" not in stages:
+        raise ConfigError(f"--model={model!r}: names what --stage eval evaluates, not what {', '.join(trains)} starts from; pass --model.path for the base model")
+
+
 def check_packages() -> None:
     """`sandbox`, `benchmarks` and `reports` must be this project's, not another package of that name.
 
@@ -151,6 +162,7 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         arguments, overrides = parse(argv)
         stages = chosen_stages(arguments.stage)
+        check_model_is_evaluated(stages, overrides)
         stored = arguments.run_dir / "config.toml" if arguments.run_dir else None
         profile = arguments.profile
         if "import" in stages and not profile and not (stored and stored.is_file()):

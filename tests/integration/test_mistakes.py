@@ -126,6 +126,7 @@ ARGUMENTS = [
     Mistake("unknown tracker", "--runtime.trackers mlflow --run-dir {run}", ("runtime.trackers", "mlflow", "wandb")),
     Mistake("shard beyond the last", EVAL + "--eval.shard 5/4", ("eval", "5/4")),
     Mistake("one protocol to attribute", EVAL + "--attribute klear-paper-32k", ("attribute", "FROM,TO")),
+    Mistake("model to evaluate where one to train is meant", "--stage rl-math --model {model} --sft.steps 0 --run-dir {run}", ("--model=", "--model.path")),
     Mistake("stage of training with a profile that trains nothing", "--profile klear-8b-eval --stage sft --run-dir {run}", ("eval, import, report",)),
 ]  # fmt: skip
 

@@ -363,6 +363,17 @@ def test_a_stage_made_from_an_sft_that_was_done_again_is_refused(copy: Path, pro
     assert last_weights(copy, "rl-math").keys() == last_weights(copy, "sft").keys()
 
 
+def test_a_folder_without_recorded_settings_is_evaluated_and_not_trained_on(copy: Path, profile: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    for one in manifest["stages"].values():
+        one.pop("settings")
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    refused = inside("--profile", profile, "--stage", "rl-code", "--run-dir", copy)
+    assert refused.code == 2 and "manifest.json does not say with which settings stage data was made" in refused.lines[-1]
+    outcome = inside("--profile", profile, "--stage", "eval", "--limit", 1, "--run-dir", copy)
+    assert outcome.code == 0, outcome.err
+
+
 def test_checkpoints_that_the_manifest_does_not_know_are_not_adopted(copy: Path, profile: Path, base: Path) -> None:
     (copy / "manifest.json").unlink()
     for words in (["--stage", "sft"], ["--stage", "rl-math", "--sft.steps", 0, "--model.path", base]):
