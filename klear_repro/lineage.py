@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -100,13 +101,18 @@ class Lineage:
 
     def _made_something(self, stage: str) -> bool:
         """Not what was left out, nor what was refused or ended before its first step."""
-        record, run = self.records.get(stage, {"left_out": True}), self.folder.path
+        record = self.records.get(stage, {"left_out": True})
         if record.get("left_out"):
             return False
-        if stage == "data" or record["status"] == "done" or any((run / "checkpoints").glob(f"{stage}*/*step-*")):
+        if stage == "data" or record["status"] == "done" or self._has_checkpoints(stage):
             return True
-        rows = run / "metrics" / f"{stage}.jsonl"
+        rows = self.folder.path / "metrics" / f"{stage}.jsonl"
         return rows.is_file() and rows.stat().st_size > 0
+
+    def _has_checkpoints(self, stage: str) -> bool:
+        """Whether there are any of a stage or its controls, damaged ones too; whatever else a user keeps there is left alone."""
+        found = (self.folder.path / "checkpoints").glob(f"{stage}*/*")
+        return any(re.fullmatch(r"(damaged-)?step-\d+", path.name) and path.is_dir() for path in found)
 
     def _fingerprints(self, made: Sequence[str]) -> dict[str, str]:
         """Of the stages that this command makes or goes on with, as they would be made; of the others, as they were."""
@@ -146,8 +152,7 @@ class Lineage:
         return [one for one in later if one == stage or one in named or self._is_binding(one)]
 
     def _refuse_unknown_checkpoints(self, stage: str, force: bool) -> None:
-        folder = self.folder.path / "checkpoints" / stage
-        if stage not in self.records and not force and any(folder.glob("step-*")):
+        if stage not in self.records and not force and self._has_checkpoints(stage):
             raise UserError(
                 f"run-dir={str(self.folder.path)!r}: checkpoints/{stage} is of no stage that manifest.json knows; "
                 f"pass --force --stage {stage} (they are deleted), or another --run-dir"
@@ -197,7 +202,7 @@ class Lineage:
         """Record what a stage starts from; what is wrong with that, empty if nothing is."""
         record = self.records[stage]
         then = record.get("starts_from", start)
-        if then != start and any((self.folder.path / "checkpoints").glob(f"{stage}*/step-*")):
+        if then != start and self._has_checkpoints(stage):
             return (
                 f"stage {stage} started from {described(then)}, and that is now {described(start)}; nothing was trained; "
                 f"--force --stage {stage} does it again, or bring back what it started from"
@@ -224,7 +229,7 @@ class Lineage:
 
         A stage that can be completed from an earlier checkpoint is marked as not finished.
         """
-        from klear_repro.training.checkpoint import newest_whole
+        from klear_repro.training.checkpoint import newest_whole, set_aside
 
         record, home = self.records[stage], self.folder.path / "checkpoints" / stage
         try:
@@ -241,7 +246,8 @@ class Lineage:
             return path, f"{there['folder']} has other weights than {then}; bring them back, or --force --stage {stage} does it again"
         record["status"] = "running"
         self.folder.save()
-        return path, f"the last checkpoint of {stage} is damaged or gone, and {path.name} is not its end; --stage {stage} completes it from there"
+        state = "damaged" if set_aside(home) else "gone"
+        return path, f"the last checkpoint of {stage} is {state}, and {path.name} is not its end; --stage {stage} completes it from there"
 
 
 def described(start: dict[str, str]) -> str:

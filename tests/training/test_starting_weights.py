@@ -330,7 +330,7 @@ def test_rl_does_not_start_from_an_earlier_checkpoint_of_sft(profile: Path, tmp_
     end = record(run, "sft")["checkpoint"]
     shutil.rmtree(run / "checkpoints" / "sft" / "step-4")
     outcome = inside("--stage", "rl-math", *words)
-    assert outcome.code == 1 and "step-2 is not its end" in outcome.lines[-1], outcome.err
+    assert outcome.code == 1 and "is gone, and step-2 is not its end" in outcome.lines[-1], outcome.err
     assert not (run / "checkpoints" / "rl-math").exists()
     outcome = inside("--stage", "sft,rl-math", *words)
     assert outcome.code == 0, outcome.err
