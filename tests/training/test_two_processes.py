@@ -84,6 +84,11 @@ def test_two_processes_train_the_model_of_one(one: Path, two: Path) -> None:
     assert [shard.name for shard in shards] == ["optimizer-00001-of-00002.safetensors", "optimizer-00002-of-00002.safetensors"]
 
 
+def test_the_shards_of_two_processes_can_be_read_as_any_other_file(two: Path) -> None:
+    found = {file.stat().st_mode for file in (two / "checkpoints").rglob("*") if file.is_file()}
+    assert found == {(two / "config.toml").stat().st_mode}
+
+
 def test_one_process_goes_on_from_the_shards_of_two(one: Path, two: Path, profile: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(two, tmp_path / "run"))
     shutil.rmtree(run / "checkpoints" / "sft" / "step-36")
