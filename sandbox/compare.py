@@ -25,7 +25,7 @@ EXACT: Tolerance = (0.0, 0.0)
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _INFINITE = re.compile(rb"[+-]?inf(?:inity)?", re.I)
 _LONGEST_NUMBER = 1000
-_WIDE = Context(prec=60, Emin=-999_999_999, Emax=999_999_999, traps=[])  # of differences of numbers as long as allowed
+_WIDE = Context(prec=2500, Emin=-999_999_999, Emax=999_999_999, traps=[])  # of differences of numbers as long as allowed
 _NUMBERS = (int, float, complex)
 
 
@@ -94,7 +94,7 @@ def _clearly_near(expected: float, given: float, tolerance: Tolerance) -> bool |
 
 
 def _near(expected: Decimal, given: Decimal, tolerance: Tolerance) -> bool:
-    """Finite numbers: |e − g| ≤ abs_tol or |e − g| ≤ rel_tol · |e|, to 60 digits."""
+    """Finite numbers: |e − g| ≤ abs_tol or |e − g| ≤ rel_tol · |e|, exactly for floats and numbers of up to 1,000 digits."""
     distance = _WIDE.abs(_WIDE.subtract(expected, given))
     bounds = Decimal(tolerance[0]), _WIDE.multiply(Decimal(tolerance[1]), _WIDE.abs(expected))
     return any(_WIDE.compare(distance, bound) <= 0 for bound in bounds)

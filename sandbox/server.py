@@ -325,7 +325,7 @@ def make_app(settings: Settings, service: Service) -> ASGIApp:
     def run_job(data: bytearray, cancel: threading.Event) -> RunAnswer:
         body = RunBody.model_validate_json(data)
         del data
-        tests = [Test(test.input, test.expected, test.function, test.args, test.weight) for test in body.tests]
+        tests = [Test(**vars(test)) for test in body.tests]
         keep_kb = min(body.keep_kb, (_KEPT_MB << 10) // len(tests))
         return run_answer(service.run(
             body.code, tests, _bounded_limits(settings, **body.limits.model_dump()), body.mode,

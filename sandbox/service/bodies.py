@@ -18,7 +18,7 @@ class _Strict(BaseModel):
 
 
 class TestBody(_Strict):
-    """One test: `input` and `expected` text, or `function`, `args` and `expected` value."""
+    """One test: `input` and `expected` text, or `function`, `args` and `expected` value; numbers may differ by a tolerance."""
 
     __test__ = False
 
@@ -27,6 +27,8 @@ class TestBody(_Strict):
     function: str | None = None
     args: list[Any] = []
     weight: float = 1.0
+    abs_tol: float = 0.0
+    rel_tol: float = 0.0
 
 
 class LimitsBody(_Strict):

@@ -4,12 +4,14 @@ import contextlib
 import math
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox import Executor, Test
 from sandbox.compare import text_matches, value_matches
 from sandbox.inside import frames
 from sandbox.output import Output
@@ -121,3 +123,108 @@ def test_cycles_and_deep_nesting_are_refused_and_not_followed():
         frames.encode(loop)
     with pytest.raises(frames.FrameError):
         frames.decode(b"[" * 100_000 + b"]" * 100_000)
+
+
+NEAR, SHARE = (1e-3, 0.0), (0.0, 1e-3)
+
+
+@pytest.mark.parametrize(("expected", "output", "tolerance", "right"), [
+    ("0.5", "0.5005", NEAR, True),
+    ("0.5", "0.502", NEAR, False),
+    ("0.5", "0.5009999", (1e-3, 1e-9), True),
+    ("0.5", "5.001e-1 ", NEAR, True),
+    ("1000", "1000.9", SHARE, True),
+    ("1000", "1002", SHARE, False),
+    ("1000", "1002", (2.0, 1e-3), True),
+    ("-1000", "1000", SHARE, False),
+    ("0", "0.0005", SHARE, False),
+    ("0", "-0.0", SHARE, True),
+    ("3", "3.0001", NEAR, True),
+    ("x 1 y", "x 1.0001 y", NEAR, True),
+    ("x 1 y", "X 1 y", NEAR, False),
+    ("1 2", "1 2 3", NEAR, False),
+    ("1 2 3", "1 2", NEAR, False),
+    ("1\n2", "1 2", NEAR, False),
+    ("nan", "nan", NEAR, False),
+    ("1 NaN", "1 NaN", NEAR, False),
+    ("-nan", "-nan", NEAR, False),
+    ("1", "nan", NEAR, False),
+    ("inf", "Infinity", NEAR, True),
+    ("inf", "-inf", NEAR, False),
+    ("inf", "1e999", NEAR, False),
+    ("1e999", "1e999", NEAR, True),
+    ("1e999999", "1.0001e999999", SHARE, True),
+    ("1e999999", "1", SHARE, False),
+    ("9" * 30, "9" * 29 + "8", (1.0, 0.0), True),
+    ("9" * 30, "9" * 29 + "7", (1.0, 0.0), False),
+    ("0.1", "0.101", NEAR, True),
+    ("0.1", "0.1010000000000000000000001", NEAR, True),  # as a float 1e-3 is a little more than that
+    ("1", "0x1", NEAR, False),
+    ("1", "1_0", NEAR, False),
+    ("1", "\u0661", NEAR, False),
+])  # fmt: skip
+def test_numbers_of_a_text_may_differ_by_a_tolerance(expected, output, tolerance, right):
+    assert text_matches(expected.encode(), output.encode(), "native", tolerance) is right
+
+
+@pytest.mark.parametrize(("expected", "value", "tolerance", "right"), [
+    (0.5, 0.5005, NEAR, True),
+    (0.5, 0.502, NEAR, False),
+    (1, 1.0005, NEAR, True),
+    (10**400, 10**400 + 1, (1.0, 0.0), True),
+    (10**400, 10**400 + 2, (1.0, 0.0), False),
+    (10**400, 10**400 * 2, SHARE, False),
+    (10**400, 1.0, SHARE, False),
+    (True, 1, NEAR, False),
+    (1, True, NEAR, False),
+    ([1.0, {"a": (2.0,)}], [1.0001, {"a": [2.0001]}], NEAR, True),
+    ({1.0: 2}, {1.0001: 2}, NEAR, False),
+    ({1.0}, {1.0001}, NEAR, False),
+    (math.nan, math.nan, NEAR, False),
+    ([1.0, math.nan], [1.0, math.nan], SHARE, False),
+    (math.inf, math.inf, NEAR, True),
+    (math.inf, -math.inf, NEAR, False),
+    (math.inf, 1e308, SHARE, False),
+    (1e308, -1e308, SHARE, False),
+    (1 + 1j, 1 + 1.0005j, NEAR, True),
+    (1 + 1j, 2 + 1j, NEAR, False),
+    (1j, 10**400, NEAR, False),
+    (1.0, "1.0", NEAR, False),
+    (1.0, None, NEAR, False),
+    ("1.0", "1.0", NEAR, True),
+])  # fmt: skip
+def test_numbers_of_a_value_may_differ_by_a_tolerance(expected, value, tolerance, right):
+    assert value_matches(expected, frames.encode(value), "native", tolerance) is right
+
+
+@given(st.floats(), st.floats(), st.floats(0, 1e300), st.floats(0, 1e300))
+def test_floats_are_near_each_other_as_exact_arithmetic_says(expected, value, abs_tol, rel_tol):
+    if math.isfinite(expected) and math.isfinite(value):
+        distance = abs(Fraction(expected) - Fraction(value))
+        right = distance <= Fraction(abs_tol) or distance <= Fraction(rel_tol) * abs(Fraction(expected))
+    else:
+        right = expected == value
+    if abs_tol or rel_tol:
+        assert value_matches(expected, frames.encode(value), "native", (abs_tol, rel_tol)) is right
+
+
+@pytest.mark.parametrize(("named", "said"), [
+    ({"abs_tol": -1.0}, "abs_tol: -1.0 is not allowed; a number from 0 to 1e+300 (a distance)"),
+    ({"rel_tol": math.nan}, "rel_tol: nan is not allowed"),
+    ({"rel_tol": math.inf}, "rel_tol: inf is not allowed"),
+    ({"abs_tol": "1e-6"}, "abs_tol: '1e-6' is not allowed"),
+    ({"abs_tol": True}, "abs_tol: True is not allowed"),
+    ({"abs_tol": 1e-6, "checker": "a:b"}, "abs_tol: not allowed with checker or interactor"),
+])  # fmt: skip
+def test_a_bad_tolerance_is_named(named, said):
+    with pytest.raises(ValueError) as error:
+        Test(input="", expected="", **named)
+    assert str(error.value).startswith(said)
+
+
+def test_tolerances_are_for_the_native_mode():
+    with Executor(workers=1) as executor:
+        with pytest.raises(ValueError, match=r"tests\[0\].abs_tol: not allowed in mode 'lcb_compat'; native"):
+            executor.run("print(1)", [Test("", "1", abs_tol=1e-6)], mode="lcb_compat")
+        assert executor.run("print(1.0000001)", [Test("", "1", abs_tol=1e-6)]).passed
+        assert executor.run("def f(): return [1.0000001]", [Test(function="f", expected=[1], rel_tol=1e-6)]).passed

@@ -47,6 +47,13 @@ def test_a_function_is_judged(server):
     assert server.post("/v1/run", {"code": "def f(x): return {'a': sum(x)}", "tests": [test]})[1]["passed"]
 
 
+def test_numbers_may_differ_by_the_tolerance_of_their_test(server):
+    tests = [{"expected": "0.5", "abs_tol": 1e-3}, {"expected": "0.5", "rel_tol": 1e-9}, {"expected": "0.5"}]
+    status, answer = server.post("/v1/run", {"code": "print(0.5001)", "tests": tests})
+    assert status == 200 and [test["verdict"] for test in answer["tests"]] == ["AC", "WA", "WA"]
+    assert server.post("/v1/run", {"code": "", "tests": [{"expected": "1", "abs_tol": -1}]})[0] == 422
+
+
 @pytest.mark.parametrize("path", ["/v1/run", "/run_code", "/metrics", "/nothing"])
 @pytest.mark.parametrize("token", [None, "", "a-token-for-these-test", "a-token-for-these-tests1"])
 def test_without_the_token_nobody_gets_in(server, path, token):
