@@ -22,6 +22,9 @@ from benchmarks.errors import BenchmarkError
 
 SCHEMA: Literal[1] = 1
 
+CHEATABLE = "cheatable: tests run beside the program"
+"""In data/funnel.json: training problems whose tests a program can pass without being right."""
+
 FinishReason = Literal["stop", "length", "error"]
 Reason = Literal["correct", "wrong", "truncated", "no answer", "hedged", "judge time-out"]
 Thinking = Literal["auto", "required"]

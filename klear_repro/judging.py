@@ -23,6 +23,7 @@ from benchmarks.records import CodeTest, Generation, Grade, Problem, Reason, dig
 from klear_repro.config import Config
 from klear_repro.errors import RunError
 from klear_repro.files import Appender
+from klear_repro.machine import workers
 from klear_repro.progress import Progress, say
 from sandbox import Executor, Limits, Result, SandboxError, Test, TestResult, Verdict
 
@@ -95,7 +96,7 @@ class Judges:
 
     def _math(self, problems: Mapping[str, Problem], protocol: Protocol, rows: Sequence[Generation]) -> list[Grade]:
         if self._pool is None:
-            self._pool = GraderPool(workers=self._config.runtime.workers)
+            self._pool = GraderPool(workers=workers(self._config.runtime.workers))
         grades = []
         for judge in protocol.judges:
             mine = [row for row in rows if judge == "klear" or row.error is None]  # a failed request is no answer
@@ -131,7 +132,7 @@ class Judges:
             return {}
         if self._executor is None:
             runtime = self._config.runtime
-            self._executor = Executor(workers=runtime.workers, tier=runtime.tier)
+            self._executor = Executor(workers=workers(runtime.workers), tier=runtime.tier)
             try:
                 self._executor.__enter__()
             except SandboxError as error:

@@ -1,4 +1,4 @@
-"""What the machine has: GPUs with their memory, main memory, free disk.  Read from the system; no CUDA context is made.
+"""What the machine has: GPUs with their memory, cores, main memory, free disk.  Read from the system; no CUDA context is made.
 
 A CUDA context would take half a gigabyte of every GPU from the processes that generate, so memory is asked of `nvidia-smi`.
 """
@@ -14,6 +14,10 @@ from pathlib import Path
 
 NVIDIA_SMI_S = 10.0
 """Seconds that `nvidia-smi` may take; it hangs where the driver does."""
+
+
+MOST_WORKERS = 32
+"""Processes that judge, unless `runtime.workers` says more."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,21 @@ def _cached(statistics: Path, prefix: str) -> int:
     rows = [line.split() for line in _text(statistics).splitlines()]
     named = {f"{prefix}{name}" for name in ("active_file", "inactive_file")}
     return sum(int(row[1]) for row in rows if len(row) == 2 and row[0] in named and row[1].isdecimal())
+
+
+def cores(environ: Mapping[str, str], root: Path = Path("/")) -> int:
+    """Cores for this process, at least 1: those it may run on, within the quota of its control group, shared with the other processes of torchrun."""
+    count = float(len(os.sched_getaffinity(0)))
+    quota, _, period = _text(root / "sys/fs/cgroup/cpu.max").strip().partition(" ")
+    if quota.isdecimal() and period.isdecimal() and int(period):
+        count = min(count, int(quota) / int(period))
+    processes = environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(count / max(1, int(processes) if processes.isdecimal() else 1)))
+
+
+def workers(wanted: int) -> int:
+    """`runtime.workers`, or as many as there are cores, at most MOST_WORKERS: each takes memory."""
+    return wanted or min(MOST_WORKERS, cores(os.environ))
 
 
 def free_disk(path: Path) -> int:

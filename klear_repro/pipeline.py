@@ -20,6 +20,7 @@ from klear_repro.errors import RunError, UserError
 from klear_repro.evaluation_stage import HELD_OUT, RL_STAGES, EvaluationStage
 from klear_repro.files import file_hash, folder_hash, read_rows
 from klear_repro.lineage import Lineage, contents_hash, weights_hash
+from klear_repro.machine import workers
 from klear_repro.progress import say
 from klear_repro.runfolder import RunFolder
 from klear_repro.sections import RLConfig
@@ -113,6 +114,7 @@ class _Pipeline:
         """Whether all processes are at work on a job."""
         self.evaluation = EvaluationStage(config, folder, device)
         self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._skipped: dict[str, int] = {}
         self.seed = config.runtime.seed
         self.lineage = Lineage(config, folder, device)
 
@@ -183,7 +185,7 @@ class _Pipeline:
 
     def check_data(self, stages: Sequence[str], force: bool) -> None:
         """Read the rows that the stages name, before anything is written or deleted."""
-        from klear_repro.rewards import CODE_SOURCES
+        from klear_repro.rewards import source_kind
 
         source = self.config.data.source
         fingerprints = self.lineage.fingerprints
@@ -202,7 +204,7 @@ class _Pipeline:
             if source == "files" and "sft" in config.controls and not self.config.sft.data:
                 raise UserError(f"{section}.controls='sft': needs sft.data, more of which is what that control trains on")
             rows = [*self.rl_rows(stage, "data", keep=True), *self.rl_rows(stage, "heldout", keep=True)]
-            if any(row["data_source"] in CODE_SOURCES for row in rows) or (stage == "rl-code" and not config.data):
+            if any(source_kind(row["data_source"]) == "code" for row in rows) or (stage == "rl-code" and not config.data):
                 _check_sandbox(self.config.runtime.tier)
 
     def stage(self, stage: str, force: bool) -> None:
@@ -278,7 +280,7 @@ class _Pipeline:
         config = self.config.sft
         if not config.data:
             return read_parquet(self.path / "data" / "sft.parquet")
-        rows = self._rows.pop("sft", None) or sft_rows(config.data, config.data_revision)
+        rows = self._rows.pop("sft", None) or sft_rows(config.data, config.data_revision, config.max_skipped)
         if keep:
             self._rows["sft"] = rows
         return rows
@@ -328,7 +330,6 @@ class _Pipeline:
     def train_rl_stage(self, stage: str, label: str, before: str) -> None:
         """RL from the last checkpoint of `before`; a control sees the prompts and seeds of the stage it is compared with."""
         from klear_repro.rewards import RewardModel
-        from klear_repro.training.prompts import make_prompts
         from klear_repro.training.rl import train_rl
         from klear_repro.training.watch import stop_if_hopeless
         from sandbox import Limits
@@ -341,8 +342,8 @@ class _Pipeline:
             return stop_if_hopeless(self.ranks.told(rows), config, label)
         model, tokenizer, source = self.load_start(stage, before)
         start = self.start(label, model, tokenizer, stage, source)
-        prompts = make_prompts(tokenizer, self.training_rows(stage), config.max_prompt_tokens)
-        heldout = make_prompts(tokenizer, self.heldout_rows(stage), config.max_prompt_tokens) if config.eval_every else []
+        prompts = self.prompts(tokenizer, stage, "data", self.training_rows(stage))
+        heldout = self.prompts(tokenizer, stage, "heldout", self.heldout_rows(stage)) if config.eval_every else []
         longest, room = max(len(prompt.ids) for prompt in [*prompts, *heldout]), model.config.max_position_embeddings
         if longest + config.max_new_tokens > room:
             raise UserError(
@@ -351,8 +352,26 @@ class _Pipeline:
             )
         limits = Limits(cpu_s=config.cpu_s, wall_s=config.wall_s, memory_mb=config.memory_mb)
         runtime = self.config.runtime
-        with RewardModel(config.reward, workers=runtime.workers, max_tests=config.max_tests, limits=limits, tier=runtime.tier) as rewards:
+        with RewardModel(
+            config.reward, workers=workers(runtime.workers), max_tests=config.max_tests, limits=limits, tier=runtime.tier, stop_after_tle=config.stop_after_tle
+        ) as rewards:
             train_rl(start, config, prompts, rewards, heldout)
+
+    def prompts(self, tokenizer: Any, stage: str, what: Literal["data", "heldout"], rows: Sequence[dict[str, Any]]) -> list[Any]:
+        """The prompts of a stage that are not too long; what was left out is said, and written down where the rows come from outside."""
+        from klear_repro.data.funnel import count_prompts, write_funnel
+        from klear_repro.training.prompts import make_prompts
+
+        config, section = self.rl_config(stage), stage.replace("-", "_")
+        prompts, longest = make_prompts(tokenizer, rows, config.max_prompt_tokens), config.max_prompt_tokens
+        if too_long := len(rows) - len(prompts):
+            if not prompts:
+                raise UserError(f"{section}.max_prompt_tokens={longest}: all {too_long:,} prompts of {section}.{what} are longer")
+            say(f"{section}.{what}: {too_long:,} of {len(rows):,} prompts are longer than max_prompt_tokens={longest} and left out")
+        if getattr(config, what) and self.ranks.first:
+            skipped = self._skipped.get(f"{section}.{what}", 0)
+            write_funnel(self.path, stage if what == "data" else f"{stage} held-out", count_prompts(prompts, len(rows), skipped))
+        return prompts
 
     def rl_config(self, stage: str) -> RLConfig:
         return self.config.rl_math if stage == "rl-math" else self.config.rl_code
@@ -365,7 +384,10 @@ class _Pipeline:
         name, revision = getattr(config, what), getattr(config, f"{what}_revision")
         if not name:
             return []
-        rows = self._rows.pop(field, None) or rl_rows(name, revision, field)
+        rows = self._rows.pop(field, None)
+        if rows is None:
+            usable = rl_rows(name, revision, field, config.max_skipped)
+            rows, self._skipped[field] = usable.rows, usable.skipped
         if keep:
             self._rows[field] = rows
         return rows

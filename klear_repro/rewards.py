@@ -10,35 +10,43 @@ last `</think>`; code by its pass rate).  Scores by case:
 | code, share p of the tests passed           | 2p − 1           | p                 | p                 |
 | code, no ```python block after `</think>`   | −1               | 0                 | 0                 |
 
+A program of asserts or a text for pytest is one test, so a row with a single one scores ±1 in the release and 0 or 1 in the
+paper's preset; a list of programs scores by the share that pass.
+
 `short-answer` is this project's own, for models that neither think nor box: the answer is what the strict judge reads in the
 response, which must be finished within the budget.
 
 The paper says only that format errors are penalised; its preset gives them the score of a wrong
-answer.  One functional *program* (a list of asserts, pytest) scores ±1 in the release; the smoke
-profile has none.  Deviations from the release, in all presets:
+answer.  Deviations from the release, in all presets:
  - a failure of the verifier itself (a grader's worker lost, a sandbox error) is no score at all, NaN, where the release gives −1;
  - tests are drawn with a seed;
  - maths goes through this project's `strict` judge, where the release takes math-verify's word: several boxed answers that
    differ, or an answer with alternatives, are wrong here, and it reads what math-verify alone does not;
  - a program's output is compared line by line and token by token, and a number with a point may be written otherwise
    (`sandbox.compare`), where the release wants equality after `strip`;
- - limits are the stage's (`cpu_s`, `wall_s`, `memory_mb`), whatever a row says.
+ - a row's `timeout` shortens the stage's `cpu_s`, and `wall_s` in proportion, and never lengthens them;
+ - a program that runs out of time on each of the `stop_after_tle` tests with the shortest inputs is not run on the others:
+   they count as failed, and the detail says so;
+ - asserts that only call the program and compare are compared outside its process (`klear_repro.asserts`); any other test text runs
+   beside the program, as in the release, and a program that looks for it can pass without being right.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from benchmarks.grading import GraderPool
 from benchmarks.livecodebench import extract_code
-from sandbox import Executor, Limits, Test, Verdict, choose_tests
+from klear_repro.asserts.reading import RUNNER, AssertTest
+from klear_repro.program_runs import ProgramRun, run_programs
+from sandbox import Executor, Limits, Result, Test, Verdict, choose_tests
 
 Preset = Literal["paper", "release", "short-answer"]
-MATH_SOURCES = frozenset({"math_longcot_math_verify"})
-CODE_SOURCES = frozenset({"coder1_longcot"})
+SOURCES: dict[str, Literal["math", "code"]] = {"coder1_longcot": "code", "math_longcot_math_verify": "math"}
+"""Beginnings of `data_source`; the released validation rows go on with the benchmark, as in coder1_longcot_lcbv5."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,15 @@ class Rollout:
     data_source: str
     response: str
     ground_truth: Any
-    """Maths: the answer, str.  Code: a list of tests, dicts as in `benchmarks.records.CodeTest`."""
+    """Maths: the answer, str.  Code: a list of tests, dicts as in `benchmarks.records.CodeTest` or `AssertTest`."""
     seed: int
     """Chooses the tests when a problem has more than are run."""
     finish_reason: str | None = None
     """`length` where the budget ended it; only `short-answer` looks at it."""
     max_tests: int = 0
     """Tests that are run, at most, as the problem says; 0: it says nothing."""
+    timeout_s: float = 0.0
+    """Seconds that a test may take, as the problem says; 0: it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +81,17 @@ class Score:
 
 
 class RewardModel:
-    """Scores batches of rollouts; owns the grader processes and the sandbox.  Use as a context manager."""
+    """Scores batches of rollouts; owns the grader processes and the sandbox.  Use as a context manager.
 
-    def __init__(self, preset: Preset, *, workers: int, max_tests: int, limits: Limits, tier: str = "auto") -> None:
+    Args:
+        stop_after_tle: tests without a result in time after which a program is not run on the others; 0: it is run on all.
+    """
+
+    def __init__(self, preset: Preset, *, workers: int, max_tests: int, limits: Limits, tier: str = "auto", stop_after_tle: int = 0) -> None:
         self.preset = preset
         self.max_tests = max_tests
         self.limits = limits
+        self.stop_after_tle = stop_after_tle
         self._workers = workers
         self._tier = tier
         self._graders: GraderPool | None = None
@@ -100,9 +115,9 @@ class RewardModel:
         scores: list[Score | None] = [format_score(rollout.response, self.preset) for rollout in rollouts]
         maths, code = [], []
         for index, rollout in enumerate(rollouts):
-            if rollout.data_source in MATH_SOURCES:
+            if (kind := source_kind(rollout.data_source)) == "math":
                 maths.append(index)
-            elif rollout.data_source in CODE_SOURCES:
+            elif kind == "code":
                 code.append(index)
             else:
                 raise ValueError(f"data_source={rollout.data_source!r}: allowed are {known_sources()}")
@@ -124,34 +139,51 @@ class RewardModel:
 
     def _code(self, rollouts: Sequence[Rollout]) -> list[Score]:
         """Each distinct (program, tests) pair is executed once, however many samples wrote it."""
-        jobs: dict[tuple[str, tuple[int, ...]], tuple[str, list[Test]]] = {}
-        keys: list[tuple[str, tuple[int, ...]] | None] = []
+        runs: dict[tuple[Any, ...], ProgramRun] = {}
+        keys: list[tuple[Any, ...] | None] = []
         for rollout in rollouts:
             program = extract_code(rollout.response, style="klear")
             if not program:
                 keys.append(None)
                 continue
             chosen = choose_tests(rollout.ground_truth, min(self.max_tests, rollout.max_tests or self.max_tests), rollout.seed)
-            job = (program, tuple(id(test) for test in chosen))
-            jobs.setdefault(job, (program, [Test(**test) for test in chosen]))
-            keys.append(job)
-        if jobs and self._executor is None:
+            key = (program, rollout.timeout_s, *map(id, chosen))
+            if key not in runs:
+                runs[key] = _program_run(program, chosen, within(self.limits, rollout.timeout_s))
+            keys.append(key)
+        if runs and self._executor is None:
             self._executor = Executor(workers=self._workers, tier=self._tier).__enter__()
-        results = dict(zip(jobs, self._executor.run_many(list(jobs.values()), limits=self.limits), strict=True)) if self._executor and jobs else {}
-        scores = []
-        for key in keys:
-            if key is None:
-                scores.append(code_score(0.0, self.preset, "no code"))
-            elif results[key].verdict is Verdict.IE:
-                scores.append(_failed("IE"))
-            else:
-                scores.append(code_score(results[key].pass_rate, self.preset, str(results[key].verdict)))
-        return scores
+        results = dict(zip(runs, run_programs(self._executor, list(runs.values()), self.stop_after_tle), strict=True)) if self._executor and runs else {}
+        return [code_score(0.0, self.preset, "no code") if key is None else self._code_score(results[key]) for key in keys]
+
+    def _code_score(self, result: Result) -> Score:
+        if result.verdict is Verdict.IE:
+            return _failed("IE")
+        stopped = len(result.tests) < result.total
+        return code_score(result.pass_rate, self.preset, f"{result.verdict}, not run on every test" if stopped else str(result.verdict))
+
+
+def source_kind(source: object) -> Literal["math", "code"] | None:
+    """What a `data_source` says that a row is, by its beginning; None if it is unknown."""
+    return next((kind for name, kind in SOURCES.items() if isinstance(source, str) and source.startswith(name)), None)
+
+
+def within(limits: Limits, timeout_s: float) -> Limits:
+    """The limits of a row with a time-out: it bounds the processor time, and the wall time in proportion; 0: the limits as they are."""
+    if not timeout_s or timeout_s >= limits.cpu_s:
+        return limits
+    return replace(limits, cpu_s=timeout_s, wall_s=limits.wall_s * timeout_s / limits.cpu_s)
+
+
+def _program_run(program: str, tests: Sequence[dict[str, Any] | AssertTest], limits: Limits) -> ProgramRun:
+    if any(isinstance(test, AssertTest) for test in tests):
+        return ProgramRun(RUNNER, [test.test(program) for test in tests if isinstance(test, AssertTest)], limits)
+    return ProgramRun(program, [Test(**test) for test in tests if isinstance(test, dict)], limits)
 
 
 def known_sources() -> str:
     """The values of `data_source`, for messages."""
-    return ", ".join(sorted(MATH_SOURCES | CODE_SOURCES))
+    return ", ".join(sorted(SOURCES))
 
 
 def after_thinking(response: str) -> str:

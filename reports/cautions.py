@@ -1,11 +1,14 @@
-"""What a reader must know beside the scores of a run, whatever report they stand in: parts of benchmarks, tools, quantised weights."""
+"""What a reader must know beside the scores of a run, whatever report they stand in: parts of benchmarks, tools, quantised
+weights, rewards that can be cheated.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from benchmarks.answer_keys import KEYED, load_key
 from benchmarks.livecodebench_problems import WINDOWS
+from benchmarks.records import CHEATABLE
 from reports.load import Run
 from reports.measurements import Measurement
 from reports.run_description import changed_protocols, vouched_servers
@@ -58,6 +61,18 @@ def tool_users(run: Run) -> list[str]:
     ]
 
 
+def cheatable(run: Run) -> list[str]:
+    """Training data whose tests a program can pass without being right."""
+    found = []
+    for name, numbers in run.funnel.items():
+        counts = numbers if isinstance(numbers, Mapping) else {}
+        number, kept = counts.get(CHEATABLE), counts.get("short enough")
+        if isinstance(number, int) and isinstance(kept, int) and number > 0:
+            problems = f"{number:,} of {kept:,} problems of {brief(str(name), 100)}"
+            found.append(f"The tests of {problems} run in the process of the program they judge, which can pass without being right.")
+    return found
+
+
 def cautions(run: Run) -> list[str]:
     """All of it in sentences, for a comparison that has no room for each run's own lead."""
     unknown = [
@@ -65,7 +80,7 @@ def cautions(run: Run) -> list[str]:
         for one in run.measurements if one.engine_name == "imported" and one.protocol_name == "imported"
     ]  # fmt: skip
     said = [paragraph.text for paragraph in (*vouched_servers(run), *changed_protocols(run))]
-    return list(dict.fromkeys([*unknown, *tool_users(run), *quantised(run), *said, *partial(run)]))
+    return list(dict.fromkeys([*unknown, *tool_users(run), *quantised(run), *cheatable(run), *said, *partial(run)]))
 
 
 def _methods(measurement: Measurement) -> Iterator[str]:

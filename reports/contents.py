@@ -15,7 +15,7 @@ from reports.against_published import comparisons, published_blocks, unjudged
 from reports.attributions import attribution_blocks
 from reports.blocks import Block, Bullets, Cell, Figure, Paragraph, Report, Section, Viewer, table
 from reports.canvas import Canvas
-from reports.cautions import partial, quantised, tool_users
+from reports.cautions import cheatable, partial, quantised, tool_users
 from reports.figures_training import draw_clip_shares, draw_ratios, funnel, held_out_progress, learning_curves, rl_runs, training_curves
 from reports.gains import ClipShares, StageGains, clip_shares, gain_blocks, stage_gains
 from reports.imports import import_paragraphs
@@ -95,7 +95,7 @@ def _what_this_is(run: Run) -> list[Paragraph]:
     lead += import_paragraphs(run)
     lead += vouched_servers(run)
     lead += changed_protocols(run)
-    lead += [Paragraph(words, note=True) for words in (*tool_users(run), *quantised(run), *partial(run))]
+    lead += [Paragraph(words, note=True) for words in (*tool_users(run), *quantised(run), *cheatable(run), *partial(run))]
     if manifest.model_note:
         lead.append(Paragraph(f"About the model: {manifest.model_note.rstrip('.')}.", note=True))
     unfinished = [name for name, stage in manifest.stages.items() if stage.get("status") != "done"]

@@ -1,4 +1,4 @@
-"""Training data from outside: local Parquet or JSONL files, or a data set of the Hub, read through `datasets`.
+"""Training data from outside: local Parquet or JSONL files, or a data set of the Hub (read through `datasets`).
 
 Only data is read: no script that comes with a data set is run, and pickled files are refused by their extension.
 """
@@ -7,15 +7,27 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from klear_repro.errors import UserError
+from klear_repro.progress import say
 
+REASONS = 3
+"""Skipped rows whose reasons are said."""
 READERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 
 
-def read_rows(name: str, revision: str, field: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Broken:
+    """A row of a JSON file that cannot be read, and why."""
+
+    reason: str
+
+
+def read_rows(name: str, revision: str, field: str) -> Sequence[dict[str, Any] | Broken]:
     """All rows of a file, or of the `train` split of a Hub data set.
 
     Args:
@@ -35,62 +47,98 @@ def read_rows(name: str, revision: str, field: str) -> list[dict[str, Any]]:
     if local and not path.stat().st_size:
         raise UserError(f"{field}={name!r}: no rows there")
     try:
-        if local:
-            rows = datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
+        if local and READERS[path.suffix] == "json":
+            found: Sequence[dict[str, Any] | Broken] = _json_rows(path)
+        elif local:
+            found = datasets.load_dataset("parquet", data_files=str(path), split="train").to_list()
         else:
-            rows = datasets.load_dataset(name, revision=revision or None, split="train")
-        found: list[dict[str, Any]] = rows.to_list()
+            found = datasets.load_dataset(name, revision=revision or None, split="train").to_list()
     except (ValueError, OSError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)[:160]
-        reason = (_broken_row(path) if local and READERS[path.suffix] == "json" else "") or reason
         raise UserError(f"{field}={name!r}: cannot be read ({reason})") from None
     if not found:
         raise UserError(f"{field}={name!r}: no rows there")
     return found
 
 
-def _broken_row(path: Path) -> str:
-    """The first row of a JSON file that cannot be read, and why; empty where each can by itself."""
+def _json_rows(path: Path) -> list[dict[str, Any] | Broken]:
+    """The objects of a file, one a line or in one array, as they stand there: `datasets` makes numbers of texts where a column has both.
+
+    Raises:
+        ValueError: no row can be read, and why.
+    """
     with open(path, "rb") as file:
         start = file.read(4)
         if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
-            return "row 1: not UTF-8 but UTF-16 or UTF-32; save the file as UTF-8"
-        if start.lstrip().startswith(b"["):
-            return _broken_array(path)
+            raise ValueError("not UTF-8 but UTF-16 or UTF-32; save the file as UTF-8")
+        if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+            return _array(path)
         file.seek(0)
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except UnicodeDecodeError as error:
-                return f"row {number}: not UTF-8 at byte {error.start + 1}"
-            except (ValueError, RecursionError) as error:
-                return f"row {number}: not JSON, {error}"
-            if not isinstance(row, dict):
-                return f"row {number}: {type(row).__name__}, must be an object with a field for each column"
-    return ""
+        return [_json_row(line, number) for number, line in enumerate(file, 1) if line.strip()]
 
 
-def _broken_array(path: Path) -> str:
+def _json_row(line: bytes, number: int) -> dict[str, Any] | Broken:
+    try:
+        return _object(json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")))
+    except UnicodeDecodeError as error:
+        return Broken(f"not UTF-8 at byte {error.start + 1}")
+    except (ValueError, RecursionError) as error:
+        return Broken(f"not JSON, {error}")
+
+
+def _object(row: Any) -> dict[str, Any] | Broken:
+    return row if isinstance(row, dict) else Broken(f"{type(row).__name__}, must be an object with a field for each column")
+
+
+def _array(path: Path) -> list[dict[str, Any] | Broken]:
     """The same of a file that is one JSON array."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [_object(row) for row in json.loads(path.read_text(encoding="utf-8-sig"))]
     except (ValueError, RecursionError) as error:
-        return f"not a JSON array, {error}"
-    wrong = [number for number, row in enumerate(rows, 1) if not isinstance(row, dict)]
-    return f"row {wrong[0]}: must be an object with a field for each column" if wrong else ""
+        raise ValueError(f"not a JSON array, {error}") from None
 
 
-def sft_rows(name: str, revision: str = "") -> list[dict[str, Any]]:
-    """Rows with `prompt` (messages) and `response`.
+def sft_rows(name: str, revision: str = "", max_skipped: float = 0.0) -> list[dict[str, Any]]:
+    """Rows with `prompt` (messages) and `response`; those that have neither are skipped, and it is said how many.
 
     A row may have `messages` whose last one is the assistant's, or `prompt` (text or messages) and `response`.
 
     Raises:
-        UserError: a row has neither; it names the row, and the field with its value.
+        UserError: more than that share of the rows was skipped, or all; it names rows, fields and values.
     """
-    return [_sft_row(row, f"sft.data={name!r}: row {number + 1}") for number, row in enumerate(read_rows(name, revision, "sft.data"))]
+    return usable_rows(read_rows(name, revision, "sft.data"), _sft_row, f"sft.data={name!r}", max_skipped).rows
+
+
+@dataclass(frozen=True)
+class Usable:
+    """The rows of a set that can be trained on, and how many cannot."""
+
+    rows: list[dict[str, Any]]
+    skipped: int = 0
+
+
+def usable_rows(rows: Sequence[dict[str, Any] | Broken], read: Callable[[dict[str, Any], str], dict[str, Any]], where: str, max_skipped: float) -> Usable:
+    """What `read` makes of the rows; broken ones and those for which it raises UserError are skipped, and it is said how many and why.
+
+    Raises:
+        UserError: more than the share `max_skipped` was skipped, or all.
+    """
+    found, reasons = [], []
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, Broken):
+            reasons.append(f"row {number}: cannot be read ({row.reason})")
+            continue
+        try:
+            found.append(read(row, f"row {number}"))
+        except UserError as error:
+            reasons.append(str(error))
+    if reasons:
+        first = "; ".join(reasons[:REASONS]) + ("; …" if len(reasons) > REASONS else "")
+        if not found or len(reasons) > max_skipped * len(rows):
+            section = where.partition(".")[0]
+            raise UserError(f"{where}: {first} ({len(reasons):,} of {len(rows):,} rows cannot be used, {section}.max_skipped={max_skipped:g} allows {int(max_skipped * len(rows)):,})")
+        say(f"{where}: {len(reasons):,} of {len(rows):,} rows cannot be used and are skipped: {first}")
+    return Usable(found, len(reasons))
 
 
 def _sft_row(row: dict[str, Any], where: str) -> dict[str, Any]:
@@ -114,15 +162,16 @@ def _sft_row(row: dict[str, Any], where: str) -> dict[str, Any]:
     return {"prompt": [{"role": turn["role"], "content": turn["content"]} for turn in prompt], "response": response}
 
 
-def rl_rows(name: str, revision: str, field: str) -> list[dict[str, Any]]:
-    """Rows in the format of the released data: data_source, prompt, ability, reward_model.
+def rl_rows(name: str, revision: str, field: str, max_skipped: float = 0.0) -> Usable:
+    """Rows in the format of the released data: data_source, prompt, ability, reward_model.  Those that are not are skipped.
 
     Raises:
-        UserError: a row that is not in it; it names `field` and the row.
+        UserError: more than that share of the rows was skipped, or all; it names `field`, rows and values.
     """
     from klear_repro.training.prompts import check_row
 
-    rows = read_rows(name, revision, field)
-    for number, row in enumerate(rows):
-        check_row(row, f"{field}={name!r}: row {number + 1}")
-    return rows
+    def read(row: dict[str, Any], where: str) -> dict[str, Any]:
+        check_row(row, where)
+        return row
+
+    return usable_rows(read_rows(name, revision, field), read, f"{field}={name!r}", max_skipped)

@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 import pytest
 from klear_program import PROFILE, inside, rows
 
+from klear_repro.data.sources import rl_rows
 from klear_repro.engines.base import Completion
-from klear_repro.errors import RunError
-from klear_repro.rewards import RewardModel
+from klear_repro.errors import RunError, UserError
+from klear_repro.rewards import RewardModel, Rollout
 from klear_repro.training.prompts import Prompt, check_row, code_tests
 from klear_repro.training.rl import score
 from sandbox import IsolationUnavailable, Limits, Result, TestResult, Verdict
@@ -24,6 +25,10 @@ ASKED, TOLD = {"role": "user", "content": "1 + 1"}, {"role": "assistant", "conte
 
 def code(tests: str) -> dict[str, Any]:
     return {**MATH, "data_source": "coder1_longcot", "ability": "code", "reward_model": {"ground_truth": tests}}
+
+
+def form(name: str, tests: Any) -> dict[str, Any]:
+    return code(json.dumps({name: tests}))
 
 
 def answer(truth: Any) -> dict[str, Any]:
@@ -55,7 +60,12 @@ def write(path: Path, *given: dict[str, Any]) -> Path:
         (MATH, {**MATH, "data_source": "other"}, "row 2: data_source='other', allowed are coder1_longcot, math_longcot_math_verify"),
         (MATH, {**MATH, "reward_model": {"ground_truth": "2", "style": 7}, "data_source": None}, "row 2: data_source=None, allowed are"),
         (CODE, code(json.dumps({"inputs": ["1", "2"], "outputs": ["2"]})), "row 2: reward_model.ground_truth: 2 inputs and 1 outputs"),
-        (CODE, code(json.dumps({"functional": "assert f(1) == 2"})), "functional is not supported"),
+        (CODE, form("functional", "assert f(1) =="), "row 2: reward_model.ground_truth: functional: not Python (invalid"),
+        (CODE, form("functional", []), "functional=[]: must be a program of asserts or a list of them"),
+        (CODE, form("functional", ["assert f(1) == 2", "import pandas"]), "functional[1]: imports pandas, and the sandbox"),
+        (CODE, form("pytest", "def test_f(capsys):\n    assert f(1) == 2"), "pytest: needs the fixture capsys, and there are none"),
+        (CODE, code(json.dumps({"inputs_file": "a", "outputs_file": "b"})), "inputs_file, outputs_file is not supported"),
+        (CODE, code('{"inputs": ["1"], "outputs": ["2"], "timeout": 0}'), "timeout=0: must be a number of seconds from 0.01 on"),
         (CODE, code("["), "row 2: reward_model.ground_truth: '[' is not JSON"),
         (CODE, code('{"inputs": [1], "outputs": [2]}'), "row 2: reward_model.ground_truth: test 1, {'input': 1, 'expected': 2}: input: "),
         (CODE, code('[{"in": "1", "out": "2"}]'), "test 1 has in, out, allowed are input, expected, function, args, weight"),
@@ -121,15 +131,19 @@ def test_a_number_is_an_answer_too() -> None:
 
 
 def test_a_code_row_has_no_more_tests_run_than_its_max_test_cases_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    tests, most = code_tests(json.dumps({"inputs": ["1", "2", "3"], "outputs": ["1", "2", "3"], "max_test_cases": 2, "timeout": 9}))
-    assert (len(tests), most) == (3, 2)
-    assert code_tests(json.dumps(tests)) == (tests, 0)
-    seen: list[int] = []
+    row = {"inputs": ["1", "2", "3"], "outputs": ["1", "2", "3"], "max_test_cases": 2, "timeout": 9}
+    tests, most, seconds = code_tests(json.dumps(row))
+    assert (len(tests), most, seconds) == (3, 2, 9)
+    assert code_tests(json.dumps(tests)) == (tests, 0, 0)
+    counts: list[int] = []
+    seen: list[Any] = []
 
     class Told:
-        def run_many(self, jobs: list[Any], limits: Limits) -> list[Result]:
-            seen.extend(len(chosen) for _, chosen in jobs)
-            return [Result([TestResult(Verdict.AC)], total=1) for _ in jobs]
+        workers = 1
+
+        def run(self, code: str, tests: list[Any], limits: Limits, **options: Any) -> Result:
+            seen.append(tests[0].input)
+            return Result([TestResult(Verdict.AC)], total=1)
 
     for largest in (16, 1):
         rewards = RewardModel("paper", workers=1, max_tests=largest, limits=Limits())
@@ -137,7 +151,100 @@ def test_a_code_row_has_no_more_tests_run_than_its_max_test_cases_says(monkeypat
         completion = Completion(None, (1,), (-0.5,), "<think></think>```python\nprint(input())\n```", "stop", 0.1)
         for allowed in (most, 0):
             score(rewards, [Prompt((1,), "coder1_longcot", tests, allowed)], [[completion]], [0], retries=0)
-    assert seen == [2, 3, 1, 1]
+            counts.append(len(seen) - sum(counts))
+    assert counts == [2, 3, 1, 1]
+
+
+@pytest.mark.parametrize("source", ["math_longcot_math_verify_aime2024", "math_longcot_math_verify_aime2025"])
+def test_validation_rows_name_their_benchmark_after_the_data_source(source: str) -> None:
+    check_row({**MATH, "data_source": source}, "here")
+    (scored,) = RewardModel("release", workers=1, max_tests=4, limits=Limits()).score([Rollout(source, "</think>", "2", 0)])
+    assert scored.reward == -2
+    check_row({**CODE, "data_source": "coder1_longcot_lcbv5"}, "here")
+    with pytest.raises(UserError, match="data_source='aime2024_math_longcot_math_verify'"):
+        check_row({**MATH, "data_source": "aime2024_math_longcot_math_verify"}, "here")
+
+
+FORMS = {
+    "functional": ({"functional": "assert f(1) == 2"}, 1, False),
+    "a list of functional": ({"functional": ["assert f(1) == 2", "for n in range(3):\n    assert f(n) == n + 1"]}, 2, True),
+    "pytest": ({"pytest": "from solution import f\ndef test_f():\n    assert f(1) == 2", "inputs": None, "functional": None}, 1, False),
+    "texts": ({"inputs": ["1"], "outputs": ["2"]}, 1, False),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_released_forms_are_read_as_objects_and_as_json(name: str) -> None:
+    truth, count, cheatable = FORMS[name]
+    given = {field: value for field, value in truth.items() if value is not None}
+    for one in (truth, json.dumps(given)):
+        tests = code_tests(one)
+        assert (len(tests.tests), tests.cheatable) == (count, cheatable)
+
+
+def test_inputs_that_are_lists_are_joined_as_the_release_joins_them() -> None:
+    tests = code_tests({"inputs": [["1", 2], "3"], "outputs": ["4", ["5", "6"]]}).tests
+    assert tests == [{"input": "1, 2", "expected": "4"}, {"input": "3", "expected": "5, 6"}]
+
+
+PASSES, FAILS = "def f(n):\n    return n + 1", "def f(n):\n    return 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "release", "paper"),
+    [
+        ("functional", PASSES, 1, 1), ("functional", "def f(n):\n    return 3", -1, 0),
+        ("a list of functional", PASSES, 1, 1), ("a list of functional", FAILS, 0, 0.5),
+        ("pytest", PASSES, 1, 1), ("pytest", "def f(n):\n    exit(0)", -1, 0),
+    ],
+)  # fmt: skip
+def test_the_released_forms_score_as_in_the_release(name: str, program: str, release: float, paper: float) -> None:
+    tests = code_tests(FORMS[name][0])
+    for preset, wanted in (("release", release), ("paper", paper)):
+        with RewardModel(preset, workers=2, max_tests=16, limits=Limits(cpu_s=2, wall_s=9, memory_mb=256)) as rewards:  # type: ignore[arg-type]
+            completion = Completion(None, (1,), (-0.5,), f"<think></think>```python\n{program}\n```", "stop", 0.1)
+            (group,) = score(rewards, [Prompt((1,), "coder1_longcot", *tests)], [[completion]], [0], retries=0)
+        assert group.scores[0].reward == wanted
+
+
+def test_a_bad_row_is_skipped_and_counted_and_the_report_says_what_can_be_cheated(words: list[Any], tmp_path: Path) -> None:
+    good = [form("functional", f"assert f({n}) == {n}") for n in range(15)]
+    beside = [form("functional", f"for n in range({n}):\n    assert f(n) == n") for n in range(3)]
+    long = {**good[0], "prompt": [{"role": "user", "content": "1 + 1 " * 60}]}
+    path = write(tmp_path / "rl.jsonl", *good, form("pytest", "def test_f(tmp_path): assert f(1)"), *beside, long)
+    with open(path, "a") as file:
+        file.write("{broken\n")
+    go = [*words, "--rl_code.data", path, "--rl_math.steps", 0, "--rl_code.max_prompt_tokens", 100]
+    outcome = inside(*go, "--stage", "sft,rl-math,rl-code")
+    assert outcome.code == 0, outcome.err
+    reason = "2 of 21 rows cannot be used and are skipped: row 16: reward_model.ground_truth: pytest: needs the fixture tmp_path"
+    assert f"rl_code.data='{path}': {reason}" in outcome.err and "row 21: cannot be read (not JSON, " in outcome.err
+    assert "rl_code.data: 1 of 19 prompts are longer than max_prompt_tokens=100 and left out" in outcome.err
+    funnel = json.loads((tmp_path / "run" / "data" / "funnel.json").read_text())["rl-code"]
+    assert funnel == {"rows": 21, "usable": 19, "short enough": 18, "cheatable: tests run beside the program": 3}
+    assert inside(*go, "--stage", "report").code == 0
+    said = "The tests of 3 of 18 problems of rl-code run in the process of the program they judge"
+    assert said in (tmp_path / "run" / "report" / "report.md").read_text()
+    refused = inside(*go, "--stage", "rl-code", "--rl_code.max_skipped", 0.05, "--force")
+    assert refused.code == 2
+    assert "(2 of 21 rows cannot be used, rl_code.max_skipped=0.05 allows 1)" in refused.lines[-1]
+    refused = inside(*go, "--stage", "rl-code", "--rl_code.max_prompt_tokens", 3, "--force")
+    assert refused.code == 2
+    assert "rl_code.max_prompt_tokens=3: all 19 prompts of rl_code.data are longer" in refused.lines[-1]
+
+
+def test_a_bad_row_of_sft_data_is_skipped_and_said(words: list[Any], tmp_path: Path) -> None:
+    path = write(tmp_path / "told.jsonl", *({"prompt": f"{n} + 1", "response": f"{n + 1}"} for n in range(10)), {"prompt": "1 + 1"})
+    outcome = inside(*words, "--stage", "sft", "--sft.data", path)
+    assert outcome.code == 0, outcome.err
+    assert f"sft.data='{path}': 1 of 11 rows cannot be used and are skipped: row 11 must have messages" in outcome.err
+
+
+def test_texts_stay_texts_where_a_column_has_other_values_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "rl.jsonl", answer("[1, 2]"), answer(7), code(json.dumps({"inputs": ["1"], "outputs": ["007"]})))
+    read = rl_rows(str(path), "", "rl_math.data")
+    assert [row["reward_model"]["ground_truth"] for row in read.rows][:2] == ["[1, 2]", 7]
+    assert read.skipped == 0
 
 
 def test_words_make_no_code_problems(words: list[Any], tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_every_field_has_a_description_a_default_and_can_be_set_on_the_command_l
 REFUSED = [
     ("eval.samples", "-1", "greater than or equal to 0"),
     ("runtime.seed", "-1", "greater than or equal to 0"),
-    ("runtime.workers", "0", "greater than or equal to 1"),
+    ("runtime.workers", "-1", "greater than or equal to 0"),
     ("runtime.workers", "513", "less than or equal to 512"),
     ("runtime.device", "tpu", "'auto', 'cpu' or 'cuda'"),
     ("sft.lr", "0", "greater than 0"),
