@@ -367,7 +367,8 @@ class _Pipeline:
         if too_long := len(rows) - len(prompts):
             if not prompts:
                 raise UserError(f"{section}.max_prompt_tokens={longest}: all {too_long:,} prompts of {section}.{what} are longer")
-            say(f"{section}.{what}: {too_long:,} of {len(rows):,} prompts are longer than max_prompt_tokens={longest} and left out")
+            if self.ranks.first:
+                say(f"{section}.{what}: {too_long:,} of {len(rows):,} prompts are longer than max_prompt_tokens={longest} and left out")
         if getattr(config, what) and self.ranks.first:
             skipped = self._skipped.get(f"{section}.{what}", 0)
             write_funnel(self.path, stage if what == "data" else f"{stage} held-out", count_prompts(prompts, len(rows), skipped))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -18,6 +20,8 @@ _NOT_PROGRAMS = _WRAPPERS | _NODES.keys() | _SAME.keys() | {"all", "any", "isins
 _EQUAL = ("assertEqual", "assertEquals", "assertListEqual", "assertDictEqual", "assertSetEqual", "assertTupleEqual", "assertMultiLineEqual")
 MOST = 2000
 """Asserts of a text."""
+MOST_STEPS = 20_000
+"""Statements that are read, those in loops and functions as often as they would run."""
 
 
 class NotPlain(Exception):
@@ -43,6 +47,7 @@ class PlainAsserts:
         self._lent: set[str] = set()
         """Names of lists and the like that a call was given: it may have changed them."""
         self._candidates: dict[str, str] = {}
+        self._steps = 0
         self._objects: dict[str, ast.expr] = {}
         """How the next call names an object of the program: the first one makes it."""
 
@@ -52,7 +57,7 @@ class PlainAsserts:
         if self._pytest:
             for name, function in self._functions.items():
                 if name.startswith("test"):
-                    self._run(function, [])
+                    self._test(function, [])
             for case in self._cases:
                 if case.name.startswith("Test") or case.bases:
                     self._methods(case)
@@ -67,6 +72,9 @@ class PlainAsserts:
             self._statement(statement)
 
     def _statement(self, statement: ast.stmt) -> None:
+        self._steps += 1
+        if self._steps > MOST_STEPS:
+            raise NotPlain("too many statements")
         match statement:
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 pass
@@ -76,8 +84,12 @@ class PlainAsserts:
                 self._import(statement, [module or ""])
             case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 self._assign(name, value)
-            case ast.FunctionDef(name=name, decorator_list=[]):
+            case ast.FunctionDef(name=name, decorator_list=decorators) if self._pytest or not decorators:
                 self._functions[name] = statement
+            case ast.For(target=target, iter=ast.List(elts=items) | ast.Tuple(elts=items), body=body, orelse=[]):
+                for item in items:
+                    self._bind(target, item)
+                    self._statements(body)
             case ast.ClassDef(decorator_list=[], keywords=[]):
                 self._cases.append(statement)
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()], comparators=[ast.Constant(value="__main__")]), body=body, orelse=[]):
@@ -124,10 +136,39 @@ class PlainAsserts:
 
     def _methods(self, case: ast.ClassDef) -> None:
         for method in case.body:
-            if isinstance(method, ast.FunctionDef) and method.name.startswith("test") and [one.arg for one in method.args.args] == ["self"]:
-                self._run(method, [ast.Name("self")])
+            if isinstance(method, ast.FunctionDef) and method.name.startswith("test") and [one.arg for one in method.args.args][:1] == ["self"]:
+                self._test(method, [ast.Name("self")])
             elif not (isinstance(method, ast.Expr) and isinstance(method.value, ast.Constant)):
                 raise NotPlain("class")
+
+    def _test(self, function: ast.FunctionDef, owner: list[ast.expr]) -> None:
+        """The asserts of a test of pytest, for each of its cases."""
+        tables = [_parametrized(decorator) for decorator in function.decorator_list]
+        wanted = [one.arg for one in function.args.args[len(owner) :]]
+        bound = [name for names, _ in tables for name in names]
+        if sorted(wanted) != sorted(bound) or function.args.defaults or math.prod(len(rows) for _, rows in tables) > MOST:
+            raise NotPlain("parameters")
+        plain = copy.copy(function)
+        plain.decorator_list = []
+        plain.args = copy.copy(function.args)
+        plain.args.args = function.args.args[: len(owner)]
+        before = dict(self._names), dict(self._nodes)
+        for case in itertools.product(*(rows for _, rows in tables)):
+            for (names, _), row in zip(tables, case, strict=True):
+                self._bind(ast.Name(names[0]) if len(names) == 1 else ast.Tuple([ast.Name(name) for name in names]), row)
+            self._run(plain, owner)
+        self._names, self._nodes = before
+
+    def _bind(self, target: ast.expr, item: ast.expr) -> None:
+        """Names of a loop or of a case."""
+        match (target, item):
+            case (ast.Name(id=name), _):
+                self._assign(name, item)
+            case (ast.Tuple(elts=targets), ast.Tuple(elts=items) | ast.List(elts=items)) if len(targets) == len(items):
+                for one, other in zip(targets, items, strict=True):
+                    self._bind(one, other)
+            case _:
+                raise NotPlain("names")
 
     def _run(self, function: ast.FunctionDef, args: Sequence[ast.expr]) -> None:
         """The asserts of a function; its parameters may be the program's functions."""
@@ -162,6 +203,8 @@ class PlainAsserts:
 
     def _condition(self, test: ast.expr) -> None:
         match test:
+            case ast.Constant(value=True | 1):  # HumanEval has these
+                pass
             case ast.BoolOp(op=ast.And(), values=values):
                 for value in values:
                     self._condition(value)
@@ -313,6 +356,35 @@ class PlainAsserts:
         if not isinstance(value, (int, float, complex, str, bytes, bool, type(None))):
             self._lent |= used
         return _Written(self._nodes).visit(copy.deepcopy(node)) if used else node
+
+
+def _parametrized(decorator: ast.expr) -> tuple[list[str], list[ast.expr]]:
+    """(the names, their values in each case) of a `pytest.mark.parametrize`."""
+    match decorator:
+        case ast.Call(func=ast.Attribute(attr="parametrize"), args=[names, ast.List(elts=rows) | ast.Tuple(elts=rows)], keywords=words) if all(word.arg == "ids" for word in words):
+            pass
+        case _:
+            raise NotPlain("decorator")
+    match names:
+        case ast.Constant(value=str(text)):
+            found = [name.strip() for name in text.split(",")]
+        case ast.List(elts=elements) | ast.Tuple(elts=elements):
+            found = [one.value for one in elements if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        case _:
+            raise NotPlain("names")
+    if not found or not all(name.isidentifier() for name in found):
+        raise NotPlain("names")
+    return found, [_param(row, len(found)) for row in rows]
+
+
+def _param(row: ast.expr, count: int) -> ast.expr:
+    """The values of a case that may be a `pytest.param`."""
+    match row:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="pytest"), attr="param"), args=args, keywords=words) if len(args) == count and all(word.arg == "id" for word in words):
+            return args[0] if count == 1 else ast.Tuple(args)
+        case ast.Call(func=ast.Attribute(attr="param")):
+            raise NotPlain("param")
+    return row
 
 
 class _Written(ast.NodeTransformer):

@@ -157,6 +157,30 @@ class Cases(unittest.TestCase):
     def test_f(self):
         self.assertTrue(f(1, [2]) == 3)""",
     ),
+    "cases": (
+        "pytest",
+        ADD,
+        """\
+import pytest
+from solution import f
+
+@pytest.mark.parametrize('a,b', [(1, 3), pytest.param(2, 4)])
+@pytest.mark.parametrize('c', [[2], [1, 1]])
+def test_f(a, b, c):
+    assert f(a, c) == b
+
+class TestF:
+    @pytest.mark.parametrize(['a', 'b'], [[1, 3]], ids=['one'])
+    def test_f(self, a, b):
+        assert f(a, [2]) == b""",
+    ),
+    "a loop over what is written out": (
+        "functional",
+        ADD,
+        """\
+for a, b, wanted in [(1, [2], 3), (2, [], 2)]:
+    assert f(a, b) == wanted""",
+    ),
 }
 """Only calls of the program whose values are compared with values that are written out."""
 BESIDE: dict[str, tuple[Style, str, str]] = {
@@ -224,6 +248,7 @@ if __name__ == '__main__':
 import pytest
 from solution import f
 @pytest.mark.parametrize('a,b', [(1, 3), pytest.param(2, 4)])
+@pytest.mark.slow
 @pytest.mark.parametrize('c', [[2]])
 def test_f(a, b, c):
     assert f(a, c) == b""",

@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,6 +108,17 @@ check(Solution().flip)
     assert verdict(executor, test, endless) is not Verdict.AC
 
 
+def test_humanevals_solutions_pass_and_empty_functions_fail(executor: Executor, shared: Path) -> None:
+    outside = 0
+    rows = [json.loads(line) for line in (shared / "data" / "human_eval.jsonl").read_text().splitlines()]
+    for row in rows:
+        test = read_asserts(f"{row['test']}\ncheck({row['entry_point']})", "functional")
+        outside += not test.cheatable
+        assert verdict(executor, test, row["prompt"] + row["canonical_solution"]) is Verdict.AC, row["task_id"]
+        assert verdict(executor, test, row["prompt"] + "    pass\n") is not Verdict.AC, row["task_id"]
+    assert (len(rows), outside) == (164, 156)
+
+
 def test_asserts_that_do_not_compile_the_program_fail_it(executor: Executor) -> None:
     assert verdict(executor, read_asserts("assert f(1) == 1", "functional"), "def f(:") is Verdict.RE
 
@@ -161,6 +173,10 @@ HOSTILE = {
     "many names": "".join(f"n{n} = {n}\n" for n in range(20_000)) + "assert f(n1) == 1",
     "functions that call each other": "".join(f"def g{n}():\n    g{n + 1}()\n    g{n + 1}()\n" for n in range(60))
     + "def g60():\n    assert f(1) == 1\ng0()",
+    "functions that assert nothing": "".join(f"def g{n}():\n    g{n + 1}()\n    g{n + 1}()\n" for n in range(60))
+    + "def g60():\n    pass\ng0()\nassert f(1) == 1",
+    "loops": "".join(f"{' ' * n}for n{n} in {[0] * 100}:\n" for n in range(20)) + " " * 20 + "assert f(1) == 1",
+    "cases": "import pytest\n" + f"@pytest.mark.parametrize('a', {[0] * 100})\n" * 20 + "def test_f(a):\n    assert f(a) == 1",
 }  # fmt: skip
 
 
@@ -168,7 +184,7 @@ HOSTILE = {
 def test_a_hostile_text_costs_no_more_than_its_length(name: str) -> None:
     begun = time.process_time()
     with contextlib.suppress(UnusableTests):  # Python itself has bounds
-        read_asserts(HOSTILE[name], "functional")
+        read_asserts(HOSTILE[name], "pytest" if "pytest" in HOSTILE[name] else "functional")
     assert time.process_time() - begun < 5
 
 
