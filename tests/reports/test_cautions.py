@@ -9,7 +9,8 @@ from typing import Any
 from run_builder import RunBuilder
 
 from benchmarks.protocols import load_protocol
-from reports.cautions import part_of
+from benchmarks.records import CHEATABLE
+from reports.cautions import cheatable, part_of
 from reports.load import load_run
 from reports.render import write_comparison, write_report
 
@@ -57,3 +58,16 @@ def test_a_comparison_has_the_cautions_of_its_runs_and_one_judge(tmp_path: Path)
     assert "one: model-one shares no benchmark, grader and problem with another of these." in text
     scores = [line for line in text.splitlines() if line.startswith("| aime24 |") and "klear-release-64k" in line]
     assert len(scores) == 2 and all("| strict |" in line for line in scores), scores
+
+
+def test_rewards_that_can_be_cheated_are_said_wherever_scores_stand(tmp_path: Path) -> None:
+    one, other = (run(tmp_path, name, "gsm8k", 100) for name in ("one", "other"))
+    (one / "data").mkdir(exist_ok=True)
+    counts = {"rows": 9, "usable": 8, "short enough": 7, CHEATABLE: 2}
+    odd = {"a": {CHEATABLE: "2"}, "b": [1], "c": {CHEATABLE: 0, "short enough": 3}, "d": {CHEATABLE: 1}}
+    (one / "data" / "funnel.json").write_text(json.dumps({"rl-code": counts, **odd}))
+    said = "The tests of 2 of 7 problems of rl-code run in the process of the program they judge, which can pass without being right."
+    assert cheatable(load_run(one)) == [said]
+    assert cheatable(load_run(other)) == []
+    assert said in write_report(one).with_name("report.md").read_text()
+    assert said in write_comparison([one, other], tmp_path / "both").with_name("comparison.md").read_text()
