@@ -172,7 +172,7 @@ def within(limits: Limits, timeout_s: float) -> Limits:
     """The limits of a row with a time-out: it bounds the processor time, and the wall time in proportion; 0: the limits as they are."""
     if not timeout_s or timeout_s >= limits.cpu_s:
         return limits
-    return replace(limits, cpu_s=timeout_s, wall_s=limits.wall_s * timeout_s / limits.cpu_s)
+    return replace(limits, cpu_s=timeout_s, wall_s=max(0.01, limits.wall_s * timeout_s / limits.cpu_s))
 
 
 def _program_run(program: str, tests: Sequence[dict[str, Any] | AssertTest], limits: Limits) -> ProgramRun:

@@ -70,7 +70,7 @@ def _json_rows(path: Path) -> list[dict[str, Any] | Broken]:
     with open(path, "rb") as file:
         start = file.read(4)
         if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
-            raise ValueError("not UTF-8 but UTF-16 or UTF-32; save the file as UTF-8")
+            raise ValueError("row 1: not UTF-8 but UTF-16 or UTF-32; save the file as UTF-8")
         if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
             return _array(path)
         file.seek(0)

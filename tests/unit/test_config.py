@@ -109,6 +109,9 @@ REFUSED = [
     ("rl_math.loss", "ppo", "'gppo', 'ce_gppo', 'clip', 'cispo' or 'gspo'"),
     ("rl_math.controls", "dpo", "'clip' or 'sft'"),
     ("rl_code.memory_mb", "1", "greater than or equal to 64"),
+    ("rl_code.stop_after_tle", "-1", "greater than or equal to 0"),
+    ("rl_code.max_skipped", "1.5", "less than or equal to 1"),
+    ("sft.max_skipped", "some", "number"),
     ("data.digits", "4", "less than or equal to 3"),
     ("model.vocab_size", "10", "greater than or equal to 300"),
 ]
