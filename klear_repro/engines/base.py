@@ -7,8 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from jinja2 import TemplateError
-
+from klear_repro.engines.chat_format import ChatFormat
 from klear_repro.errors import UserError
 
 
@@ -168,15 +167,12 @@ class TokenMeter:
 def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
     """Token ids of a conversation after the tokenizer's chat template, ready for the answer; `template`: its variables.
 
+    Text that looks like a special token stays text (`klear_repro.engines.chat_format`).
+
     Raises:
         UserError: the template refuses it, such as a role that it does not know.
     """
-    try:
-        ids = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=True, return_dict=False, **template)
-    except TemplateError as error:
-        roles = ", ".join(message["role"] for message in messages)
-        raise UserError(f"the model's chat template refuses a conversation with the roles {roles}: {error}") from None
-    return tuple(ids)
+    return ChatFormat(tokenizer).prompt_ids(messages, **template)
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from klear_repro.engines.base import chat_ids
+from klear_repro.engines.chat_format import ChatFormat
 from klear_repro.models import ModelSource, load_tokenizer
 
 
@@ -18,7 +18,8 @@ class ChatTokenizer:
 
     def __init__(self, source: ModelSource) -> None:
         self.tokenizer: Any = load_tokenizer(source)
+        self._format = ChatFormat(self.tokenizer)
 
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""
-        return chat_ids(self.tokenizer, messages, **template)
+        return self._format.prompt_ids(messages, **template)

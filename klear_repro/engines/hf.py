@@ -29,7 +29,8 @@ from torch.nn.functional import pad
 from transformers import AttentionInterface, Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
+from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, versions
+from klear_repro.engines.chat_format import ChatFormat
 from klear_repro.engines.row_rules import row_rules
 from klear_repro.engines.turns import stop_ids
 from klear_repro.machine import free_memory
@@ -166,6 +167,7 @@ class HFEngine:
             raise ValueError(f"model has {latent}: the hf engine has keys and values of one width only; use --engine vllm")
         self.model = model
         self.tokenizer = tokenizer
+        self._chat = ChatFormat(tokenizer)
         self.quantization = quantization
         slots = slots or _fitting(model, longest or max_model_len or model.config.max_position_embeddings, copies)
         self._rules = row_rules(model, slots)
@@ -182,7 +184,7 @@ class HFEngine:
 
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""
-        return chat_ids(self.tokenizer, messages, **template)
+        return self._chat.prompt_ids(messages, **template)
 
     def settings(self, sampling: Sampling) -> dict[str, Any]:
         """What the samples are made with (`Engine.settings`)."""
@@ -337,7 +339,7 @@ class HFEngine:
             tag=one.request.tag,
             token_ids=tuple(one.tokens),
             logprobs=tuple(one.logprobs),
-            text=self.tokenizer.decode(one.tokens, skip_special_tokens=True),
+            text=self._chat.decode(one.tokens),
             finish_reason=reason,
             seconds=time.perf_counter() - one.started,
         )

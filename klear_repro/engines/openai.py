@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from klear_repro.engines.base import IDLE_S, REPORT_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
+from klear_repro.engines.base import IDLE_S, REPORT_S, Completion, Intake, Request, Sampling, TokenMeter, versions
+from klear_repro.engines.chat_format import CLOSE, REASONING, ChatFormat, joined
 from klear_repro.engines.turns import stop_ids
 from klear_repro.errors import RunError, UserError
 from klear_repro.models import ModelSource, load_tokenizer
@@ -78,6 +79,7 @@ class OpenAIEngine:
     ) -> None:  # fmt: skip
         self._section = section
         self.tokenizer = load_tokenizer(source)
+        self._chat = ChatFormat(self.tokenizer)
         self.endpoints = [_Endpoint(_address(endpoint, section)) for endpoint in endpoints]
         if not self.endpoints:
             raise UserError(f"{section}.endpoints: needed by the engine {self.name}; addresses such as http://127.0.0.1:8000/v1, comma-separated")
@@ -97,7 +99,7 @@ class OpenAIEngine:
 
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""
-        return chat_ids(self.tokenizer, messages, **template)
+        return self._chat.prompt_ids(messages, **template)
 
     def settings(self, sampling: Sampling) -> dict[str, Any]:
         """What the samples are made with (`Engine.settings`), as far as the servers say."""
@@ -249,14 +251,16 @@ class OpenAIEngine:
             beyond["top_k"] = (-1, 0)
         if self.defaults_of_model:  # those of the model's files come on top
             body["stop_token_ids"] = sorted(self.stop_ids)
+        if self._chat.special_tags:  # a server would leave them out of the text
+            body["skip_special_tokens"] = False
         return body | {name: value for name, (value, off) in beyond.items() if value != off or self.defaults_of_model}
 
     def _completion(self, request: Request, sampling: Sampling, body: Any, seconds: float) -> Completion:
         """Raises _Passing for an answer that is not a whole sample."""
         try:
             (choice,) = body["choices"]
-            text, reason, count = choice["text"], choice["finish_reason"], body["usage"]["completion_tokens"]
-        except (KeyError, TypeError, ValueError) as error:
+            text, reason, count = self._text(request, choice), choice["finish_reason"], body["usage"]["completion_tokens"]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _Passing(f"an answer without a sample ({type(error).__name__}: {_short(error)})") from None
         whole = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= sampling.max_new_tokens
         if not isinstance(text, str) or reason not in ("stop", "length") or not whole:
@@ -264,6 +268,18 @@ class OpenAIEngine:
         return Completion(
             tag=request.tag, token_ids=(), logprobs=(), text=text.encode("utf-8", "replace").decode(), finish_reason=reason, seconds=seconds, tokens=count
         )
+
+
+    def _text(self, request: Request, choice: Any) -> Any:
+        """The text of a sample: where a server has put the thinking into a field of its own, it comes before the rest, as the model wrote it."""
+        message = choice.get("message") or choice
+        text = choice["text"] if "text" in choice else message["content"]
+        thought = next((one for name in REASONING for one in (choice.get(name), message.get(name)) if isinstance(one, str) and one), "")
+        if self._chat.special_tags and isinstance(text, str):
+            text = self._chat.without_ends(text)
+        if not thought or not isinstance(text or "", str) or CLOSE in (text or ""):
+            return text
+        return joined(thought, text or "", self._chat.thinking_before(request.prompt_ids))
 
 
 def _run(loop: asyncio.AbstractEventLoop, work: asyncio.Task[None], done: queue.SimpleQueue[Any]) -> None:

@@ -26,7 +26,8 @@ import torch
 
 from benchmarks.protocols import Context, Rope
 from klear_repro.device import Device
-from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, chat_ids, versions
+from klear_repro.engines.base import IDLE_S, Completion, Intake, Request, Sampling, TokenMeter, versions
+from klear_repro.engines.chat_format import ChatFormat
 from klear_repro.engines.turns import stop_ids
 from klear_repro.engines.vllm_worker import repack_tied_head
 from klear_repro.errors import RunError, UserError, machine_failure
@@ -104,6 +105,7 @@ class VLLMEngine:
         if before:  # shutting it down later would take the torch.distributed state of this one with it
             before.close()
         self.tokenizer = load_tokenizer(source)
+        self._chat = ChatFormat(self.tokenizer)
         self.options, self.quantization = dict(options or {}), quantization
         length: dict[str, Any] = {"max_model_len": max_model_len or None}
         try:
@@ -166,7 +168,7 @@ class VLLMEngine:
 
     def encode_chat(self, messages: Sequence[dict[str, str]], **template: object) -> tuple[int, ...]:
         """Token ids of a conversation after the chat template, ready for the answer."""
-        return chat_ids(self.tokenizer, messages, **template)
+        return self._chat.prompt_ids(messages, **template)
 
     def settings(self, sampling: Sampling) -> dict[str, Any]:
         """What the samples are made with (`Engine.settings`); the seed of a sample is in its row."""
@@ -264,7 +266,7 @@ class VLLMEngine:
             tag=request.tag,
             token_ids=tokens,
             logprobs=tuple(step[token].logprob for token, step in steps),
-            text=self.tokenizer.decode(tokens, skip_special_tokens=True),
+            text=self._chat.decode(tokens),
             finish_reason=reason,
             seconds=output.metrics.last_token_ts - output.metrics.scheduled_ts,
         )

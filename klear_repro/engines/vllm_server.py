@@ -108,6 +108,6 @@ class VLLMServerEngine(OpenAIEngine):
         if len(tokens) != whole.token_count or len(logprobs) != len(tokens):
             raise _Passing(f"an answer of {whole.token_count} tokens with {len(tokens)} ids and {len(logprobs)} log-probabilities")
         return Completion(
-            tag=whole.tag, token_ids=tokens, logprobs=logprobs, text=self.tokenizer.decode(tokens, skip_special_tokens=True),
+            tag=whole.tag, token_ids=tokens, logprobs=logprobs, text=self._chat.decode(tokens),
             finish_reason=whole.finish_reason, seconds=seconds,
         )  # fmt: skip

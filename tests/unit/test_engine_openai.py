@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from klear_repro.data.tokenizer import train_tokenizer
 from klear_repro.engines import openai
@@ -354,3 +355,39 @@ def test_servers_that_fill_in_what_is_not_said_are_told_that_nothing_is_to_be_fi
 
 def test_slots_that_are_not_named_are_128_requests(local, server):
     assert OpenAIEngine(local[0], endpoints=[server.url]).slots == 128
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+@pytest.mark.parametrize("place", ["beside the text", "in a message"])
+def test_thinking_that_a_server_keeps_apart_is_in_the_text(local, server, name, place):
+    replies = {  # reasoning, content, finish reason → text
+        ("2 and 4", "\\boxed{6}", "stop"): "<think>\n2 and 4\n</think>\n\n\\boxed{6}",
+        ("2 and", None, "length"): "<think>\n2 and",
+        ("2 and", "", "length"): "<think>\n2 and",
+        (None, "\\boxed{6}", "stop"): "\\boxed{6}",
+        ("2 and 4", "<think>2 and 4</think>\\boxed{6}", "stop"): "<think>2 and 4</think>\\boxed{6}",
+    }
+    engine = OpenAIEngine(local[0], endpoints=[server.url])
+    prompt = engine.encode_chat([{"role": "user", "content": "2 + 4?"}])
+    opened = (*prompt, *engine.tokenizer.encode("<think>\n", add_special_tokens=False))
+    for (thought, content, reason), text in replies.items():
+        apart = {"message": {"content": content, name: thought}} if place == "in a message" else {"text": content, name: thought}
+        body = {"choices": [{**apart, "finish_reason": reason}], "usage": {"completion_tokens": 3}}
+        server.fault = lambda handler, number, body=body: handler.answer(body)
+        for ids, wanted in ((prompt, text), (opened, text if content and "<think>" in content else text.removeprefix("<think>\n"))):
+            (sample,) = engine.generate([Request(0, ids, 0)], GREEDY)
+            assert (sample.text, sample.finish_reason) == (wanted, reason)
+
+
+def test_thinking_tags_that_are_special_tokens_are_asked_for_and_ends_of_turns_left_out(local, server, tmp_path):
+    from tokenizers import AddedToken
+
+    tokenizer = AutoTokenizer.from_pretrained(local[0].folder)
+    tokenizer.add_tokens([AddedToken(tag, special=True, normalized=False) for tag in ("<think>", "</think>")], special_tokens=True)
+    tokenizer.save_pretrained(tmp_path)
+    engine = OpenAIEngine(ModelSource("tiny", tmp_path, "", "r"), endpoints=[server.url])
+    body = {"choices": [{"text": "<think>\n2</think>6<|im_end|><|endoftext|>", "finish_reason": "stop"}], "usage": {"completion_tokens": 3}}
+    server.fault = lambda handler, number: not server.asked.append(handler.asked) and handler.answer(body)
+    (sample,) = engine.generate(requests(engine, 1), GREEDY)
+    assert sample.text == "<think>\n2</think>6"
+    assert server.asked[-1]["skip_special_tokens"] is False
