@@ -160,7 +160,7 @@ def attribute(
                 both = tuple(dict.fromkeys((*protocol.judges, *start.protocol.judges, *end.protocol.judges)))
                 with SampleStore(samples.store) as store:
                     stored = store.rows(keys)
-                grades[variant.name] = judges.grade(start.by_id, protocol.model_copy(update={"judges": both}), stored)
+                grades[variant.name] = judges.grade(start.by_id, samples.judged.model_copy(update={"judges": both}), stored)
     for name, rows in grades.items():
         write_grades(run_dir / "attribution" / benchmark / model / f"{name.replace(' ', '-')}.parquet", rows)
     entry: dict[str, Any] = {

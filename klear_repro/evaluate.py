@@ -18,6 +18,7 @@ from benchmarks.protocols import Prompt, Protocol, Rope
 from benchmarks.records import Generation, Problem, SampleKey, digest, write_grades
 from klear_repro.engines.base import Engine
 from klear_repro.engines.chat import ChatTokenizer
+from klear_repro.engines.chat_format import OPEN, ChatFormat
 from klear_repro.errors import UserError
 from klear_repro.files import write_atomic
 from klear_repro.judging import Judges
@@ -96,7 +97,9 @@ def sample_keys(task: Task, model: str, revision: str, encoder: Engine | ChatTok
 
 def sample_set(task: Task, model: str, revision: str, run_dir: Path, encoder: Engine | ChatTokenizer, seed: int) -> SampleSet:
     """The samples that one model needs for a task."""
-    return SampleSet(store_path(run_dir, task.benchmark, model), task.protocol, seed, sample_keys(task, model, revision, encoder, seed))
+    keys = sample_keys(task, model, revision, encoder, seed)
+    opened = ChatFormat(encoder.tokenizer).thinking_before(next(iter(keys.values()))) == OPEN
+    return SampleSet(store_path(run_dir, task.benchmark, model), task.protocol, seed, keys, opened)
 
 
 def identical(rows: Sequence[Generation]) -> int:
@@ -124,7 +127,7 @@ def grade(task: Task, samples: SampleSet, engine: str, run_dir: Path, judges: Ju
     if copies and task.protocol.sampling.temperature > 0:
         say(f"eval {model} {task.benchmark}: {copies} of {len(rows)} samples are identical to another one of their problem under a different seed")
     keep_problems(run_dir, task.benchmark, task.problems)
-    grades = judges.grade(task.by_id, task.protocol, rows)
+    grades = judges.grade(task.by_id, samples.judged, rows)
     write_grades(run_dir / "grades" / task.benchmark / f"{model}.parquet", grades)
     for grader in dict.fromkeys(grade.grader for grade in grades):
         mine = [grade for grade in grades if grade.grader == grader]

@@ -182,7 +182,7 @@ class EvaluationStage:
         """Have a few samples made before the rest is queued (`klear_repro.canary`)."""
         from klear_repro.canary import Watched, run_canary
 
-        watched = [Watched(f"eval {label} {next(iter(one.keys)).benchmark}", one.protocol, one.keys, one.store) for one in sets]
+        watched = [Watched(f"eval {label} {next(iter(one.keys)).benchmark}", one.judged, one.keys, one.store) for one in sets]
 
         def make(picked: list[list[SampleKey]]) -> None:
             parts = [replace(one, keys={key: one.keys[key] for key in keys}) for one, keys in zip(sets, picked, strict=True) if keys]

@@ -403,7 +403,7 @@ def thinking_of(prompt: str, protocol: Protocol) -> str:
         rule = "warning: the protocol requires a closed thinking in the response (thinking = 'required'), so strict counts responses without one as cut off" if required else "the response is the answer"
     elif end.endswith("<think>"):
         state = "the template opens the thinking"
-        rule = "the response must close it (thinking = 'required')" if required else "if the response does not close it, all of it is the answer (thinking = 'auto')"
+        rule = f"the response must close it (thinking = {protocol.thinking!r}, and the tag of the prompt counts)"
     else:
         state = "the template leaves the thinking to the model"
         rule = "a response without </think> counts as cut off for strict (thinking = 'required')" if required else "a response that opens <think> must close it (thinking = 'auto')"

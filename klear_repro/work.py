@@ -49,6 +49,13 @@ class SampleSet:
     """Of the run."""
     keys: Mapping[SampleKey, tuple[int, ...]]
     """With the token ids of the prompt of each."""
+    opened: bool = False
+    """Whether the prompts open the thinking, which the responses have to close then."""
+
+    @property
+    def judged(self) -> Protocol:
+        """The protocol with the rule for the thinking that responses are judged by: a tag of the prompt counts."""
+        return self.protocol.model_copy(update={"thinking": "required"}) if self.opened else self.protocol
 
     @property
     def sampling(self) -> Sampling:

@@ -220,7 +220,7 @@ def test_a_context_extension_of_the_models_own_counts(tmp_path: Path) -> None:
             "the template closes the thinking before the response; warning: the protocol requires",
         ),
         ("<think>\n\n</think>\n\n", "short-answer", "the template closes the thinking before the response; the response is the answer"),
-        ("<think>", "short-answer", "if the response does not close it, all of it is the answer"),
+        ("<think>", "short-answer", "the response must close it (thinking = 'auto', and the tag of the prompt counts)"),
     ],
 )
 def test_what_the_template_does_about_the_thinking_is_said(prompt: str, protocol: str, says: str) -> None:
