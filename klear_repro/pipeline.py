@@ -191,7 +191,7 @@ class _Pipeline:
         fingerprints = self.lineage.fingerprints
         todo = [stage for stage in stages if stage in fingerprints and (force or not self.folder.is_done(stage, fingerprints[stage]))]
         if "sft" in todo and self.config.sft.data:
-            self.sft_rows(keep=True)
+            self.check_template("sft.data", self.sft_rows(keep=True))
         for stage in RL_STAGES:
             config, section = self.rl_config(stage), stage.replace("-", "_")
             if stage not in todo or not config.steps:
@@ -204,8 +204,18 @@ class _Pipeline:
             if source == "files" and "sft" in config.controls and not self.config.sft.data:
                 raise UserError(f"{section}.controls='sft': needs sft.data, more of which is what that control trains on")
             rows = [*self.rl_rows(stage, "data", keep=True), *self.rl_rows(stage, "heldout", keep=True)]
+            self.check_template(f"{section}.data", rows)
             if any(source_kind(row["data_source"]) == "code" for row in rows) or (stage == "rl-code" and not config.data):
                 _check_sandbox(self.config.runtime.tier)
+
+    def check_template(self, field: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Refuse data that the base model's chat template cannot write; nothing is known yet of a model that is made on the spot."""
+        if rows and self.config.model.path:
+            from klear_repro.models import find_model, load_tokenizer
+            from klear_repro.training.targets import refuse_unwritable
+
+            source = find_model(self.config.model.path, self.config.model.revision, weights=False)
+            refuse_unwritable(load_tokenizer(source), field, rows)
 
     def stage(self, stage: str, force: bool) -> None:
         """Run one stage, unless it is done."""
@@ -363,12 +373,13 @@ class _Pipeline:
         from klear_repro.training.prompts import make_prompts
 
         config, section = self.rl_config(stage), stage.replace("-", "_")
-        prompts, longest = make_prompts(tokenizer, rows, config.max_prompt_tokens), config.max_prompt_tokens
-        if too_long := len(rows) - len(prompts):
+        written, longest = make_prompts(tokenizer, rows), config.max_prompt_tokens
+        prompts = [prompt for prompt in written if len(prompt.ids) <= longest]
+        if too_long := len(written) - len(prompts):
             if not prompts:
                 raise UserError(f"{section}.max_prompt_tokens={longest}: all {too_long:,} prompts of {section}.{what} are longer")
             if self.ranks.first:
-                say(f"{section}.{what}: {too_long:,} of {len(rows):,} prompts are longer than max_prompt_tokens={longest} and left out")
+                say(f"{section}.{what}: {too_long:,} of {len(written):,} prompts are longer than max_prompt_tokens={longest} and left out")
         if getattr(config, what) and self.ranks.first:
             skipped = self._skipped.get(f"{section}.{what}", 0)
             write_funnel(self.path, stage if what == "data" else f"{stage} held-out", count_prompts(prompts, len(rows), skipped))

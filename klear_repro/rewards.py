@@ -16,6 +16,9 @@ paper's preset; a list of programs scores by the share that pass.
 `short-answer` is this project's own, for models that neither think nor box: the answer is what the strict judge reads in the
 response, which must be finished within the budget.
 
+Tags count wherever they are: a chat template that ends the prompt with `<think>` leaves the response no more to write than the other
+one, and after a prompt that ends with both, the response is the answer.
+
 The paper says only that format errors are penalised; its preset gives them the score of a wrong
 answer.  Deviations from the release, in all presets:
  - a failure of the verifier itself (a grader's worker lost, a sandbox error) is no score at all, NaN, where the release gives −1;
@@ -65,6 +68,13 @@ class Rollout:
     """Tests that are run, at most, as the problem says; 0: it says nothing."""
     timeout_s: float = 0.0
     """Seconds that a test may take, as the problem says; 0: it says nothing."""
+    thinking: str = ""
+    """Thinking tags that the prompt ends with."""
+
+    @property
+    def whole(self) -> str:
+        """The response with the tags of its prompt."""
+        return self.thinking + self.response
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ class RewardModel:
         Raises:
             ValueError: a `data_source` that no verifier knows; it is named.
         """
-        scores: list[Score | None] = [format_score(rollout.response, self.preset) for rollout in rollouts]
+        scores: list[Score | None] = [format_score(rollout.whole, self.preset) for rollout in rollouts]
         maths, code = [], []
         for index, rollout in enumerate(rollouts):
             if (kind := source_kind(rollout.data_source)) == "math":
@@ -133,7 +143,7 @@ class RewardModel:
         if self._graders is None:
             self._graders = GraderPool(workers=self._workers).__enter__()
         short = self.preset == "short-answer"
-        items = [(after_thinking(one.response), one.ground_truth, one.finish_reason if short else None) for one in rollouts]
+        items = [(after_thinking(one.response if short else one.whole), one.ground_truth, one.finish_reason if short else None) for one in rollouts]
         grades = self._graders.grade_many(items, grader="strict", thinking="auto")
         return [_failed("judge time-out") if grade.reason == "judge time-out" else _math_score(grade.correct) for grade in grades]
 
@@ -142,7 +152,7 @@ class RewardModel:
         runs: dict[tuple[Any, ...], ProgramRun] = {}
         keys: list[tuple[Any, ...] | None] = []
         for rollout in rollouts:
-            program = extract_code(rollout.response, style="klear")
+            program = extract_code(rollout.whole, style="klear")
             if not program:
                 keys.append(None)
                 continue

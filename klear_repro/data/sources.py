@@ -99,9 +99,10 @@ def _array(path: Path) -> list[dict[str, Any] | Broken]:
 
 
 def sft_rows(name: str, revision: str = "", max_skipped: float = 0.0) -> list[dict[str, Any]]:
-    """Rows with `prompt` (messages) and `response`; those that have neither are skipped, and it is said how many.
+    """Rows with `prompt` (messages), `response` and `reasoning` (text, perhaps empty); those without are skipped, and it is said how many.
 
-    A row may have `messages` whose last one is the assistant's, or `prompt` (text or messages) and `response`.
+    A row may have `messages` whose last one is the assistant's, or `prompt` (text or messages) and `response`; and beside a content or the
+    response its thinking, under one of the names `REASONING`.
 
     Raises:
         UserError: more than that share of the rows was skipped, or all; it names rows, fields and values.
@@ -144,6 +145,7 @@ def usable_rows(rows: Sequence[dict[str, Any] | Broken], read: Callable[[dict[st
 def _sft_row(row: dict[str, Any], where: str) -> dict[str, Any]:
     from klear_repro.training.prompts import check_messages, shown
 
+    holder, place = row, f"{where}: "
     prompt, response, field = row.get("prompt"), row.get("response"), "response"
     if isinstance(prompt, str):
         prompt = [{"role": "user", "content": prompt}]
@@ -153,13 +155,33 @@ def _sft_row(row: dict[str, Any], where: str) -> dict[str, Any]:
         if last["role"] != "assistant" or not prompt:
             raise UserError(f"{where}: messages end with role={last['role']!r}, number {len(prompt) + 1}: must end with the assistant's, after at least one other")
         response, field = last["content"], f"messages[{len(prompt)}].content"
+        holder, place = last, f"{where}: messages[{len(prompt)}]."
     elif prompt is None or response is None:
         raise UserError(f"{where} must have messages that end with the assistant's, or prompt and response; it has {', '.join(key for key, value in row.items() if value is not None)}")
     else:
         check_messages(prompt, f"{where}: prompt")
     if not isinstance(response, str) or not response:
         raise UserError(f"{where}: {field}={shown(response)}: must be text that is not empty")
-    return {"prompt": [{"role": turn["role"], "content": turn["content"]} for turn in prompt], "response": response}
+    turns = []
+    for number, turn in enumerate(prompt):
+        thought = _reasoning(turn, f"{where}: {'messages' if row.get('messages') else 'prompt'}[{number}].")
+        turns.append({"role": turn["role"], "content": turn["content"], **({thought[0]: thought[1]} if thought else {})})
+    own = _reasoning(holder, place)
+    return {"prompt": turns, "response": response, "reasoning": own[1] if own else ""}
+
+
+def _reasoning(holder: dict[str, Any], where: str) -> tuple[str, str] | None:
+    """(field, text) of the thinking that stands beside a content."""
+    from klear_repro.engines.chat_format import REASONING
+    from klear_repro.training.prompts import shown
+
+    for name in REASONING:
+        text = holder.get(name)
+        if text is not None and not isinstance(text, str):
+            raise UserError(f"{where}{name}={shown(text)}: must be text")
+        if text:
+            return name, text
+    return None
 
 
 def rl_rows(name: str, revision: str, field: str, max_skipped: float = 0.0) -> Usable:

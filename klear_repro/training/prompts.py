@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from klear_repro.asserts.reading import AssertTest, UnusableTests, read_asserts
-from klear_repro.engines.base import chat_ids
+from klear_repro.engines.chat_format import ChatFormat
 from klear_repro.errors import UserError
 from klear_repro.rewards import known_sources, source_kind
+from klear_repro.training.targets import Refused, question
 from sandbox import Test
 
 TEST_FIELDS = ("input", "expected", "function", "args", "weight")
@@ -40,6 +41,8 @@ class Prompt:
     """Tests of a program that are run, at most, as its row says; 0: it says nothing."""
     timeout_s: float = 0.0
     """Seconds that a test may take, as its row says; 0: it says nothing."""
+    thinking: str = ""
+    """Thinking tags at the end of the prompt, which count as the response's."""
 
 
 class CodeTests(NamedTuple):
@@ -56,15 +59,21 @@ class CodeTests(NamedTuple):
         return any(isinstance(test, AssertTest) and test.cheatable for test in self.tests)
 
 
-def make_prompts(tokenizer: Any, rows: Sequence[dict[str, Any]], longest: int = 0) -> list[Prompt]:
-    """Training prompts from rows that `check_row` took; those of more than `longest` tokens are left out, 0: none are."""
-    prompts = []
-    for row in rows:
+def make_prompts(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> list[Prompt]:
+    """Training prompts from rows that `check_row` took. Rows that the chat template cannot write are left out, and it is said how many.
+
+    Raises:
+        UserError: none is left.
+    """
+    chat, refused, prompts = ChatFormat(tokenizer), Refused("rl", "prompts"), []
+    for number, row in enumerate(rows):
         truth, source = row["reward_model"]["ground_truth"], row["data_source"]
-        ids = chat_ids(tokenizer, row["prompt"])
-        known = code_tests(truth) if source_kind(source) == "code" else (str(truth),)
-        if not longest or len(ids) <= longest:
-            prompts.append(Prompt(ids, source, *known))
+        tests = code_tests(truth) if source_kind(source) == "code" else None
+        with refused.row(number):
+            ids = question(chat, row["prompt"])
+            known = tests or (str(truth), 0, 0.0)
+            prompts.append(Prompt(ids, source, *known, chat.thinking_before(ids)))
+    refused.report(len(rows))
     return prompts
 
 

@@ -172,7 +172,8 @@ def roll_out(rollouts: Rollouts, prompts: Sequence[Prompt], sampling: Sampling, 
 def score(rewards: RewardModel, prompts: Sequence[Prompt], groups: Sequence[Sequence[Completion]], seeds: Sequence[int], retries: int) -> list[Group]:
     """The groups with their scores; a rollout whose verifier failed is scored again up to `retries` times."""
     rolled = [
-        Rollout(prompt.data_source, completion.text, prompt.ground_truth, seed, completion.finish_reason, prompt.max_tests, prompt.timeout_s)
+        Rollout(prompt.data_source, completion.text, prompt.ground_truth, seed, completion.finish_reason,
+                prompt.max_tests, prompt.timeout_s, prompt.thinking)
         for prompt, group, seed in zip(prompts, groups, seeds, strict=True)
         for completion in group
     ]

@@ -7,7 +7,7 @@ full size), all responses kept, wrong ones too.  The paper prints Ï€ where log Ï
 
 Deviations: paper and release say nothing of batch, warm-up, betas, weight decay and clipping.  Here a batch is a number of
 sequences, packed without padding, and the mean is over all of its tokens, however it is cut and shared out; the rest are fields
-of `SFTConfig`.  A response ends with the tokenizer's `eos_token`.  Samples above `max_length` are left out, where the paper says no
+of `SFTConfig`.  A response is written and ended as the chat template does it (`training.targets`).  Samples above `max_length` are left out, where the paper says no
 more than "maximum length 32K".  A step whose gradient is not finite is skipped and counted;
 the run stops at the third in a row.
 
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from klear_repro.engines.base import chat_ids
+from klear_repro.engines.chat_format import ChatFormat
 from klear_repro.errors import RunError, UserError
 from klear_repro.files import read_rows
 from klear_repro.progress import say
@@ -32,6 +32,7 @@ from klear_repro.training.optim import cosine
 from klear_repro.training.packing import SPARE, Pair
 from klear_repro.training.start import Start, epoch_slice, prepare
 from klear_repro.training.step_metrics import finite
+from klear_repro.training.targets import Refused, target
 
 PATIENCE = 3
 
@@ -94,15 +95,19 @@ def sft_steps(config: SFTConfig, samples: int) -> int:
 
 
 def encode_pairs(tokenizer: Any, rows: Sequence[dict[str, Any]], longest: int) -> list[Pair]:
-    """Token lists of (prompt, response and end of turn) from rows with `prompt` (messages) and `response`.
+    """Token lists of (prompt, response and end of turn) from rows with `prompt` (messages), `response` and perhaps `reasoning`.
 
-    Those of more than `longest` tokens are left out, and it is said how many.
+    Those that the chat template cannot write, and those of more than `longest` tokens, are left out, and it is said how many.
 
     Raises:
         UserError: none is left.
     """
-    responses = [tokenizer.encode(row["response"] + tokenizer.eos_token, add_special_tokens=False) for row in rows]
-    pairs: list[Pair] = [(chat_ids(tokenizer, row["prompt"]), response) for row, response in zip(rows, responses, strict=True)]
+    chat, refused = ChatFormat(tokenizer), Refused("sft", "samples")
+    pairs: list[Pair] = []
+    for number, row in enumerate(rows):
+        with refused.row(number):
+            pairs.append(target(chat, row["prompt"], row["response"], row.get("reasoning") or ""))
+    refused.report(len(rows))
     kept = [pair for pair in pairs if len(pair[0]) + len(pair[1]) <= longest]
     if not kept:
         raise UserError(f"sft.max_length={longest}: none of {len(pairs)} samples is that short")

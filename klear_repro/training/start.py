@@ -18,6 +18,7 @@ from klear_repro.sections import ModelConfig, RuntimeConfig
 from klear_repro.seeds import derive_seed
 from klear_repro.training.checkpoint import Checkpoints
 from klear_repro.training.distributed import ALONE, Ranks, shard
+from klear_repro.training.ends import end_turns
 from klear_repro.training.logs import RunLog
 from klear_repro.training.lora import add_lora
 from klear_repro.training.optim import Optimizer
@@ -68,6 +69,7 @@ def prepare(start: Start, lr: float, betas: Sequence[float], weight_decay: float
     Metrics of steps after the checkpoint are dropped: they will be made again.
     """
     model = start.model
+    end_turns(model, start.tokenizer, start.label if start.ranks.first else "")
     if start.lora.lora_rank:
         add_lora(model, start.lora.lora_rank, start.lora.lora_alpha, start.lora.lora_targets, derive_seed(start.seed, "lora"))
     if start.runtime.gradient_checkpointing:
