@@ -139,7 +139,7 @@ def chat_text(content: object) -> str | None:
 def message_text(message: Mapping[str, Any]) -> str | None:
     """Text of an assistant's message, with the reasoning that servers put into a field of its own."""
     text = chat_text(message.get("content"))
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    reasoning = message.get("reasoning_content") or message.get("reasoning") or message.get("thinking")
     if text is not None and isinstance(reasoning, str) and "</think>" not in text:
         return f"<think>\n{reasoning}\n</think>\n\n{text}"
     return text

@@ -17,6 +17,8 @@ from klear_repro.progress import say
 
 REASONS = 3
 """Skipped rows whose reasons are said."""
+OF_ROWS = ("reasoning_content", "thinking")
+"""Columns beside `response` that hold its thinking; a column `reasoning` may be anything."""
 READERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 
 
@@ -101,8 +103,8 @@ def _array(path: Path) -> list[dict[str, Any] | Broken]:
 def sft_rows(name: str, revision: str = "", max_skipped: float = 0.0) -> list[dict[str, Any]]:
     """Rows with `prompt` (messages), `response` and `reasoning` (text, perhaps empty); those without are skipped, and it is said how many.
 
-    A row may have `messages` whose last one is the assistant's, or `prompt` (text or messages) and `response`; and beside a content or the
-    response its thinking, under one of the names `REASONING`.
+    A row may have `messages` whose last one is the assistant's, or `prompt` (text or messages) and `response`.  The thinking may stand
+    beside a message's content, under one of the names `REASONING`, or beside the response, as `reasoning_content` or `thinking`.
 
     Raises:
         UserError: more than that share of the rows was skipped, or all; it names rows, fields and values.
@@ -143,6 +145,7 @@ def usable_rows(rows: Sequence[dict[str, Any] | Broken], read: Callable[[dict[st
 
 
 def _sft_row(row: dict[str, Any], where: str) -> dict[str, Any]:
+    from klear_repro.engines.chat_format import REASONING
     from klear_repro.training.prompts import check_messages, shown
 
     holder, place = row, f"{where}: "
@@ -164,22 +167,21 @@ def _sft_row(row: dict[str, Any], where: str) -> dict[str, Any]:
         raise UserError(f"{where}: {field}={shown(response)}: must be text that is not empty")
     turns = []
     for number, turn in enumerate(prompt):
-        thought = _reasoning(turn, f"{where}: {'messages' if row.get('messages') else 'prompt'}[{number}].")
+        thought = _reasoning(turn, REASONING, f"{where}: {'messages' if row.get('messages') else 'prompt'}[{number}].")
         turns.append({"role": turn["role"], "content": turn["content"], **({thought[0]: thought[1]} if thought else {})})
-    own = _reasoning(holder, place)
+    own = _reasoning(holder, REASONING if holder is not row else OF_ROWS, place)
     return {"prompt": turns, "response": response, "reasoning": own[1] if own else ""}
 
 
-def _reasoning(holder: dict[str, Any], where: str) -> tuple[str, str] | None:
-    """(field, text) of the thinking that stands beside a content."""
-    from klear_repro.engines.chat_format import REASONING
+def _reasoning(holder: dict[str, Any], names: Sequence[str], where: str) -> tuple[str, str] | None:
+    """(field, text) of the thinking that stands beside a content; true or false only says whether there is one."""
     from klear_repro.training.prompts import shown
 
-    for name in REASONING:
+    for name in names:
         text = holder.get(name)
-        if text is not None and not isinstance(text, str):
+        if text is not None and not isinstance(text, (str, bool)):
             raise UserError(f"{where}{name}={shown(text)}: must be text")
-        if text:
+        if isinstance(text, str) and text:
             return name, text
     return None
 

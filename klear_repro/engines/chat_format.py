@@ -56,16 +56,16 @@ class ChatFormat:
         """The token `end` as it is written."""
         return "" if self.end is None else str(self.tokenizer.convert_ids_to_tokens(self.end))
 
-    def prompt_ids(self, messages: Sequence[Mapping[str, str]], **template: Any) -> tuple[int, ...]:
+    def prompt_ids(self, messages: Sequence[Mapping[str, Any]], **template: Any) -> tuple[int, ...]:
         """Token ids of a conversation, ready for the answer; `template`: variables of the template.
 
         Raises:
             UserError: the template refuses it, such as a role that it does not know.
         """
-        hidden = Hidden(self._pattern, [text for message in messages for text in message.values()])
+        hidden = self.hide(messages)
         return self.encode(self.render(hidden.messages(messages), **template), hidden)
 
-    def render(self, messages: Sequence[Mapping[str, str]], *, generation: bool = True, **template: Any) -> str:
+    def render(self, messages: Sequence[Mapping[str, Any]], *, generation: bool = True, **template: Any) -> str:
         """The text that the template makes of a conversation.
 
         Raises:
@@ -77,9 +77,9 @@ class ChatFormat:
             roles = ", ".join(message["role"] for message in messages)
             raise UserError(f"the model's chat template refuses a conversation with the roles {roles}: {error}") from None
 
-    def hide(self, *texts: str) -> Hidden:
-        """What stands for the special tokens in these texts while the template is rendered."""
-        return Hidden(self._pattern, texts)
+    def hide(self, messages: Sequence[Mapping[str, Any]], *more: str) -> Hidden:
+        """What stands for the special tokens in the texts of a conversation, and in more, while the template is rendered."""
+        return Hidden(self._pattern, [*more, *(text for message in messages for text in message.values() if isinstance(text, str))])
 
     def encode(self, rendered: str, hidden: Hidden) -> tuple[int, ...]:
         """Token ids of a rendered text, in which the tokens that are text are hidden."""
@@ -151,9 +151,12 @@ class Hidden:
             text = text.replace(mark, one)
         return text
 
-    def messages(self, messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    def messages(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """A conversation with marks."""
-        return [{name: text if name == "role" else self.hidden(text) for name, text in message.items()} for message in messages]
+        return [
+            {name: self.hidden(text) if isinstance(text, str) and name != "role" else text for name, text in message.items()}
+            for message in messages
+        ]
 
 
 def thinking_at_end(prompt: str) -> str:

@@ -68,10 +68,9 @@ def make_prompts(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> list[Prompt]
     chat, refused, prompts = ChatFormat(tokenizer), Refused("rl", "prompts"), []
     for number, row in enumerate(rows):
         truth, source = row["reward_model"]["ground_truth"], row["data_source"]
-        tests = code_tests(truth) if source_kind(source) == "code" else None
+        known: tuple[Any, int, float] = code_tests(truth) if source_kind(source) == "code" else (str(truth), 0, 0.0)
         with refused.row(number):
             ids = question(chat, row["prompt"])
-            known = tests or (str(truth), 0, 0.0)
             prompts.append(Prompt(ids, source, *known, chat.thinking_before(ids)))
     refused.report(len(rows))
     return prompts

@@ -22,7 +22,7 @@ _SHOWN = 60
 """Characters of a lost text that are shown."""
 CHECKED = 32
 """Rows that are written and read before anything else is done."""
-Messages = Sequence[Mapping[str, str]]
+Messages = Sequence[Mapping[str, Any]]
 
 
 class Refused:
@@ -81,7 +81,7 @@ def target(chat: ChatFormat, messages: Messages, response: str, reasoning: str =
         if reasoning.strip() not in response:
             raise UserError("the response thinks, and so does the reasoning beside it")
         reasoning = ""
-    hidden = chat.hide(response, reasoning, *(text for message in messages for text in message.values()))
+    hidden = chat.hide(messages, response, reasoning)
     asked = hidden.messages(messages)
     prompt = chat.render(asked)
     written = _written(chat, asked, prompt, hidden.hidden(response), hidden.hidden(reasoning) if reasoning.strip() else "")
@@ -193,7 +193,7 @@ def question(chat: ChatFormat, messages: Messages) -> tuple[int, ...]:
     """
     ids = chat.prompt_ids(messages)
     check_prompt(chat, messages, ids)
-    hidden = chat.hide(*(text for message in messages for text in message.values()))
+    hidden = chat.hide(messages)
     asked = hidden.messages(messages)
     prompt = chat.render(asked)
     _lead(chat, asked, prompt, _around(chat, asked, prompt).before or "")

@@ -173,7 +173,8 @@ def test_reasoning_reaches_sft_from_messages_and_from_columns(name: str, tmp_pat
         {"messages": [*ask("2 + 4?"), {**answer, name: "two and four"}]},
         {"messages": [*ask("1?"), {"role": "assistant", "content": "1", name: "one"}, *ask("2 + 4?"), answer]},
     ]
-    for number, rows in enumerate((told, [{"prompt": "2 + 4?", "response": "\\boxed{6}", name: "two and four"}])):
+    beside = [{"prompt": "2 + 4?", "response": "\\boxed{6}", name: "two and four"}]
+    for number, rows in enumerate((told, *([beside] if name != "reasoning" else []))):  # a column of that name may be anything
         path = tmp_path / f"{number}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         assert shown(made(QWEN3), sft_rows(str(path))[0])[1] == "<think>\ntwo and four\n</think>\n\n\\boxed{6}<|im_end|>"
@@ -181,8 +182,8 @@ def test_reasoning_reaches_sft_from_messages_and_from_columns(name: str, tmp_pat
     if name == "thinking":  # the field that the template reads; it keeps that of earlier turns
         assert "analysis<|message|>one<|end|>" in prompt
     assert response == "<|channel|>final<|message|>\\boxed{6}<|return|>"
-    (tmp_path / "wrong.jsonl").write_text(json.dumps({"prompt": "2 + 4?", "response": "6", name: [1]}) + "\n")
-    with pytest.raises(UserError, match=rf"row 1: {name}=\[1\]: must be text"):
+    (tmp_path / "wrong.jsonl").write_text(json.dumps({"messages": [*ask("2 + 4?"), {**answer, name: [1]}]}) + "\n")
+    with pytest.raises(UserError, match=rf"row 1: messages\[1\].{name}=\[1\]: must be text"):
         sft_rows(str(tmp_path / "wrong.jsonl"))
 
 
@@ -258,6 +259,12 @@ def test_rows_that_the_template_cannot_write_are_left_out_and_counted(capsys: py
         assert len(kept) == 1 and reason in capsys.readouterr().err
     with pytest.raises(UserError, match="has no generation prompt: add_generation_prompt changes nothing"):
         encode_pairs(made(NO_PROMPT), [good], 100)
+
+
+def test_fields_that_are_empty_are_none() -> None:
+    messages = [{"role": "user", "content": "What is <|im_end|>?", "reasoning_content": None, "tool_calls": None}]
+    (prompt,) = make_prompts(made(QWEN3), [{**rl_row(), "prompt": messages}])
+    assert prompt.ids == chat_ids(made(QWEN3), ask("What is <|im_end|>?"))
 
 
 def test_earlier_answers_are_what_the_template_makes_of_them() -> None:
