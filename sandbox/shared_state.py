@@ -1,12 +1,12 @@
-"""What functions keep from one call to the next, for `lcb_compat`.
+"""What programs keep from one test to the next, for `lcb_compat`.
 
-Definition: grade_call_based of lcb_runner/evaluation/testing_util.py of LiveCodeBench at 28fef95, which makes
-all calls of a sample in one process, on one `Solution`, and compares each value before the next call. The
-executor gives each test a process of its own. A program whose text could keep something is therefore run once
-more, with the calls of all its tests in turn in one process, and the values are compared as one list; where
-that disagrees, the first test that fails is looked for. Such a process holds the inputs of all tests and,
-like any other, no expected value. Exactness is per sample, as the official verdict is: the result of tests
-after the first failure is the one without state.
+Definition: grade_call_based and grade_stdio of lcb_runner/evaluation/testing_util.py of LiveCodeBench at 28fef95,
+which run all tests of a sample in one process (functions on one `Solution`) and compare each result before the next
+test. The executor gives each test a process of its own. A program that could keep something
+(`sandbox.statelessness`) is therefore run once more, on all its tests in turn in one process, and the results are
+compared as one list; where that disagrees, the first test that fails is looked for. Such a process holds the inputs
+of all tests and, like any other, no expected output. Exactness is per sample, as the official verdict is: the
+results of tests after the first failure are those without state.
 """
 
 from __future__ import annotations
@@ -14,56 +14,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from .compare import text_matches
 from .inside import lcb
+from .judge import as_bytes
 from .model import Limits, Test, TestResult, Verdict
+from .statelessness import functions_may_keep_state, programs_may_keep_state
 
-_WORDS = ("cache", "global", "setattr", "__dict__", "vars(", "builtins", "=[]", "={}")
-_DEFINITIONS = ("def ", "async def ", "class ", "@")
-_COMPARED = (Verdict.AC, Verdict.WA, Verdict.RE)
+_SHARE_OF_MEMORY = 8
+"""Inputs of more than this part of the memory limit are not held by one process: they alone could exceed it."""
 
 Run = Callable[[Test, Limits], TestResult]
 """Runs the program on one test within other limits than the sample's."""
 
 
-def may_keep_state(source: str) -> bool:
-    """False if the text cannot keep anything between calls. A look at the lines, for the text is hostile and
-    parsing is the sandbox's work: assignments to attributes, at the level of definitions, or of defaults.
-    """
-    if any(word in source for word in _WORDS):
-        return True
-    lines = [(line, line.lstrip()) for line in source.splitlines()]
-    levels = {len(line) - len(text) for line, text in lines if text.startswith(_DEFINITIONS)} | {0}
-    for line, text in lines:
-        target, equals, _ = text.partition("=")
-        at_level = len(line) - len(text) in levels and not text.startswith("#")
-        if equals and (at_level or "." in target):
-            return True
-    return False
-
-
 def carry_over(
     source: str, tests: Sequence[Test], results: list[TestResult], limits: Limits, stop: bool, run: Run
 ) -> list[TestResult]:
-    """The results as they are when the calls share a process; unchanged for programs without state.
+    """The results as they are when the tests share a process; unchanged for programs without state.
 
-    A test without a verdict on its value (TLE, MLE, …) ends the calls, as it officially does; with `stop`
-    the results end at the first failure.
+    With `stop` the results end at the first failure.
     """
-    function = tests[0].function
     alone = next((i for i, result in enumerate(results) if result.verdict is not Verdict.AC), len(results))
-    if function is None or alone == 0 or len(tests) == 1 or any(test.function != function for test in tests):
+    if alone == 0 or len(tests) == 1 or not _may_differ(source, tests, limits):
         return results
-    if not may_keep_state(source):
-        return results
-    end = next((i for i, result in enumerate(results) if result.verdict not in _COMPARED), len(tests))
+    end = len(tests)
     outcomes: dict[int, TestResult] = {}
 
     def passes(count: int) -> bool:
         if count not in outcomes:
-            outcomes[count] = run(_in_turn(function, tests[:count]), _limits(limits, results, count))
+            outcomes[count] = run(_in_turn(tests[:count]), _limits(limits, results, count))
         return outcomes[count].verdict is Verdict.AC
 
-    first = _first_failure(passes, end, min(alone, end))
+    first = _first_failure(passes, end, alone)
     if broken := next((o for o in outcomes.values() if o.verdict is Verdict.IE), None):
         return [*results[:-1], broken]
     if first == alone and (first == end or outcomes[first + 1].verdict is results[first].verdict):
@@ -88,11 +70,44 @@ def _limits(limits: Limits, results: Sequence[TestResult], count: int) -> Limits
     return replace(limits, cpu_s=min(cpu_s, 3600.0), wall_s=min(wall_s, 7200.0))
 
 
-def _in_turn(function: str, tests: Sequence[Test]) -> Test:
+def _may_differ(source: str, tests: Sequence[Test], limits: Limits) -> bool:
+    """Whether the program could keep something from one of these tests to the next."""
+    function = tests[0].function
+    if any(test.function != function for test in tests):
+        return False
+    if function is not None:
+        return functions_may_keep_state(source)
+    held = sum(len(test.input) for test in tests)
+    return held <= (limits.memory_mb << 20) // _SHARE_OF_MEMORY and programs_may_keep_state(source)
+
+
+class _Output(str):
+    """An expected output: equal to every output that is officially right."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and text_matches(as_bytes(str(self)), as_bytes(other), "lcb_compat")
+
+
+def _in_turn(tests: Sequence[Test]) -> Test:
+    """All of these tests as one: a call whose value is the list of their results."""
+    function = tests[0].function
+    if function is None:
+        return Test(
+            function=lcb.TEXTS_IN_TURN, args=[_text(test.input) for test in tests],
+            expected=[_Output(_text(test.expected)) for test in tests],
+        )  # fmt: skip
     return Test(
         function=lcb.IN_TURN, args=[function, [list(test.args) for test in tests]],
         expected=[test.expected for test in tests],
     )  # fmt: skip
+
+
+def _text(text: str | bytes) -> str:
+    """As the program reads it."""
+    return as_bytes(text).decode("utf-8", "surrogateescape")
 
 
 def _first_failure(passes: Callable[[int], bool], end: int, guess: int) -> int:

@@ -19,6 +19,7 @@ TOKEN_BYTES = 16
 TAIL = struct.Struct(f"<Q{TOKEN_BYTES}s{len(MAGIC)}s")
 _INT64 = 1 << 63
 _COLLISIONS = 250_000
+_dumps, _loads = json.dumps, json.loads  # a program may replace the module's
 
 
 class FrameError(ValueError):
@@ -27,7 +28,7 @@ class FrameError(ValueError):
 
 def encode(value: Any) -> bytes:
     """The value as ASCII JSON. Raises RecursionError for data nested too deeply or in a cycle."""
-    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _dumps(_plain(value), separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def _plain(value: Any) -> Any:
@@ -89,7 +90,7 @@ def _plain_of_subclass(value: Any) -> Any:
 def decode(data: bytes) -> Any:
     """The value of a frame. Raises FrameError for anything that `encode` does not write."""
     try:
-        return json.loads(data.decode("ascii"), object_pairs_hook=_tagged, parse_constant=_refuse)
+        return _loads(data.decode("ascii"), object_pairs_hook=_tagged, parse_constant=_refuse)
     except (ValueError, RecursionError, TypeError, KeyError, OverflowError) as error:
         raise FrameError(f"not a frame: {error}"[:200]) from error
 

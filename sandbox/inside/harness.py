@@ -152,7 +152,8 @@ def bound_recursion(memory_mb: int) -> None:
 def run(mode: str, function: str | None, streams: bool, on_ready: Callable[[], None]) -> int:
     """Compiles or loads the program, reports ready, runs it. Returns the exit status. `streams`: see `name_streams`."""
     try:
-        code = load_code(mode, function is not None)
+        wrapped = function is None or (mode == "lcb_compat" and function == lcb.TEXTS_IN_TURN)
+        code = load_code(mode, not wrapped)
     except COMPILE_ERRORS as error:
         _report(error)
         return 1

@@ -2,8 +2,8 @@
 
 Definition: lcb_runner/evaluation/testing_util.py of LiveCodeBench at 28fef95: the prelude of imports, the
 trailing `__main__` guard that is unwrapped, the body that becomes a function, the mocked stdin, the
-swallowed SystemExit. Officially all tests of a sample share a process, here each has its own; what functions
-keep from one call to the next is seen to by `sandbox.shared_state`.
+swallowed SystemExit. Officially all tests of a sample share a process, here each has its own; what programs
+keep from one test to the next is seen to by `sandbox.shared_state`, which runs several tests in one process.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from . import frames
 RECURSION_LIMIT = 50_000  # of the official harness
 RUNNER_ERROR = 5  # exit status for what ends the official runner: a function's SystemExit, KeyboardInterrupt
 IN_TURN = "__calls_in_turn__"  # as a test's function: (name, [arguments of each call]) → [value of each call]
+TEXTS_IN_TURN = "__texts_in_turn__"  # as a test's function: inputs → [output of each run]
 HAS_SOLUTION = "__text_has_class_solution__"
 _STAR = (
     "string",
@@ -71,8 +72,7 @@ def prelude() -> dict[str, Any]:
 def transform(source: str, functional: bool) -> str:
     """The text that the official grader executes, without its prelude. Raises what `ast.parse` raises."""
     if functional:
-        mark = f"\n{HAS_SOLUTION} = True\n" if "class Solution" in source else ""
-        return f"{_AFTER_PRELUDE}\n{source}{mark}"
+        return f"{_AFTER_PRELUDE}\n{source}{_mark(source)}"
     tree = ast.parse(source)
     body = list(tree.body)
     if (
@@ -90,7 +90,13 @@ def transform(source: str, functional: bool) -> str:
         args=ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]),
         body=others, decorator_list=[], lineno=1, col_offset=0,
     )  # fmt: skip
-    return "\n".join([_AFTER_PRELUDE, _unparse(imports), ast.unparse(function)])
+    text = "\n".join([_AFTER_PRELUDE, _unparse(imports), ast.unparse(function)])
+    return text + _mark(text)
+
+
+def _mark(text: str) -> str:
+    """Officially a text with these words must define the class at its top, where a wrapped program has nothing."""
+    return f"\n{HAS_SOLUTION} = True\n" if "class Solution" in text else ""
 
 
 def _unparse(statements: Sequence[ast.stmt]) -> str:
@@ -161,48 +167,72 @@ def official_names() -> dict[str, Any]:
     return {**prelude(), "quit": None, "help": None, "__name__": "tmp_sol"}
 
 
-def run_stdio(code: CodeType) -> int:
-    """Runs the wrapped program on the text of descriptor 0. Returns 0 or raises.
+def _load(code: CodeType) -> Any:
+    """What has the function that is called: the program's module, or its `Solution()`."""
+    module = ModuleType("tmp_sol", "")
+    space = module.__dict__
+    space.update(official_names())
+    exec(code, space)
+    return space["Solution"]() if HAS_SOLUTION in space else module
 
-    What it wrote to its StringIO goes to descriptor 1 at the end, with a newline that says that it got there.
-    Meanwhile descriptors 0 and 1 are /dev/null: officially nothing comes from the one or counts on the other.
+
+def _silence() -> int:
+    """Makes descriptors 0 and 1 /dev/null: officially nothing comes from the one or counts on the other. Returns
+    another descriptor of the output.
     """
-    with open(0, "rb", closefd=False) as file:
-        inputs = file.read().decode("utf-8", "surrogateescape")
-    real_open, real_output, real_write = open, sys.stdout, os.write
-    descriptor, null = os.dup(1), os.open("/dev/null", os.O_RDWR)
+    output, null = os.dup(1), os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
-    module = ModuleType("tmp_sol", "")
-    space = module.__dict__
-    space.update(official_names())
-    exec(code, space)
-    captured = sys.stdout = io.StringIO()
-    captured.close = lambda x: 1  # type: ignore[method-assign, misc, assignment]  # officially it lacks self
-    _patch_streams(inputs)
-    try:
-        space["wrapped_function"]()
-    except SystemExit:
-        pass
-    finally:
-        sys.stdout, builtins.open = real_output, real_open
-    data = memoryview(captured.getvalue().encode("utf-8", "surrogatepass") + b"\n")
+    return output
+
+
+def run_stdio(code: CodeType) -> int:
+    """Runs the wrapped program on the text of descriptor 0. Returns 0 or raises.
+
+    What it wrote to its StringIO goes to the output at the end, with a newline that says that it got there.
+    """
+    with open(0, "rb", closefd=False) as file:
+        inputs = file.read().decode("utf-8", "surrogateescape")
+    write, descriptor = os.write, _silence()
+    (output,) = _outputs(code, [inputs])
+    data = memoryview(output.encode("utf-8", "surrogatepass") + b"\n")
     while data:
-        data = data[real_write(descriptor, data) :]
+        data = data[write(descriptor, data) :]
     return 0
 
 
+def _outputs(code: CodeType, inputs: Sequence[str]) -> list[str]:
+    """What the wrapped program writes to its StringIO, run on each input in turn."""
+    method = _load(code).wrapped_function
+    real_open, real_input, real_output = builtins.open, sys.stdin, sys.stdout
+    outputs = []
+    for text in inputs:
+        captured = sys.stdout = io.StringIO()
+        captured.close = lambda x: 1  # type: ignore[method-assign, misc, assignment]  # officially it lacks self
+        _patch_streams(text)
+        try:
+            method()
+        except SystemExit:
+            pass
+        finally:
+            sys.stdin, sys.stdout, builtins.open = real_input, real_output, real_open
+        outputs.append(captured.getvalue())
+    return outputs
+
+
 def call(code: CodeType, function: str, arguments: Sequence[Any]) -> Any:
-    """The value of the call, or of several in turn, as `==` is to see it. A newline on descriptor 1 says that
-    the program was loaded.
+    """The value of the call, or of several in turn, as `==` is to see it; of TEXTS_IN_TURN the outputs. A newline
+    on descriptor 1 says that the program was loaded.
     """
-    module = ModuleType("tmp_sol", "")
-    space = module.__dict__
-    space.update(official_names())
-    exec(code, space)
+    if function == TEXTS_IN_TURN:
+        restore, descriptor = os.dup2, _silence()
+        outputs = _outputs(code, arguments)
+        restore(descriptor, 1)
+        return outputs
+    owner = _load(code)
     name, calls = arguments if function == IN_TURN else (function, [arguments])
-    method = getattr(space["Solution"]() if HAS_SOLUTION in space else module, name)
+    method = getattr(owner, name)
     os.write(1, b"\n")
     if function != IN_TURN:
         return _as_compared(method(*arguments))

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from sandbox import Limits, Test
-from sandbox.shared_state import may_keep_state
 
 
 @pytest.mark.parametrize(
@@ -178,24 +177,54 @@ def test_state_does_not_let_a_slow_test_pass(executor):
 
 
 @pytest.mark.parametrize(
-    ("line", "kept"),
+    ("code", "verdict"),
     [
-        ("        y = x", False),
-        ("        y.append(x)", False),
-        ("        # self.y = x", True),
-        ("        self.y += x", True),
-        ("        self.y[x] = 1", True),
-        ("    y = {}", True),
-        ("    # y = {}", False),
-        ("    def g(self, y=None): pass", True),
-        ("    @lru_cache(None)", True),
-        ("y = []", True),
-        ("        global y", True),
-        ("        setattr(self, 'y', x)", True),
+        ("class Solution:\n    def go(self): return input()\nprint(Solution().go())", "RE"),
+        ("'''The class Solution of old'''\nprint(input())", "RE"),
+        ("# class Solution\nprint(input())", "AC"),
+        ("class Solver:\n    def go(self): return input()\nprint(Solver().go())", "AC"),
     ],
 )
-def test_only_programs_that_could_keep_state_are_run_again(line, kept):
-    assert may_keep_state(f"class Solution:\n    def f(self, x):\n        return x\n{line}\n") is kept
+def test_a_program_that_mentions_class_solution_officially_fails(judge, code, verdict):
+    assert judge(code).verdict == "AC"
+    assert judge(code, mode="lcb_compat").verdict == verdict
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_programs_keep_what_outlives_them_only_compatibly(executor, stop):
+    code = "import math\nmath.n = getattr(math, 'n', 0) + 1\nprint(math.n if input() else 0)"
+    tests = [Test(input="x\n", expected=str(n)) for n in (1, 1, 3)]
+    for mode, verdicts in (("native", ["AC", "AC", "WA"]), ("lcb_compat", ["AC", "WA", "WA"])):
+        results = executor.run(code, tests, None, mode, stop).tests
+        first = next(n for n, verdict in enumerate(verdicts) if verdict != "AC")
+        assert [result.verdict for result in results] == (verdicts[: first + 1] if stop else verdicts)
+    counted = [Test(input="x\n", expected=expected) for expected in ("1.0", " 2 ", "3_0e-1", b"4\n")]
+    assert executor.run(code, counted, None, "lcb_compat").passed
+
+
+def test_a_slow_call_may_be_fast_enough_after_the_calls_before_it(executor):
+    code = "seen = set()\ndef f(x):\n    while x == 2 and 1 not in seen: pass\n    seen.add(x)\n    return x"
+    tests = [Test(function="f", args=[x], expected=x) for x in (1, 2, 3)]
+    assert executor.run(code, tests, Limits(cpu_s=0.3, wall_s=3), "lcb_compat").passed
+
+
+@pytest.mark.parametrize(
+    ("code", "passed"),
+    [
+        ("def counter(fn):\n    store = dict()\n    return lambda x: store.setdefault(x, len(store))\n@counter\ndef f(x): pass", True),
+        ("if True:\n    seen = list()\ndef f(x):\n    seen.append(x)\n    return len(seen) - 1", True),
+        ("class Solution:\n    for _ in [0]: seen = list()\n    def f(self, x):\n        self.seen.append(x)\n"
+         "        return len(self.seen) - 1", True),
+        ("def f(x,\n      seen=dict()):\n    return seen.setdefault(x, len(seen))", True),
+        ("it = iter(range(9))\ndef f(x): return next(it)", True),
+        ("import random\nrandom.seed(7)\ndef f(x): return int(random.random() != random.Random(7).random())", True),
+        ("class Solution:\n    def f(self, x):\n        seen = list()\n        seen.append(x)\n        return len(seen) - 1", False),
+    ],
+    ids=["decorator", "top-level-if", "class-body-for", "default", "iterator", "seeded", "no-state"],
+)  # fmt: skip
+def test_functions_keep_state_in_every_way_that_they_officially_do(executor, code, passed):
+    tests = [Test(function="f", args=[x], expected=x - 1) for x in (1, 2)]
+    assert executor.run(code, tests, None, "lcb_compat").passed is passed
 
 
 def test_the_second_look_is_bounded_by_the_first(executor):

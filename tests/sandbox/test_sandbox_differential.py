@@ -1,7 +1,7 @@
 """The sandbox against the official LiveCodeBench checker, whose verdicts are kept in official/verdicts.jsonl.
 
 `official/record.py` makes that file from a checkout of LiveCodeBench. Programs made from the shared data are
-skipped where that is absent; the quirks are always judged.
+skipped where that is absent; the quirks, and the programs that could keep something, are always judged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from official import quirks
-from official.cases import Case, own_cases, shared_cases
+from official.cases import Case, own_cases, shared_cases, state_cases
 
 from benchmarks.code_grading import (
     CARRIAGE_RETURN,
@@ -33,13 +33,9 @@ FILE = Path(__file__).with_name("official") / "verdicts.jsonl"
 
 VERDICT_DIFFERS = {
     "quirk/fileinput": "reads the command line, which officially is the checker's own",
-    "quirk/stdin-state-attribute": "state that a program on standard input keeps between tests",
-    "quirk/stdin-state-global": "the same",
-    "quirk/stdin-state-closed": "the same: open(0) closes the checker's descriptor at the end of the first test",
 }
 CODE_DIFFERS = {
     "quirk/open-dev-stdin": "RE instead of WA: no file of that name is in the sandbox",
-    "injected/open-0/abc328_e": "WA instead of RE: open(0) has closed the checker's descriptor in the test before",
     "quirk/signalling-nan": "WA instead of an exception in the checker",
 }
 UNDETERMINED = {
@@ -104,6 +100,11 @@ def own() -> tuple[Judged, list[Disagreement]]:
 
 
 @pytest.fixture(scope="module")
+def state() -> tuple[Judged, list[Disagreement]]:
+    return judge(state_cases())
+
+
+@pytest.fixture(scope="module")
 def from_shared(shared: Path) -> list[Case]:
     cases = shared_cases(shared / "data")
     unknown = [case.name for case in cases if case.key not in recorded()]
@@ -126,6 +127,14 @@ def test_each_disagreement_on_small_programs_has_the_name_of_its_quirk(own):
     assert {name: sorted(programs) for name, programs in found.items()} == {
         name: sorted(programs) for name, programs in quirks.EXPLAINED_BY.items()
     }
+
+
+def test_programs_that_could_keep_something_are_judged_as_officially(state):
+    judged, disagreements = state
+    assert len(judged) > 350
+    assert_agreement(judged)
+    assert_explained(judged, disagreements)
+    assert sum(row.quirk == "shared-state" for row in disagreements) > 200
 
 
 def test_every_quirk_has_a_program_that_shows_it():
@@ -156,12 +165,12 @@ def test_the_three_real_problems_are_judged_as_officially(from_shared):
 
 
 @pytest.mark.proof
-def test_all_recorded_programs_are_judged_as_officially(from_shared, own):
+def test_all_recorded_programs_are_judged_as_officially(from_shared, own, state):
     judged, disagreements = judge(from_shared)
     assert_agreement(judged)
     assert_explained(judged, disagreements)
-    assert len(judged) + len(own[0]) == len(recorded())
+    assert len(judged) + len(own[0]) + len(state[0]) == len(recorded())
     for (quirk, native), number in sorted(
-        Counter((row.quirk, str(row.native)) for row in [*own[1], *disagreements]).items()
+        Counter((row.quirk, str(row.native)) for row in [*own[1], *state[1], *disagreements]).items()
     ):
         print(f"{quirk}: native {native}: {number}")

@@ -1,8 +1,9 @@
 """Programs on which the sandbox must agree with the official LiveCodeBench checker.
 
 Model programs on the examples of their own problem statements, HumanEval solutions on their assertions,
-mutants of both, model programs with a quirk put in, and the quirks of `quirks.py`. Everything but the last is
-made from the shared data, which is not part of this project; nothing here is random.
+mutants of both, model programs with a quirk put in, the quirks of `quirks.py`, and the programs of `state.jsonl`,
+which could keep something from one test to the next. Everything but the last two is made from the shared data, which
+is not part of this project; nothing here is random.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.livecodebench import decode_private_tests
 
 from . import quirks
 
+STATE = Path(__file__).with_name("state.jsonl")
 MUTANT_TIMEOUT = 1
 MUTANTS_OF_REAL = 40
 """Of each of the three real problems; the official checker fails well over 20 of them."""
@@ -39,7 +41,7 @@ class Case:
 
     @property
     def group(self) -> str:
-        """model, humaneval, mutant, injected, quirk or real."""
+        """model, humaneval, mutant, injected, quirk, state or real."""
         return self.name.partition("/")[0]
 
     @property
@@ -65,6 +67,18 @@ def own_cases() -> list[Case]:
         code = body if "def f" in body else f"class Solution:\n    def f(self, x):\n        {body}"
         cases.append(Case(f"quirk/{name}", code, arguments, expected, "f", timeout=1))
     return cases
+
+
+def state_cases() -> list[Case]:
+    """The programs of `state.jsonl`, written for this project: several tests each, functions called `f` and programs
+    on standard input. Most keep something; what is expected is, in turns, what a fresh process gives for each test,
+    and what one process gives for all of them.
+    """
+    rows = map(json.loads, STATE.read_text(encoding="utf-8").splitlines())
+    return [
+        Case(f"state/{row['name']}", row["code"], tuple(row["inputs"]), tuple(row["outputs"]), row.get("function"), timeout=1)
+        for row in rows
+    ]
 
 
 def shared_cases(data: Path) -> list[Case]:

@@ -400,6 +400,6 @@ EXPLAINED_BY: dict[str, list[str]] = {
     "nan": ["nan-value"],
     "array-truth": ["numpy-array"],
     "solution-required": ["solution-mentioned", "function-beside-class"],
-    "shared-state": ["state-module-memo", "state-class-list", "state-own-memo", "state-stale-cache", "state-default", "state-crash", "state-right-only-in-turn", "state-function", "state-argument-kept"],
+    "shared-state": ["state-module-memo", "state-class-list", "state-own-memo", "state-stale-cache", "state-default", "state-crash", "state-right-only-in-turn", "state-function", "state-argument-kept", "stdin-state-attribute", "stdin-state-global", "stdin-state-closed"],
 }  # fmt: skip
 """By the name of the quirk: the programs above on which the official checker and an online judge disagree."""

@@ -1,7 +1,8 @@
 """Asks the official LiveCodeBench checker for its verdicts and keeps them: python record.py CHECKOUT [DATA]
 
-CHECKOUT is a folder with LiveCodeBench's `lcb_runner` at 28fef95, DATA the folder of shared data. Programs
-are run WITHOUT ISOLATION, as the official checker does: use a machine that may be lost.
+CHECKOUT is a folder with LiveCodeBench's `lcb_runner` at 28fef95, DATA the folder of shared data. Programs whose
+verdict is in the file keep it: delete verdicts.jsonl to ask about all of them again. Programs are run WITHOUT
+ISOLATION, as the official checker does: use a machine that may be lost.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[2]), str(HERE.parent)]
 
-from official.cases import Case, own_cases, shared_cases  # noqa: E402
+from official.cases import Case, own_cases, shared_cases, state_cases  # noqa: E402
 
 FILE = HERE / "verdicts.jsonl"
 COMMIT = "28fef95"
@@ -51,11 +52,22 @@ def verdict(job: tuple[str, Case]) -> dict[str, Any]:
     return {"name": case.name, "key": case.key, "passed": passed, "code": metadata[0].get("error_code")}
 
 
+def _known() -> dict[str, dict[str, Any]]:
+    """The rows that are there, by key, if this Python made them."""
+    if not FILE.exists():
+        return {}
+    head, *rows = map(json.loads, FILE.read_text(encoding="utf-8").splitlines())
+    return {row["key"]: row for row in rows} if head["python"] == platform.python_version() else {}
+
+
 def main(checkout: str, data: Path) -> None:
     """Writes the file, a line a program, in the order of the programs."""
-    cases = [*own_cases(), *shared_cases(data)]
+    cases, known = [*own_cases(), *state_cases(), *shared_cases(data)], _known()
+    asked = [case for case in cases if case.key not in known]
     with ProcessPoolExecutor(2) as pool:
-        rows = list(pool.map(verdict, [(checkout, case) for case in cases], chunksize=8))
+        for row in pool.map(verdict, [(checkout, case) for case in asked], chunksize=8):
+            known[row["key"]] = row
+    rows = [known[case.key] | {"name": case.name} for case in cases]
     head = {"checker": COMMIT, "python": platform.python_version(), "programs": len(rows)}
     lines = [json.dumps(row, separators=(",", ":")) for row in [head, *rows]]
     FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
