@@ -5,7 +5,7 @@ them. It errs to one side. What is not on the short lists below may keep somethi
 run once more (`sandbox.shared_state`); a cheat that hides its state from this look gets the verdict without
 state, and has gained nothing.
 
-A function can reach no object of an earlier call but through the module, its classes and their instances, the
+A function can reach no object of an earlier call except through the module, its classes and their instances, the
 defaults and decorators of its definitions, and what it imports. So it keeps nothing if the module and its
 classes hold definitions and constants only, without decorators and with constant defaults, if no attribute is
 stored, and if nothing is named that reaches further. The body of a program on standard input runs anew for each
@@ -32,7 +32,7 @@ _MENTIONS_IMPORT = re.compile(r"\bimport(?:lib)?\b")
 _WORD = re.compile(r"[^\W\d]\w*")
 _REACHING = frozenset((
     "global", "globals", "vars", "exec", "eval", "compile", "setattr", "delattr", "builtins", "open", "environ", "modules",
-    "seed", "getrecursionlimit", "register", "reload", "_getframe",
+    "argv", "seed", "getrecursionlimit", "register", "reload", "_getframe",
 ))  # fmt: skip
 _SETTERS = ("set", "add_", "change_", "clear_", "simplefilter", "filterwarnings")
 _NO_SETTERS = frozenset(("set", "setdefault", "setrecursionlimit"))

@@ -53,6 +53,8 @@ _DISABLED = (
     *("killpg", "rename", "renames", "truncate", "replace", "unlink", "fchmod", "fchown", "chmod", "chown"),
     *("chroot", "lchflags", "lchmod", "lchown", "getcwd", "chdir"),
 )
+_DISABLED_ELSEWHERE = {"shutil": ("rmtree", "move", "chown"), "subprocess": ("Popen",)}
+_NEEDS_CWD = frozenset(("multiprocessing", "concurrent.futures"))  # to import; officially they are imported already
 _STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
 _prelude: dict[str, Any] = {}
 
@@ -103,7 +105,9 @@ def _unparse(statements: Sequence[ast.stmt]) -> str:
     return "\n".join(ast.unparse(statement) for statement in statements)
 
 
-class _MockBuffer:
+class MockBuffer:
+    """The official class of this name, which programs may ask for."""
+
     def __init__(self, inputs: str) -> None:
         self.inputs = inputs.encode("utf-8", "surrogateescape")
 
@@ -114,13 +118,13 @@ class _MockBuffer:
         return self.inputs.split(b"\n")[0] + b"\n"
 
 
-class _MockStdin:
+class MockStdinWithBuffer:
     """What `sys.stdin` is while the program runs."""
 
     def __init__(self, inputs: str) -> None:
         self.inputs = inputs
         self._stringio = io.StringIO(inputs)
-        self.buffer = _MockBuffer(inputs)
+        self.buffer = MockBuffer(inputs)
 
     def read(self, *args: Any) -> str:
         return self.inputs
@@ -151,12 +155,17 @@ def _patch_streams(inputs: str) -> None:
     real.read = lambda *args: inputs
     real.readline = lambda *args: next(lines)
     real.readlines = lambda *args: inputs.split("\n")
-    sys.stdin = _MockStdin(inputs)  # type: ignore[assignment]
+    sys.stdin = MockStdinWithBuffer(inputs)  # type: ignore[assignment]
     builtins.open = lambda *args, **named: _MockFile(inputs)  # type: ignore[assignment]
 
 
 def official_names() -> dict[str, Any]:
-    """The prelude, after the functions that the official `reliability_guard` takes away are gone."""
+    """The prelude, after the functions that the official `reliability_guard` takes away are gone. Officially the
+    process is a child of multiprocessing, which closes its parent's standard input.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with open(0, closefd=False) as closed:
+        sys.__stdin__ = closed  # type: ignore[misc]
     for name in _DISABLED:
         setattr(os, name, None)
     builtins.quit = None  # type: ignore[assignment]
@@ -169,10 +178,16 @@ def official_names() -> dict[str, Any]:
 
 def _load(code: CodeType) -> Any:
     """What has the function that is called: the program's module, or its `Solution()`."""
+    if not _NEEDS_CWD.isdisjoint(code.co_names):
+        import multiprocessing.process  # noqa: F401
+
     module = ModuleType("tmp_sol", "")
     space = module.__dict__
     space.update(official_names())
     exec(code, space)
+    for name in _DISABLED_ELSEWHERE.keys() & sys.modules.keys():
+        for function in _DISABLED_ELSEWHERE[name]:
+            setattr(sys.modules[name], function, None)
     return space["Solution"]() if HAS_SOLUTION in space else module
 
 
@@ -240,24 +255,25 @@ def call(code: CodeType, function: str, arguments: Sequence[Any]) -> Any:
 
 
 def _as_compared(value: Any) -> Any:
-    """A tuple becomes a list; an array has no truth value, so officially its comparison fails, unless it has
-    one element.
-    """
-    if isinstance(value, tuple):
-        value = list(value)
-    if (type(value).__module__, type(value).__name__) == ("numpy", "ndarray") and value.size != 1:
-        raise ValueError("the truth value of an array with more than one element is ambiguous")
-    return _exact(value)
+    """A tuple becomes a list; only the outermost one."""
+    return _exact(list(value) if isinstance(value, tuple) else value)
 
 
 def _exact(value: Any) -> Any:
-    """Fractions and decimals as the int or float that they equal; nothing else crosses the boundary."""
+    """Fractions and decimals as the int or float that they equal; nothing else crosses the boundary. An array has no
+    truth value, so officially its comparison fails, unless it has one element.
+    """
     if isinstance(value, list):
         return [_exact(item) for item in value]
-    if type(value).__name__ not in ("Decimal", "Fraction"):
+    if isinstance(value, dict):
+        return {key: _exact(item) for key, item in value.items()}
+    kind = type(value)
+    if (kind.__module__, kind.__name__) == ("numpy", "ndarray") and value.size != 1:
+        raise ValueError("the truth value of an array with more than one element is ambiguous")
+    if kind.__name__ not in ("Decimal", "Fraction"):
         return value
-    for kind in (int, float):
+    for number in (int, float):
         with contextlib.suppress(ArithmeticError, TypeError, ValueError):
-            if (converted := kind(value)) == value:
+            if (converted := number(value)) == value:
                 return converted
     return value

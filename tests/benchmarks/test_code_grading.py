@@ -107,8 +107,46 @@ def test_what_no_quirk_explains_is_unexplained():
 
 
 @pytest.mark.parametrize(
+    ("code", "quirk"),
+    [
+        ("exec('x = 5')\nprint(x)", "text-scope"),
+        ("x = 1\nexec('x = 5')\nprint(x)", "text-scope"),
+        ("import sys\nprint(5 if sys.stdin.encoding else 0)", "stream-attributes"),
+        ("import sys\nsys.stdin.encoding.lower()\nprint(5)", "stream-attributes"),
+        ("class A: pass\nprint(5 if str(A).count('.') == 1 else A)", "qualified-name"),
+        ("import builtins\nbuiltins.sum = lambda x: 5\nprint(sum([1]))", "builtins-copied"),
+        ("sqrt = 1\nfrom math import sqrt\nprint(int(sqrt(25)) if sqrt != 1 else 1)", "imports-first"),
+        ("class Solution:\n    def go(self): return 5\nprint(Solution().go())", "solution-required"),
+    ],
+)
+def test_programs_on_standard_input_fail_officially_for_a_named_quirk(executor, code, quirk):
+    both = judge_both([CodeSample("five", 0, code, (CodeTest(input="\n", expected="5\n"),))], executor)
+    assert [(row.native, row.quirk) for row in both.disagreements] == [(Verdict.AC, quirk)]
+
+
+def test_a_tuple_anywhere_below_the_outermost_value_is_a_nested_tuple(executor):
+    values: list[tuple[str, object]] = [
+        ("{'a': (1, 2)}", {"a": [1, 2]}),
+        ("{'a': {'b': [(1,)]}}", {"a": {"b": [[1]]}}),
+        ("[{'a': (1,)}]", [{"a": [1]}]),
+    ]
+    samples = [
+        CodeSample(text, 0, f"def f(x): return {text}", (CodeTest(function="f", args=(1,), expected=expected),))
+        for text, expected in values
+    ]
+    assert [row.quirk for row in judge_both(samples, executor).disagreements] == ["nested-tuple"] * 3
+
+
+def test_an_output_longer_than_what_is_kept_is_looked_at_once_more(executor):
+    code = "print('\\n'.join(['a  b'] * 30000))"
+    sample = CodeSample("long", 0, code, (CodeTest(input="", expected="a b\n" * 30000),))
+    assert [row.quirk for row in judge_both([sample], executor).disagreements] == ["inner-space"]
+
+
+@pytest.mark.parametrize(
     "text",
-    [".buffer ", "from sys import ", "if ", "if   (", "__name__", "open(", "os.write( ", "kill ", "x = ", "global "],
+    [".buffer ", "from sys import ", "if ", "if   (", "__name__", "open(", "os.write( ", "kill ", "x = ", "global ", "sys.stdin . ",
+     "type( sys . ", "exec   ", "import x\nx\n"],
 )
 def test_hostile_programs_are_looked_at_in_bounded_time(text):
     started = time.perf_counter()
