@@ -150,7 +150,7 @@ _REMOVED = (
 )
 
 QUIRKS = (
-    Quirk("shared-state", "all calls share one process and one Solution object", None, check=lambda e: (
+    Quirk("shared-state", "all tests share one process, and calls one Solution object", None, check=lambda e: (
         "the calls before it" in e.compat.message)),
     Quirk("inner-space", "white space inside a line counts unless all of its tokens are numbers", True,
           check=_only_compared_otherwise),
@@ -159,7 +159,7 @@ QUIRKS = (
     Quirk("unicode-space", "lines are stripped of all that Unicode calls white space", False,
           check=_only_compared_otherwise),
     Quirk("stdin-mock", "sys.stdin cannot be iterated, entered, or asked for its descriptor", True,
-          error=r"MockStdinWithBuffer|UnsupportedOperation: (?:fileno|detach)"),
+          error=r"MockStdinWithBuffer|can only join an iterable|UnsupportedOperation: (?:fileno|detach)"),
     Quirk("buffer-mock", "sys.stdin.buffer has read and readline only", True, error="'MockBuffer' object"),
     Quirk("stdout-mock", "sys.stdout has no buffer and cannot be closed", True,
           error=r"'_io.StringIO' object has no attribute|missing 1 required positional argument: 'x'"),

@@ -12,6 +12,7 @@ STDIN: list[tuple[str, str, str, str]] = [
     ("stdin-iteration", "import sys\nfor line in sys.stdin: print(line.strip())", "1\n", "1"),
     ("stdin-list", "import sys\nprint(len(list(sys.stdin)))", "1\n2\n", "2"),
     ("stdin-map", "import sys\nprint(sum(map(int, sys.stdin)))", "1\n2\n", "3"),
+    ("stdin-join", "import sys\nprint(''.join(sys.stdin).strip())", "1\n2\n", "1\n2"),
     ("stdin-next", "import sys\nprint(next(sys.stdin))", "1\n2\n", "1"),
     ("stdin-with", "import sys\nwith sys.stdin as file: print(file.read())", "1\n", "1"),
     ("stdin-read", "import sys\nprint(sum(map(int, sys.stdin.read().split())))", "3\n4\n", "7"),
@@ -441,7 +442,7 @@ INJECTED_CALLS = {
 """Templates: `{code}` is the program, `{indented}` the same four spaces deeper, `{function}` the method."""
 
 EXPLAINED_BY: dict[str, list[str]] = {
-    "stdin-mock": ["stdin-iteration", "stdin-list", "stdin-map", "stdin-next", "stdin-with", "fileno", "stdin-detach", "stdin-dunder-iter"],
+    "stdin-mock": ["stdin-iteration", "stdin-list", "stdin-map", "stdin-join", "stdin-next", "stdin-with", "fileno", "stdin-detach", "stdin-dunder-iter"],
     "read-restarts": ["stdin-readlines-count", "stdin-readlines-keep-newlines", "read-after-input", "read-twice", "read-some", "readlines-after-input"],
     "buffer-readline": ["buffer-readline"],
     "buffer-mock": ["buffer-readlines", "buffer-iteration", "text-wrapper"],
