@@ -21,12 +21,18 @@ from .inside import frames
 Tolerance = tuple[float, float]
 """(abs_tol, rel_tol); both zero: numbers must be equal."""
 
+OUTPUTS = "lcb_outputs"
 EXACT: Tolerance = (0.0, 0.0)
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _INFINITE = re.compile(rb"[+-]?inf(?:inity)?", re.I)
 _LONGEST_NUMBER = 1000
 _WIDE = Context(prec=2500, Emin=-999_999_999, Emax=999_999_999, traps=[])  # of differences of numbers as long as allowed
 _NUMBERS = (int, float, complex)
+
+
+def as_bytes(text: str | bytes) -> bytes:
+    """Test text as the program reads it: UTF-8, lone surrogates as such."""
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
 
 
 def text_matches(expected: bytes, output: bytes, mode: str, tolerance: Tolerance = EXACT) -> bool:
@@ -124,11 +130,18 @@ def _official_line(expected: str, output: str) -> bool:
 
 
 def value_matches(expected: Any, payload: bytes, mode: str, tolerance: Tolerance = EXACT) -> bool:
-    """Whether a function's return value is right. `expected` is plain data; the payload is untrusted."""
+    """Whether a function's return value is right. `expected` is plain data; the payload is untrusted. In mode OUTPUTS both
+    are lists of standard outputs, text by text as in `lcb_compat`.
+    """
     try:
         value = frames.decode(payload)
     except frames.FrameError:
         return False
+    if mode == OUTPUTS:
+        if not isinstance(value, list) or len(value) != len(expected) or not all(isinstance(one, str) for one in value):
+            return False
+        pairs = zip(expected, value, strict=True)
+        return all(text_matches(as_bytes(wanted), as_bytes(given), "lcb_compat") for wanted, given in pairs)
     try:
         return bool(value == expected) if mode == "lcb_compat" else _same_value(expected, value, tolerance)
     except RecursionError:

@@ -19,8 +19,8 @@ from typing import Any
 
 from . import shared_state
 from .cache import ResultCache, key_of, runtime
+from .compare import as_bytes
 from .inside import frames, kernel
-from .judge import as_bytes
 from .judge_process import CANCEL_S
 from .model import KEPT_KB, MODES, TIERS, Cancelled, IsolationUnavailable, Limits, Result, Test
 from .rewards import choose_tests

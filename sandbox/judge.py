@@ -83,11 +83,6 @@ def _verdict(
     return (Verdict.WA, said) if said else (Verdict.AC, "")
 
 
-def as_bytes(text: str | bytes) -> bytes:
-    """Test text as the program reads it: UTF-8, lone surrogates as such."""
-    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-
-
 def _last_line(errors: bytes) -> str:
     lines = errors.strip().splitlines()
     return lines[-1][:300].decode("utf-8", "replace") if lines else ""

@@ -14,14 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from .compare import text_matches
+from .compare import as_bytes
 from .inside import lcb
-from .judge import as_bytes
 from .model import Limits, Test, TestResult, Verdict
 from .statelessness import functions_may_keep_state, programs_may_keep_state
 
 _SHARE_OF_MEMORY = 8
 """Inputs of more than this part of the memory limit are not held by one process: they alone could exceed it."""
+
+_LOOKED_AT = 100_000
+"""Characters of a program that are looked at, in less than 0.1 s; a longer one may keep something."""
 
 Run = Callable[[Test, Limits], TestResult]
 """Runs the program on one test within other limits than the sample's."""
@@ -75,20 +77,12 @@ def _may_differ(source: str, tests: Sequence[Test], limits: Limits) -> bool:
     function = tests[0].function
     if any(test.function != function for test in tests):
         return False
+    if len(source) > _LOOKED_AT:
+        return True
     if function is not None:
         return functions_may_keep_state(source)
     held = sum(len(test.input) for test in tests)
     return held <= (limits.memory_mb << 20) // _SHARE_OF_MEMORY and programs_may_keep_state(source)
-
-
-class _Output(str):
-    """An expected output: equal to every output that is officially right."""
-
-    __slots__ = ()
-    __hash__ = str.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, str) and text_matches(as_bytes(str(self)), as_bytes(other), "lcb_compat")
 
 
 def _in_turn(tests: Sequence[Test]) -> Test:
@@ -97,7 +91,7 @@ def _in_turn(tests: Sequence[Test]) -> Test:
     if function is None:
         return Test(
             function=lcb.TEXTS_IN_TURN, args=[_text(test.input) for test in tests],
-            expected=[_Output(_text(test.expected)) for test in tests],
+            expected=[_text(test.expected) for test in tests],
         )  # fmt: skip
     return Test(
         function=lcb.IN_TURN, args=[function, [list(test.args) for test in tests]],

@@ -27,8 +27,9 @@ from functools import partial
 from typing import Any
 
 from . import compare, messages
-from .inside import frames, protocol
-from .judge import Outcome, as_bytes, judge
+from .compare import as_bytes
+from .inside import frames, lcb, protocol
+from .judge import Outcome, judge
 from .judge_process import CANCEL_S, CheckerFailed, CheckerStalled, JudgeProcess
 from .model import Cancelled, IsolationUnavailable, Limits, SandboxError, Test, TestResult, Verdict
 from .output import Output
@@ -394,13 +395,14 @@ class Worker:
         test, tolerance = sent.test, (sent.test.abs_tol, sent.test.rel_tol)
         if test.checker is not None:
             return self._check(test, output, job)
+        mode = compare.OUTPUTS if test.function == lcb.TEXTS_IN_TURN else job.mode
         if output.value is not None:
             expected, length = sent.expected, output.value[1]
             if length > 16 * len(expected) + 4096:  # far longer than any spelling of the right value
                 return "wrong answer"
             if length <= INLINE_VALUE:
                 payload = output.read(*output.value)
-                return _said(compare.value_matches(test.expected, payload, job.mode, tolerance))
+                return _said(compare.value_matches(test.expected, payload, mode, tolerance))
         else:
             expected = as_bytes(test.expected)
             if max(output.size, len(expected)) <= INLINE_TEXT:
@@ -408,13 +410,13 @@ class Worker:
             alike = job.mode == "native" and tolerance == compare.EXACT and abs(output.size - len(expected)) <= 2
             if alike and output.read(0, output.size).strip() == expected.strip():
                 return ""
-        return self._compare(expected, output, tolerance, job)
+        return self._compare(expected, output, mode, tolerance, job)
 
-    def _compare(self, expected: bytes, output: Output, tolerance: compare.Tolerance, job: Job) -> str:
+    def _compare(self, expected: bytes, output: Output, mode: str, tolerance: compare.Tolerance, job: Job) -> str:
         """A comparison elsewhere. Raises Cancelled, and _Failed if the machine lets it down."""
         descriptor = _memfd(expected, sealed=False)
         try:
-            return _said(self._judge_process().compare(descriptor, output, job.mode, tolerance, job.cancel))
+            return _said(self._judge_process().compare(descriptor, output, mode, tolerance, job.cancel))
         except CheckerStalled as error:
             self._end_judges()
             return str(error)
