@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from sandbox import Executor, Limits, Result, Test, TestResult, Verdict
 
+AT_A_TIME = 4
+"""Tests that one worker takes of a program: more are cheaper, fewer spread a slow program over more workers."""
+
 
 @dataclass(frozen=True)
 class ProgramRun:
@@ -44,9 +47,10 @@ def run_programs(executor: Executor, runs: Sequence[ProgramRun], stop_after_tle:
 def _work(executor: Executor, queue: _Queue) -> None:
     try:
         while (task := queue.take()) is not None:
-            progress, place = task
+            progress, places = task
             run = progress.run
-            queue.finish(progress, place, executor.run(run.code, [run.tests[place]], run.limits, cancel=queue.cancel))
+            tests = [run.tests[place] for place in places]
+            queue.finish(progress, places, executor.run(run.code, tests, run.limits, cancel=queue.cancel))
     except Exception as error:  # noqa: BLE001 - raised again by `run_programs`
         queue.end(error)
 
@@ -57,19 +61,20 @@ class _Progress:
     def __init__(self, run: ProgramRun, stop_after_tle: int) -> None:
         self.run = run
         by_length = sorted(range(len(run.tests)), key=lambda place: _input_length(run.tests[place]))
-        self.first = sorted(by_length[: stop_after_tle or None])
+        self.first = _pieces(sorted(by_length[: stop_after_tle or None]), 1 if stop_after_tle else AT_A_TIME)
         """Places of the tests that are run in any case."""
-        self._others = sorted(set(by_length).difference(self.first))
+        self._others = sorted(by_length[stop_after_tle:]) if stop_after_tle else []
         self._results: dict[int, TestResult] = {}
         self._tier = ""
 
-    def add(self, place: int, result: Result) -> list[int]:
-        """Takes a result; returns the places that are to be run because of it."""
-        self._results[place], self._tier = result.tests[0], result.tier
+    def add(self, places: Sequence[int], result: Result) -> list[Sequence[int]]:
+        """Takes results; returns the places that are to be run because of them, some at a time."""
+        self._results.update(zip(places, result.tests, strict=True))
+        self._tier = result.tier
         if result.verdict is Verdict.TLE:
             return []
         released, self._others = self._others, []
-        return released
+        return _pieces(released, AT_A_TIME)
 
     def result(self) -> Result:
         """All of it."""
@@ -84,12 +89,12 @@ class _Queue:
         self.runs = runs
         self.cancel = threading.Event()
         self.error: Exception | None = None
-        self._waiting = deque((run, place) for run in runs for place in run.first)
+        self._waiting = deque[tuple[_Progress, Sequence[int]]]((run, places) for run in runs for places in run.first)
         self._under_way = 0
         self._changed = threading.Condition()
 
-    def take(self) -> tuple[_Progress, int] | None:
-        """The next test; None once there will be none."""
+    def take(self) -> tuple[_Progress, Sequence[int]] | None:
+        """The next tests of a program; None once there will be none."""
         with self._changed:
             while not self._waiting and self._under_way and not self.cancel.is_set():
                 self._changed.wait()
@@ -98,10 +103,10 @@ class _Queue:
             self._under_way += 1
             return self._waiting.popleft()
 
-    def finish(self, progress: _Progress, place: int, result: Result) -> None:
-        """Takes the result of a test."""
+    def finish(self, progress: _Progress, places: Sequence[int], result: Result) -> None:
+        """Takes the results of tests."""
         with self._changed:
-            self._waiting.extend((progress, other) for other in progress.add(place, result))
+            self._waiting.extend((progress, others) for others in progress.add(places, result))
             self._under_way -= 1
             self._changed.notify_all()
 
@@ -111,6 +116,10 @@ class _Queue:
             self.error = self.error or (None if self.cancel.is_set() else error)
             self.cancel.set()
             self._changed.notify_all()
+
+
+def _pieces(places: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [places[start : start + size] for start in range(0, len(places), size)]
 
 
 def _input_length(test: Test) -> int:
