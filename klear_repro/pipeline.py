@@ -374,7 +374,7 @@ class _Pipeline:
 
         config, section = self.rl_config(stage), stage.replace("-", "_")
         written, longest = make_prompts(tokenizer, rows), config.max_prompt_tokens
-        prompts = [prompt for prompt in written if len(prompt.ids) <= longest]
+        prompts = [prompt for prompt in written if not longest or len(prompt.ids) <= longest]
         if too_long := len(written) - len(prompts):
             if not prompts:
                 raise UserError(f"{section}.max_prompt_tokens={longest}: all {too_long:,} prompts of {section}.{what} are longer")

@@ -131,6 +131,8 @@ class Executor:
         `seed`, the same ones for every program. Raises ValueError that names the argument: no tests, an unknown
         mode, data that cannot be sent.
         """
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("the run was cancelled")
         encoded = _check(code, tests, limits, mode)
         _check_number("keep_kb", keep_kb, 0, 1 << 20, "KiB")
         positions = None

@@ -36,7 +36,6 @@ CANCEL_S = 0.05  # how often a waiting run looks whether it was cancelled
 _COMPARE_MEMORY_MB = 1024  # and sixteen times what is compared
 _START = "import sys; sys.path[:] = {path!r}; from sandbox.judge_process import serve; serve({fd})"
 _KEPT = 64 << 10
-_OF_CODE = (AttributeError, ImportError, NameError, SyntaxError, TypeError)  # an interactor with a bug, whatever it reads
 
 
 class CheckerFailed(SandboxError):
@@ -105,8 +104,8 @@ class JudgeProcess:
         except OSError as error:
             raise CheckerFailed(f"the process of {name} is gone") from error
 
-    def answer(self, name: str, seconds: float, cancel: threading.Event | None = None) -> tuple[bool, str, bool]:
-        """(accepted, what an interactor read or what is wrong, whether it read too much). Raises CheckerFailed,
+    def answer(self, name: str, seconds: float, cancel: threading.Event | None = None) -> tuple[bool, str, str]:
+        """(accepted, what an interactor read, or its error, "value", "too much" or "unreadable"). Raises CheckerFailed,
         CheckerStalled, and Cancelled within CANCEL_S of the event.
         """
         deadline = time.monotonic() + seconds
@@ -124,7 +123,7 @@ class JudgeProcess:
             raise CheckerFailed(f"the process of {name} died (status {status})") from error
         if kind == "error":
             raise CheckerFailed(f"{name}: {text}")
-        return bool(value), text, kind == "too much"
+        return bool(value), text, kind
 
 
 class _TooMuch(Exception):
@@ -137,12 +136,14 @@ class _Bounded(io.RawIOBase):
     def __init__(self, descriptor: int, most: int) -> None:
         self._descriptor = descriptor
         self._left = most
+        self.began = False
         self.kept = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        self.began = True
         count = os.readv(self._descriptor, [buffer])
         self._left -= count
         if self._left < 0:
@@ -212,9 +213,9 @@ def _interact(name: str, descriptors: list[int], given: Any, expected: Any, most
         answer = "value", False, ""
     except _TooMuch:
         answer = "too much", False, ""
-    except _OF_CODE:
-        raise
-    except Exception as error:  # noqa: BLE001 - of what the program said: a wrong answer, with the reason
+    except (Exception, SystemExit) as error:  # of what the program said: a wrong answer, with the reason
+        if not raw.began:
+            raise
         answer = "unreadable", False, f"{type(error).__name__}: {error}"[:500]
     if answer[0] in ("value", "too much"):
         answer = *answer[:2], raw.kept.decode("utf-8", "replace")
@@ -250,7 +251,7 @@ def serve(descriptor: int) -> None:
                 answer = _try_out(name, *arguments)
             else:
                 answer = _interact(name, descriptors, *arguments)
-        except Exception as error:  # noqa: BLE001 - told to the executor, which decides whose fault it is
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - told to the executor, which decides whose fault it is
             answer = "error", False, f"{type(error).__name__}: {error}"[:500]
         finally:
             for opened in descriptors:

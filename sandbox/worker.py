@@ -51,6 +51,7 @@ _LIGHT = frozenset(
         b"random", b"time", b"threading", b"array", b"cmath", b"queue",
     )
 )  # fmt: skip
+_OF_FILES = (b"open", b"TextIOWrapper", b"Buffered")
 _LOOKED_AT = 64 << 10  # bytes of a program's beginning in which imports are looked for
 _IMPORTED = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.M)
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -91,6 +92,7 @@ class ZygoteProcess:
     def __init__(self, tier: str, numpy: str | None, preload: str) -> None:
         self.notes: list[str] = []
         self._tier = tier
+        self._ready = False
         if not sys.executable:
             raise IsolationUnavailable("sys.executable is empty: there is no interpreter to start")
         self.connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -134,6 +136,7 @@ class ZygoteProcess:
             self.close()
             raise IsolationUnavailable(f"tier {self._tier}: {answer['reason']}")
         self.notes = answer["notes"]
+        self._ready = True
         os.close(self._log)
         self._log = -1
         return self
@@ -152,6 +155,8 @@ class ZygoteProcess:
         if process is None:
             return False
         try:
+            if not self._ready:  # it does not listen yet; the zygote dies with its launcher
+                process.kill()
             process.wait(5)
         except subprocess.TimeoutExpired:
             process.kill()
@@ -292,7 +297,8 @@ class Worker:
         connection.settimeout(limits.wall_s + _GRACE_S)
         code, compiled = _memfd(job.source, sealed=True), _memfd(b"", sealed=False)
         streams = job.mode == "native" and (b"/dev/" in job.source or b"/proc/self/fd" in job.source)
-        message = (job.mode, limits.cpu_s, limits.wall_s, limits.memory_mb, limits.output_mb, streams)
+        files = any(word in job.source for word in _OF_FILES)
+        message = (job.mode, limits.cpu_s, limits.wall_s, limits.memory_mb, limits.output_mb, streams, files)
         try:
             messages.send(connection, message, [code, compiled])
         finally:
@@ -452,16 +458,18 @@ class Worker:
         """The verdict of a program that talked with an interactor, whose streams have ended with it."""
         assert test.interactor is not None
         judges, limits = self._judge_process(), job.limits
-        said, too_much = "", False
+        said, kind = "", ""
         try:
-            accepted, said, too_much = judges.answer(test.interactor, limits.checker_s, job.cancel)
+            accepted, said, kind = judges.answer(test.interactor, limits.checker_s, job.cancel)
             complaint = "" if accepted else "the interactor does not accept"
+            if kind == "unreadable":
+                complaint, said = f"the interactor cannot read the output: {said}", ""
         except CheckerStalled as error:
             self._end_judges()
             complaint = str(error)
         result = judge(test, outcome, output, limits, job.mode, job.keep_bytes, lambda: "")
         result.stdout = said[: job.keep_bytes]
-        if too_much:
+        if kind == "too much":
             result.verdict, result.message = Verdict.OLE, f"standard output exceeds {limits.output_mb} MiB"
         elif complaint and result.verdict in (Verdict.AC, Verdict.RE) and outcome.killed is None:
             result.verdict, result.message = Verdict.WA, complaint

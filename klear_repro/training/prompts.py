@@ -149,14 +149,16 @@ def code_tests(truth: Any) -> CodeTests:
 
 def _plain(truth: Any) -> Any:
     """A row's `ground_truth` without the fields that are empty: a table gives every row the fields of all rows."""
+    if not isinstance(truth, (dict, list)):
+        try:
+            truth = json.loads(truth)
+        except (ValueError, TypeError, RecursionError):
+            raise UserError(f"{shown(truth)} is not JSON") from None
     if isinstance(truth, dict):
-        return {name: value for name, value in truth.items() if value is not None}
-    if isinstance(truth, list):
-        return [_without_empty(test) for test in truth]
-    try:
-        return json.loads(truth)
-    except (ValueError, TypeError, RecursionError):
-        raise UserError(f"{shown(truth)} is not JSON") from None
+        whole = {name: value for name, value in truth.items() if value is not None}
+        empty = {name for name in ("functional", "pytest") if name in whole and not whole[name]}
+        return {name: value for name, value in whole.items() if name not in empty} if empty and len(whole) > len(empty) else whole
+    return [_without_empty(test) for test in truth] if isinstance(truth, list) else truth
 
 
 def _without_empty(test: Any) -> Any:
@@ -180,7 +182,7 @@ def _listed(value: Any) -> list[dict[str, Any] | AssertTest]:
         if not inputs or len(inputs) != len(outputs):
             raise UserError(f"{len(inputs)} inputs and {len(outputs)} outputs, must be as many and at least one")
         return [{"input": _text(given), "expected": _text(wanted)} for given, wanted in zip(inputs, outputs, strict=True)]
-    found = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
+    found = (", ".join(map(str, value)) or "an empty object") if isinstance(value, dict) else type(value).__name__
     raise UserError(f"tests must have inputs and outputs, functional or pytest; {found[:80]} is not supported")
 
 

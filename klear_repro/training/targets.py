@@ -61,6 +61,12 @@ class Refused:
             say(f"{self._label}: {left_out}; {self._reasons[0]}")
 
 
+def without_tags(reasoning: str) -> str:
+    """Reasoning that stands in a field of its own, without the tags that some files have around it there."""
+    text = reasoning.strip()
+    return text.removeprefix(OPEN).removesuffix(CLOSE).strip() if text.startswith(OPEN) or text.endswith(CLOSE) else reasoning
+
+
 class _Around(NamedTuple):
     """What the template puts before an answer, beyond the prompt (None: it does not go on from the prompt), and behind it."""
 
@@ -77,6 +83,7 @@ def target(chat: ChatFormat, messages: Messages, response: str, reasoning: str =
     Raises:
         UserError: the template cannot write such a row, with the reason.
     """
+    reasoning = without_tags(reasoning)
     if reasoning.strip() and CLOSE in response:
         if reasoning.strip() not in response:
             raise UserError("the response thinks, and so does the reasoning beside it")
@@ -156,11 +163,11 @@ def _lead(chat: ChatFormat, messages: Messages, prompt: str, before: str) -> str
 def _in_open_thinking(prompt: str, response: str, before: str) -> str:
     """A response behind a prompt that ends in an open thinking."""
     begins = response.lstrip()
-    if begins.startswith(OPEN):
+    if begins.startswith(OPEN) and CLOSE in response:
         return begins.removeprefix(OPEN).removeprefix(prompt[prompt.rindex(OPEN) + len(OPEN) :])
     if CLOSE in response:
         return response
-    if CLOSE in before:
+    if CLOSE in before and OPEN not in response:
         return before + response
     raise UserError(f"the prompt opens {OPEN}, and the response has no {CLOSE}")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import gc
 import io
 import marshal
 import mmap
@@ -34,7 +35,7 @@ FIRST_CLOSED = 5  # descriptors from here on are closed before anything else
 RECURSION_LIMIT = 50_000
 INT_DIGITS = 50_000
 _SIZE = struct.Struct("<Q")
-_grant = sys.setrecursionlimit
+_grant, _granted = sys.setrecursionlimit, sys.getrecursionlimit
 # Levels of calls that fit into a MiB: a plain frame takes about 125 bytes, and an exception that unwinds it 0.5 KiB more.
 _FRAMES_PER_MB, _UNWOUND_PER_MB = 8192, 1600
 _DEEP = 1 << 20  # levels: deeper than honest programs go
@@ -60,7 +61,9 @@ def open_standard_streams() -> None:
     sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", newline="\n", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)  # noqa: SIM115
     for name in ("stdin", "stdout", "stderr"):
-        setattr(sys, f"__{name}__", getattr(sys, name))
+        stream = getattr(sys, name)
+        stream.buffer.raw.name = f"<{name}>"
+        setattr(sys, f"__{name}__", stream)
 
 
 class Mapping(mmap.mmap):
@@ -121,6 +124,8 @@ def load_code(mode: str, functional: bool) -> CodeType:
         loaded: CodeType = marshal.loads(stored[_SIZE.size :])
         return loaded
     source = _read_all(4).decode("utf-8", "surrogatepass")
+    if mode != "lcb_compat":
+        source = source.removeprefix("\ufeff")
     source.encode("utf-8")
     code = compile(lcb.transform(source, functional) if mode == "lcb_compat" else source, FILE_NAME, "exec",
                    dont_inherit=True)  # fmt: skip
@@ -142,15 +147,24 @@ def bound_recursion(memory_mb: int) -> None:
     more only where there is room to unwind them.
     """
     levels = max(memory_mb * _UNWOUND_PER_MB, min(memory_mb * _FRAMES_PER_MB, _DEEP), RECURSION_LIMIT)
+    asked = 0
 
     def setrecursionlimit(limit: int, /) -> None:
+        nonlocal asked
         _grant(min(limit, levels) if type(limit) is int else limit)
+        asked = limit
+
+    def getrecursionlimit() -> int:
+        return asked or _granted()
 
     sys.setrecursionlimit = setrecursionlimit
+    sys.getrecursionlimit = getrecursionlimit
 
 
-def run(mode: str, function: str | None, streams: bool, on_ready: Callable[[], None]) -> int:
-    """Compiles or loads the program, reports ready, runs it. Returns the exit status. `streams`: see `name_streams`."""
+def run(mode: str, function: str | None, streams: bool, files: bool, on_ready: Callable[[], None]) -> int:
+    """Compiles or loads the program, reports ready, runs it. Returns the exit status. `streams`: see `name_streams`;
+    `files`: it may have files open at its end.
+    """
     try:
         wrapped = function is None or (mode == "lcb_compat" and function == lcb.TEXTS_IN_TURN)
         code = load_code(mode, not wrapped)
@@ -182,6 +196,8 @@ def run(mode: str, function: str | None, streams: bool, on_ready: Callable[[], N
         mode != "lcb_compat" and status == 0
     ):  # officially the grader lives on: threads and handlers do not count
         _exit_handlers()
+    if files and mode != "lcb_compat":
+        _flush_files()
     return _finish(status, token, value)
 
 
@@ -204,10 +220,8 @@ def _run_stdio(code: CodeType) -> int:
     space = module.__dict__
     space["__builtins__"] = builtins
     space["__annotations__"] = {}
-    try:
-        exec(code, space)
-    finally:
-        _flush_files(space)
+    space["__file__"] = sys.argv[0]
+    exec(code, space)
     return 0
 
 
@@ -253,13 +267,17 @@ def _report(error: BaseException) -> int:
     return 1
 
 
-def _flush_files(space: dict[str, Any]) -> None:
-    """The interpreter flushes files as they die; this process ends without that, so it is done for top-level
-    ones.
+def _flush_files() -> None:
+    """The interpreter flushes files as they die; this process ends without that, so it is done for those that are left,
+    text before bytes. (Of what the zygote had, which is frozen, none is looked at.)
     """
-    for value in list(space.values()):
-        if isinstance(value, io.IOBase) and not value.closed and value.writable():
-            value.flush()
+    files = [one for one in gc.get_objects() if type(one) in (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)]
+    for file in sorted(files, key=lambda one: type(one) is not io.TextIOWrapper):
+        try:
+            if not file.closed and file.writable():
+                file.flush()
+        except (OSError, ValueError):  # a closed or full descriptor; the interpreter says so and goes on
+            continue
 
 
 def _exit_handlers() -> None:

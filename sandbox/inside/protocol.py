@@ -1,9 +1,10 @@
 """The zygote's side of its socket: packets on a SOCK_SEQPACKET pair, descriptors beside them.
 
 To the zygote, in marshal, written by the trusted parent: a dict (setup), a tuple (sample: mode, CPU s, wall s,
-memory MiB, output MiB, whether `/dev/stdin` may be named; descriptors: source, compiled), or a function's name, None for
-standard input (test; descriptors: input, output). From it one JSON line, ready or one outcome a test, followed by the program's
-standard error. Only trusted code reads or writes this socket. The parent's side is `sandbox.messages`.
+memory MiB, output MiB, whether `/dev/stdin` may be named, whether files may be open at the end; descriptors:
+source, compiled), or a function's name, None for standard input (test; descriptors: input, output). From it one JSON
+line, ready or one outcome a test, followed by the program's standard error. Only trusted code reads or writes this
+socket. The parent's side is `sandbox.messages`.
 """
 
 from __future__ import annotations

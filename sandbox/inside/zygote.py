@@ -43,7 +43,7 @@ class Sample:
     """
 
     def __init__(
-        self, mode: str, cpu_s: float, wall_s: float, memory_mb: int, output_mb: int, streams: bool
+        self, mode: str, cpu_s: float, wall_s: float, memory_mb: int, output_mb: int, streams: bool, files: bool
     ) -> None:
         self.mode = mode
         self.cpu_s = cpu_s
@@ -51,6 +51,7 @@ class Sample:
         self.memory_mb = memory_mb
         self.output_mb = output_mb
         self.streams = streams
+        self.files = files
         self.failed = False
 
 
@@ -177,7 +178,7 @@ class Zygote:
         self.poll = select.poll()
         self.poll.register(connection, 0)
         self.tmp_made = os.stat("/tmp").st_mtime_ns if self.namespaced else 0  # programs cannot set it back
-        self.sample = Sample("native", 1, 1, 16, 1, False)
+        self.sample = Sample("native", 1, 1, 16, 1, False, False)
 
     def _enter(self) -> int | None:
         """Moves into the tier's file system. Returns a descriptor of /proc for counting threads, or None."""
@@ -298,7 +299,7 @@ class Zygote:
                 os._exit(1)
             os.closerange(harness.FIRST_CLOSED, 1 << 20)
             self.shared[0] = protocol.LOCKED
-            status = harness.run(self.sample.mode, function, self.sample.streams, self._started)
+            status = harness.run(self.sample.mode, function, self.sample.streams, self.sample.files, self._started)
         except BaseException as error:  # noqa: BLE001 - the last line of defence: report, and never go on
             os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace")[:2000])
         finally:
@@ -381,7 +382,7 @@ class Zygote:
                 os.waitpid(-1, 0)
             except ChildProcessError:
                 break
-        if os.stat("/tmp").st_mtime_ns != self.tmp_made:
+        if os.listdir("/tmp") or os.stat("/tmp").st_mtime_ns != self.tmp_made:  # the clock of files is a coarse one
             namespaces.renew_tmp()
             self.tmp_made = os.stat("/tmp").st_mtime_ns
             if self.ruleset is not None:

@@ -97,3 +97,32 @@ def test_stop_on_first_failure_leaves_the_rest_out(executor):
     stopped = executor.run("print(1)", tests, Limits(), "native", True)
     assert [t.verdict for t in stopped.tests] == ["AC", "WA"] and not stopped.passed
     assert executor.run("print(1)", tests).pass_rate == pytest.approx(2 / 3)
+
+
+LEFT_OPEN = {  # what the interpreter flushes at its end, wherever the file is
+    "bound-method": "w = open(1, 'w').write\nw('7')",
+    "partial": "from functools import partial\nprint = partial(print, file=open(1, 'w'))\nprint(7)",
+    "attribute": "class IO: out = open(1, 'w')\nIO.out.write('7')",
+    "closure": "def make():\n    out = open(1, 'w')\n    return lambda text: out.write(text)\nmake()('7')\nkeep = make",
+    "list": "files = [open(1, 'w')]\nfiles[0].write('7')",
+    "thread": "import threading, time\nout = open(1, 'w')\n"
+    "threading.Thread(target=lambda: (time.sleep(0.1), out.write('7'))).start()",
+    "handler": "import atexit\nout = open(1, 'w')\natexit.register(lambda: out.write('7'))",
+    "bytes": "import os\nout = os.fdopen(1, 'wb')\nout.write(b'7')",
+    "wrapped": "import io, sys\nout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, 'w', closefd=False)))\nout.write('7')",
+    "template": "import sys\nfrom io import IOBase\nclass Fast(IOBase):\n"
+    "    def __init__(self, file): self.writable = 'r' not in file.mode\nout = Fast(sys.stdout)\nprint(7)",
+    "closed": "import os\nout = open(os.dup(1), 'w')\nos.close(out.fileno())\nprint(7)",
+}
+AS_ELSEWHERE = {
+    "byte-order-mark": "\ufeffprint(7)",
+    "file": "import os\nassert os.path.basename(__file__)\nprint(7)",
+    "recursion-limit": "import sys\nsys.setrecursionlimit(10**7)\nassert sys.getrecursionlimit() == 10**7\nprint(7)",
+    "stream-names": "import sys\nassert sys.stdin.name + sys.stdout.name + sys.stderr.name == '<stdin><stdout><stderr>'\nprint(7)",
+}
+
+
+@pytest.mark.parametrize("name", [*LEFT_OPEN, *AS_ELSEWHERE])
+def test_programs_find_what_the_interpreter_gives_them_elsewhere(judge, name):
+    result = judge((LEFT_OPEN | AS_ELSEWHERE)[name], "7")
+    assert result.verdict == "AC", result.stderr

@@ -156,7 +156,7 @@ def test_the_description_of_the_interface_is_whole(server):
         assert post["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith(f"/{body}")
         assert post["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith(f"/{answer}")
         assert {"401", "408", "413", "415", "422", "429"} <= set(post["responses"])
-    assert set(schemas["TestBody"]["properties"]) == {"input", "expected", "function", "args", "weight"}
+    assert set(schemas["TestBody"]["properties"]) == {"input", "expected", "function", "args", "weight", "abs_tol", "rel_tol"}
 
 
 def test_a_full_queue_answers_at_once():

@@ -135,6 +135,12 @@ def test_a_response_without_thinking_is_written_as_the_template_writes_it_or_ref
             encode_pairs(made(template), [sft_row("\\boxed{6}")], 100)
 
 
+@pytest.mark.parametrize("template", [QWQ, R1, QWEN3_THINKING])
+def test_a_thinking_that_is_never_closed_is_not_trained_where_the_prompt_opens_it(template: str) -> None:
+    with pytest.raises(UserError, match="row 1: the prompt opens <think>, and the response has no </think>"):
+        encode_pairs(made(template), [sft_row("<think>\ntwo and so on")], 100)
+
+
 def test_a_response_that_thinks_is_refused_where_the_prompt_closes_the_thinking() -> None:
     tokenizer = made(QWEN3_OFF)
     assert shown(tokenizer, sft_row("<think>\n\n</think>\n\n\\boxed{6}"))[1] == "\\boxed{6}<|im_end|>"
@@ -156,7 +162,8 @@ def test_a_response_that_thinks_is_refused_where_the_prompt_closes_the_thinking(
     ],
 )  # fmt: skip
 def test_reasoning_beside_the_content_is_trained_as_the_template_writes_it(template: str, response: str) -> None:
-    assert shown(made(template), sft_row("\\boxed{6}", reasoning="two and four"))[1] == response
+    for reasoning in ("two and four", "<think>\ntwo and four\n</think>", "<think>\ntwo and four\n</think>\n\n"):
+        assert shown(made(template), sft_row("\\boxed{6}", reasoning=reasoning))[1] == response
 
 
 def test_reasoning_that_the_content_has_too_is_trained_once_and_another_one_is_refused() -> None:
