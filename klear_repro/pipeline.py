@@ -159,6 +159,9 @@ class _Pipeline:
                     raise UserError(f"{stage.replace('-', '_')}.engine='vllm': one process only; under torchrun use hf or vllm-server")
                 require_vllm()
         self.check_data(stages, force)
+        for stage in RL_STAGES if force else ():
+            if stage in stages and self.rl_config(stage).steps:
+                self.check_redoing(stage, stages)
         if set(stages) & {"sft", *RL_STAGES}:
             from klear_repro.training.logs import check_trackers
 
@@ -352,14 +355,7 @@ class _Pipeline:
             return stop_if_hopeless(self.ranks.told(rows), config, label)
         model, tokenizer, source = self.load_start(stage, before)
         start = self.start(label, model, tokenizer, stage, source)
-        prompts = self.prompts(tokenizer, stage, "data", self.training_rows(stage))
-        heldout = self.prompts(tokenizer, stage, "heldout", self.heldout_rows(stage)) if config.eval_every else []
-        longest, room = max(len(prompt.ids) for prompt in [*prompts, *heldout]), model.config.max_position_embeddings
-        if longest + config.max_new_tokens > room:
-            raise UserError(
-                f"{stage.replace('-', '_')}.max_new_tokens={config.max_new_tokens}: with the longest prompt, {longest} tokens, that is more than the model's {room} positions; "
-                "lower it, or max_prompt_tokens, or raise model.positions"
-            )
+        prompts, heldout = self.prompts_that_fit(tokenizer, stage, model.config.max_position_embeddings)
         limits = Limits(cpu_s=config.cpu_s, wall_s=config.wall_s, memory_mb=config.memory_mb)
         runtime = self.config.runtime
         with RewardModel(
@@ -367,7 +363,38 @@ class _Pipeline:
         ) as rewards:
             train_rl(start, config, prompts, rewards, heldout)
 
-    def prompts(self, tokenizer: Any, stage: str, what: Literal["data", "heldout"], rows: Sequence[dict[str, Any]]) -> list[Any]:
+    def prompts_that_fit(self, tokenizer: Any, stage: str, room: int, *, tell: bool = True) -> tuple[list[Any], list[Any]]:
+        """Prompts and held-out prompts of a stage, for a model with so many positions; `tell`: say and write down what was left out.
+
+        Raises:
+            UserError: the budget does not fit beside the longest.
+        """
+        config = self.rl_config(stage)
+        prompts = self.prompts(tokenizer, stage, "data", self.training_rows(stage), tell)
+        heldout = self.prompts(tokenizer, stage, "heldout", self.heldout_rows(stage), tell) if config.eval_every else []
+        longest = max(len(prompt.ids) for prompt in [*prompts, *heldout])
+        if longest + config.max_new_tokens > room:
+            raise UserError(
+                f"{stage.replace('-', '_')}.max_new_tokens={config.max_new_tokens}: with the longest prompt, {longest} tokens, that is more than the model's {room} positions; "
+                "lower it, or max_prompt_tokens, or raise model.positions"
+            )
+        return prompts, heldout
+
+    def check_redoing(self, stage: str, stages: Sequence[str]) -> None:
+        """Refuse, before results are deleted, a stage that could not be made again from what the folder has."""
+        from klear_repro.models import find_model, load_tokenizer
+
+        before = self.lineage.before(stage)
+        if before in stages or "data" in stages or not self.lineage.records.get(stage):
+            return
+        path, problem = self.lineage.starting_checkpoint(before) if before else (Path(self.config.model.path), "")
+        if problem:
+            raise RunError(f"{problem}; nothing was deleted")
+        if path.is_dir():
+            known = json.loads((path / "config.json").read_bytes())["max_position_embeddings"]
+            self.prompts_that_fit(load_tokenizer(find_model(str(path))), stage, max(known, self.config.model.positions), tell=False)
+
+    def prompts(self, tokenizer: Any, stage: str, what: Literal["data", "heldout"], rows: Sequence[dict[str, Any]], tell: bool) -> list[Any]:
         """The prompts of a stage that are not too long; what was left out is said, and written down where the rows come from outside."""
         from klear_repro.data.funnel import count_prompts, write_funnel
         from klear_repro.training.prompts import make_prompts
@@ -378,9 +405,9 @@ class _Pipeline:
         if too_long := len(written) - len(prompts):
             if not prompts:
                 raise UserError(f"{section}.max_prompt_tokens={longest}: all {too_long:,} prompts of {section}.{what} are longer")
-            if self.ranks.first:
+            if self.ranks.first and tell:
                 say(f"{section}.{what}: {too_long:,} of {len(written):,} prompts are longer than max_prompt_tokens={longest} and left out")
-        if getattr(config, what) and self.ranks.first:
+        if getattr(config, what) and self.ranks.first and tell:
             skipped = self._skipped.get(f"{section}.{what}", 0)
             write_funnel(self.path, stage if what == "data" else f"{stage} held-out", count_prompts(prompts, len(rows), skipped))
         return prompts

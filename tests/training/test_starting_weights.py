@@ -395,3 +395,19 @@ def test_a_base_model_that_changed_under_a_stage_is_refused(profile: Path, base:
     outcome = inside("--stage", "rl-math", *words)
     assert outcome.code == 1, outcome.err
     assert "stage rl-math started from" in outcome.lines[-1] and "--force --stage rl-math" in outcome.lines[-1]
+
+
+@pytest.mark.parametrize(("words", "code", "says"), [
+    (["--rl_math.max_new_tokens", 505], 2, "rl_math.max_new_tokens=505: with the longest prompt"),
+    (["--rl_math.max_prompt_tokens", 1], 2, "rl_math.max_prompt_tokens=1: all 16 prompts of rl_math.data are longer"),
+    ([], 1, "no checkpoint of sft in"),
+])  # fmt: skip
+def test_force_deletes_nothing_of_a_stage_that_could_not_be_made_again(
+    profile: Path, copy: Path, words: list[Any], code: int, says: str
+) -> None:
+    if not words:
+        shutil.rmtree(copy / "checkpoints" / "sft")
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.name != "events.jsonl"}
+    outcome = inside("--profile", profile, "--stage", "rl-math", "--force", *words, "--run-dir", copy)
+    assert outcome.code == code and says in outcome.lines[-1], outcome.err
+    assert {path: path.read_bytes() for path in before} == before
