@@ -398,7 +398,7 @@ def test_a_base_model_that_changed_under_a_stage_is_refused(profile: Path, base:
 
 
 @pytest.mark.parametrize(("words", "code", "says"), [
-    (["--rl_math.max_new_tokens", 505], 2, "rl_math.max_new_tokens=505: with the longest prompt"),
+    (["--rl_math.max_new_tokens", 318], 2, "rl_math.max_new_tokens=318: with the longest prompt"),
     (["--rl_math.max_prompt_tokens", 1], 2, "rl_math.max_prompt_tokens=1: all 16 prompts of rl_math.data are longer"),
     ([], 1, "no checkpoint of sft in"),
 ])  # fmt: skip
