@@ -73,7 +73,7 @@ def test_threads_and_handlers_end_a_program_as_the_interpreter_ends_it(more):
 
 
 def test_limits_of_one_sample_do_not_stay_for_the_next():
-    deep = "import sys\nsys.setrecursionlimit(10**6)\nprint(sys.getrecursionlimit())"
+    deep = "import sys\nsys.setrecursionlimit(10**6)\nprint(sys.getrecursionlimit.__globals__['_granted']())"
     with Executor(workers=1) as executor:
         for memory_mb in (64, 1024, 200, 64):
             expected = str(min(10**6, max(1600 * memory_mb, min(8192 * memory_mb, 1 << 20))))

@@ -477,7 +477,7 @@ EXPLAINED_BY: dict[str, list[str]] = {
     "shared-state": ["state-module-memo", "state-class-list", "state-own-memo", "state-stale-cache", "state-default", "state-crash", "state-function", "state-right-only-in-turn", "state-argument-kept", "stdin-state-attribute", "stdin-state-global", "stdin-state-closed"],
     "text-scope": ["globals-call", "exec-name", "eval-comprehension", "exec-rebinds", "exec-loop-names", "eval-nested-fn", "locals-write", "vars-write", "globals-get", "globals-call-by-name", "dir-count"],
     "qualified-name": ["getframe-name", "inspect-frame", "class-repr", "dataclass-repr", "module-attr", "func-name-lambda", "traceback-exc"],
-    "stream-attributes": ["stdin-encoding", "stdin-encoding-print", "stdout-encoding", "stdin-writable", "stdout-isinstance", "stdin-type", "stdin-is-original", "stdin-original-read", "stdout-buffer-getattr", "stdin-newlines", "stdout-getvalue"],
+    "stream-attributes": ["stdin-name", "stdin-encoding", "stdin-encoding-print", "stdout-encoding", "stdin-writable", "stdout-isinstance", "stdin-type", "stdin-is-original", "stdin-original-read", "stdout-buffer-getattr", "stdin-newlines", "stdout-getvalue"],
     "module-attributes": ["doc", "annotations"],
     "builtins-copied": ["builtins-attr", "builtins-print", "builtins-sum"],
     "caught-name-error": ["nameerror-caught", "unbound-text"],
