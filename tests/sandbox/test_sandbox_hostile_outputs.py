@@ -73,14 +73,14 @@ def test_hostile_output_is_wrong_and_read_elsewhere(executor, name, code, test, 
 @pytest.mark.proof
 @pytest.mark.parametrize("kind", ["texts", "forged"])
 def test_a_hundred_hostile_outputs_cost_the_caller_a_tenth_of_a_second_each(executor, kind, capsys):
-    """Budget: 8 minutes."""
+    """Budget: 8 minutes. Everything that a run does in the caller's process, its own thread does."""
     spent, longest, seen = {}, {}, 0
     for name, code, test, mode in getattr(hostile_outputs, kind)():
         for _ in range(3):  # the cores are shared: the least of three is what the work costs
             with beating() as heart:
-                began = time.process_time()
+                began = time.thread_time()  # the heart beats for as long as the comparison takes, and costs more than the rest
                 result = executor.run(code, [test], LIMITS, mode).tests[0]
-                cpu_s = time.process_time() - began
+                cpu_s = time.thread_time() - began
             assert result.verdict in ("WA", "AC", "RE"), (name, result.message)
             spent[name] = min(cpu_s, spent.get(name, 9.0))
             longest[name] = min(heart.longest, longest.get(name, 9.0))
