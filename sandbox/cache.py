@@ -78,7 +78,7 @@ class ResultCache:
         try:
             self._prepare()
         except sqlite3.Error as error:
-            if _primary(error) not in _TEMPORARY:
+            if _primary(error) not in _TEMPORARY and not (_primary(error) == sqlite3.SQLITE_CANTOPEN and self._has_a_place()):
                 self._database.close()
                 raise type(error)(f"cache {self._name}: {error}; name another file, or delete this one") from error
             self._failed(error)
@@ -111,6 +111,11 @@ class ResultCache:
                 self._database.close()
             except sqlite3.Error as error:
                 self._failed(error)
+
+    def _has_a_place(self) -> bool:
+        """Whether the file could be opened, or made, if the file system had room: journals need an inode of their own."""
+        folder = os.path.dirname(os.path.abspath(self._name))
+        return os.access(folder, os.W_OK) and not os.path.isdir(self._name)
 
     def _prepare(self) -> None:
         if not self._prepared:

@@ -32,7 +32,8 @@ _MENTIONS_IMPORT = re.compile(r"\bimport(?:lib)?\b")
 _WORD = re.compile(r"[^\W\d]\w*")
 _REACHING = frozenset((
     "global", "globals", "vars", "exec", "eval", "compile", "setattr", "delattr", "builtins", "open", "environ", "modules",
-    "argv", "seed", "getrecursionlimit", "register", "reload", "_getframe",
+    "argv", "seed", "getrecursionlimit", "register", "reload", "_getframe", "warnoptions", "path_importer_cache", "path_hooks",
+    "meta_path",
 ))  # fmt: skip
 _SETTERS = ("set", "add_", "change_", "clear_", "simplefilter", "filterwarnings")
 _NO_SETTERS = frozenset(("set", "setdefault", "setrecursionlimit"))

@@ -154,6 +154,19 @@ def test_a_full_disk_loses_no_result(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
+def test_a_file_system_without_inodes_loses_no_result(tmp_path):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=2", "none", tmp_path], capture_output=True).returncode:
+        pytest.skip("mounting is refused here")
+    try:
+        with Executor(workers=1, cache=tmp_path / "results.sqlite") as executor:  # no inode is left for its journal
+            _right(executor)
+            _right(executor)
+            assert executor.cache.hits == 0 and len(_complaints(executor)) == 1
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
 def test_a_file_system_without_room_loses_no_result(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", tmp_path], capture_output=True).returncode:
         pytest.skip("mounting is refused here")

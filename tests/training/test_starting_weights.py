@@ -45,22 +45,22 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def made(profile: Path, stages: str, folder: Path) -> Path:
+    outcome = inside("--profile", profile, "--stage", stages, "--run-dir", folder)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
 @pytest.fixture(scope="module")
 def trained(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with SFT and math RL; not to be changed."""
-    folder = tmp_path_factory.mktemp("runs") / "trained"
-    outcome = inside("--profile", profile, "--stage", "sft,rl-math", "--run-dir", folder)
-    assert outcome.code == 0, outcome.err
-    return folder
+    return made(profile, "sft,rl-math", tmp_path_factory.mktemp("runs") / "trained")
 
 
 @pytest.fixture(scope="module")
 def after_sft(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with SFT alone; not to be changed."""
-    folder = tmp_path_factory.mktemp("runs") / "sft"
-    outcome = inside("--profile", profile, "--stage", "sft", "--run-dir", folder)
-    assert outcome.code == 0, outcome.err
-    return folder
+    return made(profile, "sft", tmp_path_factory.mktemp("runs") / "sft")
 
 
 @pytest.fixture
