@@ -93,7 +93,7 @@ class Test:
     `weight` is its part of the pass rate. `abs_tol` and `rel_tol` let numbers differ from the expected ones, token by token
     or value by value: by at most `abs_tol`, or by at most `rel_tol` times the expected number; either is enough, and NaN then
     equals nothing (sandbox.compare). `checker` and `interactor` name trusted functions as "module:function"
-    (sandbox.checker_process): the one judges instead of the comparison, the other talks with the program over its
+    (sandbox.judge_process): the one judges instead of the comparison, the other talks with the program over its
     standard streams, and `expected` is whatever they make of it. Tolerances, checkers and interactors work in mode "native".
     """
 

@@ -1,4 +1,4 @@
-"""Compares the values that a program gave with what its asserts expect, on the trusted side (a checker of `sandbox.checker_process`).
+"""Compares the values that a program gave with what its asserts expect, on the trusted side (a checker of `sandbox.judge_process`).
 
 A comparison is a list: its name, the expected value, and tolerances if it has any.  Values are plain data that the sandbox
 decoded; the comparisons are Python's own.

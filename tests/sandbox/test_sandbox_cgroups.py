@@ -17,6 +17,12 @@ from sandbox.inside import cgroups
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def _launchers(owner: int) -> set[str]:
+    """Names of the groups of executors that a process has; other tests have others meanwhile."""
+    children = (Path(f"/proc/{owner}/task") / thread / "children" for thread in os.listdir(f"/proc/{owner}/task"))
+    return {f"{cgroups.PREFIX}{child}" for path in children for child in path.read_text().split()}
+
+
 def _groups() -> set[str]:
     found = set()
     for folder, names, _ in os.walk("/sys/fs/cgroup"):  # which does not mind what goes meanwhile
@@ -36,11 +42,11 @@ def _gone(found: set[str]) -> bool:
 @pytest.fixture
 def mine() -> set[str]:
     """The groups of an executor in use, and that they are gone when it is closed."""
-    before = _groups()
     with Executor(workers=1) as executor:
         if any("control group" in note for note in executor.notes):
             pytest.skip(str(executor.notes))
-        made = _groups() - before
+        mine = _launchers(os.getpid())
+        made = {path for path in _groups() if Path(path).name in mine}
     assert made and _gone(made)
     return made
 
@@ -51,10 +57,10 @@ def test_a_worker_has_its_group_and_leaves_none_behind(mine):
 
 def test_a_killed_owner_leaves_no_group(mine):
     code = "from sandbox import Executor\nwith Executor(workers=2) as e: print('up', flush=True); input()"
-    before = _groups()
     owner = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     assert owner.stdout is not None and owner.stdout.readline() == b"up\n"
-    made = _groups() - before
+    names = _launchers(owner.pid)
+    made = {path for path in _groups() if Path(path).name in names}
     assert len({Path(path).name for path in made}) == 2
     owner.send_signal(signal.SIGKILL)
     owner.wait()
